@@ -1,0 +1,182 @@
+// One client connection: cuts the byte stream into requests, hands each to the handler, and sends
+// the responses in the order of the requests. Not here: what a request means (server/dispatch,
+// server/handlers).
+//
+// Reading: into the shard's one hot scratch buffer; a connection owns memory only for an incomplete
+// request. A frame larger
+//   than the scratch grows a buffer of its own as bytes arrive, never faster: a declared length
+//   alone allocates nothing.
+// Order: Kafka serves one request of a connection at a time. Here the next one starts while Produce
+// requests wait for the
+//   disk (their appends already stand in order), so that pipelined producers share one sync; any
+//   other unanswered request stops the line. Responses leave in request order always.
+// Backpressure: no read while a request stops the line, while kMaxUnsentBytes of responses wait for
+// the peer, or while
+//   the shard's input budget is used up.
+// Ends: a malformed or oversized frame, an unknown API or version, and a handler's Reply dropped
+// unanswered close the
+//   connection with one log line that names peer and cause, as Kafka does without an error frame.
+//
+// Invariants (asserted): C1 responses leave in request order. C2 at most kMaxPipelined requests are
+// unanswered. C3 a Reply is
+//   used at most once.
+//
+// Threads: everything happens on the shard of the connection; a Reply must be completed there.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/time.h"
+#include "env/net.h"
+#include "env/shard.h"
+#include "server/frame_buffer.h"
+#include "server/output_queue.h"
+
+namespace millrace::server {
+
+class Connection;
+
+// What is known of the peer, for handlers: constant during the connection but for the client's
+// software name.
+struct PeerInfo {
+  std::string listener;         // name of the listener it came in by ("PLAINTEXT")
+  std::string host;             // "127.0.0.1"
+  std::string address;          // "127.0.0.1:51234"
+  std::string client_software;  // from ApiVersions 3+: "apache-kafka-java 4.3.1"
+};
+
+// The right and duty to answer one request. Destroyed unused it closes the connection: no client
+// waits for ever.
+class Reply {
+ public:
+  Reply() = default;
+  Reply(std::shared_ptr<Connection> connection, uint64_t sequence);
+  Reply(Reply&& other) noexcept = default;
+  Reply& operator=(Reply&& other) noexcept;
+  ~Reply();
+
+  // The whole response: frame size, header and body.
+  void send(std::vector<OutputPiece> pieces);
+  void send(ByteBuffer frame);
+  // acks=0: the request is done and has no response.
+  void send_nothing();
+  // Closes the connection because of this request; `cause` goes to the log.
+  void close(const std::string& cause);
+
+  env::Shard& shard() const;
+  explicit operator bool() const { return connection_ != nullptr; }
+
+ private:
+  std::shared_ptr<Connection> connection_;
+  uint64_t sequence_ = 0;
+};
+
+class RequestHandler {
+ public:
+  virtual ~RequestHandler() = default;
+  // `frame` is one request, header and body, without its size; the view ends when this returns: who
+  // answers later keeps copies. `peer` lives as long as the reply.
+  virtual void handle(ByteView frame, PeerInfo& peer, Reply reply) = 0;
+  // May the request behind this one start before this one is answered?
+  virtual bool may_be_overtaken(int16_t api_key) const = 0;
+};
+
+struct ConnectionLimits {
+  size_t max_request_bytes = 100 * 1024 * 1024;  // socket.request.max.bytes
+};
+
+// What all connections of one shard share.
+struct ShardInput {
+  ByteBuffer scratch = ByteBuffer(256 * 1024);
+  size_t budget_bytes =
+      64 * 1024 * 1024;  // for incomplete large frames; taken before it is allocated
+  std::vector<std::weak_ptr<Connection>> waiting_for_budget;
+  std::vector<FrameBuffer> spare_buffers;  // large ones, used again while they are warm
+};
+
+class Connection final : public env::ConnectionEvents,
+                         public std::enable_shared_from_this<Connection> {
+ public:
+  struct Parts {
+    std::unique_ptr<env::Connection> stream;
+    env::Shard* shard;
+    ShardInput* input;
+    RequestHandler* handler;
+    std::function<void(Connection&)> closed;  // the server forgets it
+  };
+  Connection(Parts parts, std::string listener, ConnectionLimits limits);
+  ~Connection();
+
+  void start();
+  void close(const std::string& cause, bool expected = false);
+
+  bool is_open() const { return stream_ != nullptr; }
+  bool has_unanswered_requests() const { return !slots_.empty(); }
+  bool has_unsent_bytes() const { return !output_.empty(); }
+  Instant last_active() const { return last_active_; }
+  const PeerInfo& peer() const { return peer_; }
+  env::Shard& shard() const { return *shard_; }
+
+  static constexpr size_t kMaxPipelined = 64;
+  static constexpr size_t kMaxUnsentBytes = 1024 * 1024;
+  static constexpr size_t kReadBudgetPerTurn = 512 * 1024;
+
+ private:
+  friend class Reply;
+
+  // One request under way; answered ones wait here until those before them are answered.
+  struct Slot {
+    uint64_t sequence;
+    bool overtakable;
+    bool answered = false;
+    std::vector<OutputPiece> pieces;
+  };
+
+  void readable() override;
+  void writable() override;
+
+  Result<size_t> read_stream();
+  Result<size_t> read_through_scratch();
+  Result<size_t> read_into_tail();
+  size_t serve_frames(ByteView bytes);
+  void serve_frame(ByteView frame);
+  void serve_tail();
+  void keep_tail(ByteView rest);
+  bool grow_tail();
+  void drop_tail();
+  size_t frame_size_at_front() const;
+  void wake_budget_waiters();
+  bool line_is_stopped() const;
+
+  void complete(uint64_t sequence, std::vector<OutputPiece> pieces);
+  void schedule_flush();
+  void flush();
+  void resume();
+  void update_watches();
+
+  std::unique_ptr<env::Connection> stream_;
+  env::Shard* shard_;
+  ShardInput* input_;
+  RequestHandler* handler_;
+  std::function<void(Connection&)> closed_;
+  ConnectionLimits limits_;
+  PeerInfo peer_;
+
+  FrameBuffer tail_;  // an incomplete frame, or frames that wait behind a stopped line
+  std::vector<Slot> slots_;
+  uint64_t next_sequence_ = 0;
+  OutputQueue output_;
+  Instant last_active_;
+  bool flush_scheduled_ = false;
+  bool serving_ = false;
+  bool waiting_for_budget_ = false;
+  bool peer_finished_ = false;
+};
+
+}  // namespace millrace::server
