@@ -216,7 +216,7 @@ bool Connection::grow_tail() {
   if (!input_->spare_buffers.empty() && input_->spare_buffers.back().capacity() >= wanted) {
     bigger = std::move(input_->spare_buffers.back());
     input_->spare_buffers.pop_back();
-  } else if (input_->budget_bytes >= static_cast<int64_t>(wanted)) {
+  } else if (std::cmp_greater_equal(input_->budget_bytes, wanted)) {
     bigger = FrameBuffer(wanted);
   } else {
     PROBE("connection.waits_for_input_budget");

@@ -94,8 +94,7 @@ struct ConnectionLimits {
 // What all connections of one shard share.
 struct ShardInput {
   ByteBuffer scratch = ByteBuffer(256 * 1024);
-  size_t budget_bytes =
-      64 * 1024 * 1024;  // for incomplete large frames; taken before it is allocated
+  int64_t budget_bytes = 64 << 20;  // for incomplete large frames; taken before it is allocated
   std::vector<std::weak_ptr<Connection>> waiting_for_budget;
   std::vector<FrameBuffer> spare_buffers;  // large ones, used again while they are warm
 };
