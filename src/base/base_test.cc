@@ -21,7 +21,7 @@ TEST(Crc32c, of_two_pieces_equals_that_of_the_whole) {
 }
 
 TEST(Uuid, prints_and_parses_as_kafka_does) {
-  Uuid id = Uuid::of_words(0x0123456789abcdefULL, 0xfedcba9876543210ULL);
+  Uuid id = Uuid::of_words({0x0123456789abcdefULL, 0xfedcba9876543210ULL});
   EXPECT_EQ(Uuid::parse(id.to_string()), id);
   EXPECT_EQ(Uuid::zero().to_string(), "AAAAAAAAAAAAAAAAAAAAAA");
   EXPECT_FALSE(Uuid::parse("short").has_value());
@@ -29,7 +29,7 @@ TEST(Uuid, prints_and_parses_as_kafka_does) {
 }
 
 TEST(Uuid, random_ones_are_version_4) {
-  Uuid id = Uuid::from_random(~0ULL, ~0ULL);
+  Uuid id = Uuid::from_random({~0ULL, ~0ULL});
   EXPECT_EQ(id.bytes[6] >> 4, 4);
   EXPECT_EQ(id.bytes[8] >> 6, 2);
 }

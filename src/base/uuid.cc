@@ -8,10 +8,11 @@ constexpr std::string_view kAlphabet =
 
 }  // namespace
 
-Uuid Uuid::from_random(uint64_t high, uint64_t low) {
+Uuid Uuid::from_random(Words words) {
   constexpr uint64_t kVersion4 = 0x4000, kVersionMask = 0xF000;
   constexpr uint64_t kVariant = 0x8000000000000000ULL, kVariantMask = 0xC000000000000000ULL;
-  return of_words((high & ~kVersionMask) | kVersion4, (low & ~kVariantMask) | kVariant);
+  return of_words(
+      {(words.high & ~kVersionMask) | kVersion4, (words.low & ~kVariantMask) | kVariant});
 }
 
 Result<Uuid> Uuid::parse(std::string_view text) {

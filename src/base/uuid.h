@@ -23,17 +23,21 @@ struct Uuid {
   // Reserved by Kafka: (0,0) is "none"; as log directories, (0,1) unassigned, (0,2) lost, (0,5)
   // migrating.
   static constexpr Uuid zero() { return {}; }
-  static constexpr Uuid of_words(uint64_t high, uint64_t low) {
+  struct Words {
+    uint64_t high = 0;
+    uint64_t low = 0;
+  };
+  static constexpr Uuid of_words(Words words) {
     Uuid id;
     for (int i = 0; i < 8; ++i) {
-      id.bytes[i] = static_cast<uint8_t>(high >> (56 - 8 * i));
-      id.bytes[8 + i] = static_cast<uint8_t>(low >> (56 - 8 * i));
+      id.bytes[i] = static_cast<uint8_t>(words.high >> (56 - 8 * i));
+      id.bytes[8 + i] = static_cast<uint8_t>(words.low >> (56 - 8 * i));
     }
     return id;
   }
   // A version-4 uuid from two random words. Kafka never starts one with '-' (a command line would
   // read a flag): the caller draws again while starts_with_dash().
-  static Uuid from_random(uint64_t high, uint64_t low);
+  static Uuid from_random(Words words);
   bool starts_with_dash() const { return (bytes[0] >> 2) == 62; }
   static Result<Uuid> parse(std::string_view text);
 

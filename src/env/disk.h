@@ -29,6 +29,11 @@
 
 namespace millrace::env {
 
+struct ByteRange {
+  uint64_t position = 0;
+  uint64_t length = 0;
+};
+
 class File {
  public:
   virtual ~File() = default;  // closes; never syncs
@@ -47,8 +52,8 @@ class File {
   // Reserves blocks up to `end` without changing the size. A hint: failing to is no error unless
   // kNoSpace.
   virtual Result<> preallocate(uint64_t end) = 0;
-  virtual void start_writeback(uint64_t position, uint64_t length) = 0;  // a hint
-  virtual int native_handle() const { return -1; }  // for sendfile; -1: there is none
+  virtual void start_writeback(ByteRange range) = 0;  // a hint
+  virtual int native_handle() const { return -1; }    // for sendfile; -1: there is none
 };
 
 // A held exclusive lock on a file; released by destruction or process death.

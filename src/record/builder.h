@@ -1,5 +1,5 @@
 // Makes magic 2 record batches, byte for byte as Kafka's own builder does.
-// Not here: control records (record/control.h), compaction's copies (record/filter.h).
+// Not here: control records (record/control.h).
 // Inputs are trusted (the caller's own data); sizes must fit a batch: a batch over 2 GiB hits an
 // ASSERT, so bound what is appended with size_so_far(). Threads: one caller at a time.
 // Invariants: (1) offsets ascend; (2) base_timestamp is that of the first record, or the delete
@@ -35,9 +35,6 @@ struct BatchOptions {
   std::optional<TimestampMs> delete_horizon;
 };
 
-// The options that would make a batch like `header`, records aside.
-BatchOptions options_like(const BatchHeader& header);
-
 struct NewRecord {
   TimestampMs timestamp = kNoTimestamp;
   std::optional<ByteView> key;
@@ -47,15 +44,16 @@ struct NewRecord {
 
 class BatchBuilder {
  public:
+  struct Deltas {
+    int64_t timestamp = 0;
+    int64_t offset = 0;
+  };
   explicit BatchBuilder(const BatchOptions& options);
 
   // At the offset after the last one.
   void append(const NewRecord& record);
   // At its own offset, which lies at or beyond the next one (gaps are what compaction leaves).
   void append_at(Offset offset, const NewRecord& record);
-  void append_copy(const RecordView& record);
-  // The batch ends at this offset although its last record lies before it.
-  void set_last_offset(Offset last_offset) { last_offset_ = last_offset; }
 
   int32_t record_count() const { return count_; }
   Offset next_offset() const { return next_offset_; }
@@ -67,23 +65,12 @@ class BatchBuilder {
   ByteBuffer build() &&;
 
  private:
-  struct Prefix;
-  void begin_record(const Prefix& prefix);
-
   BatchOptions options_;
   ByteBuffer bytes_;  // room for the header, then records uncompressed
   Offset next_offset_;
-  std::optional<Offset> last_offset_;
   std::optional<TimestampMs> base_timestamp_;
   TimestampMs max_timestamp_ = kNoTimestamp;
   int32_t count_ = 0;
 };
-
-// A batch without records that keeps the header of `header` (compaction leaves it so that the
-// producer's last sequence and the last offset are not forgotten).
-ByteBuffer build_empty_batch(const BatchHeader& header);
-
-// The encoded size of a record with its length prefix.
-size_t encoded_record_size(const NewRecord& record, int64_t timestamp_delta, int32_t offset_delta);
 
 }  // namespace millrace::record

@@ -1,8 +1,8 @@
 // The five codecs of a record batch, as Kafka frames them: gzip (RFC 1952), snappy (written in the
 // xerial stream framing, read in it or raw), lz4 (frame format, 64 KiB independent blocks, no
-// content checksum; the broken header checksum of magic 0 and 1 is accepted), zstd.
+// content checksum), zstd.
 // Not here: which bytes of a batch are compressed (record/record.h, record/builder.h).
-// Threads: none; a Decompressor is used by one caller at a time.
+// Threads: any; no shared state.
 // Invariants: (1) nothing is allocated from a length that the compressed bytes claim: memory grows
 // with actual output only, and never past the limit given; (2) a stream that does not end where its
 // codec says it must is an error, never a shorter result.
@@ -11,7 +11,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string_view>
 
 #include "base/bytes.h"
@@ -41,36 +40,8 @@ bool level_is_valid(Codec codec, int level);
 // comes from checked configuration. codec none appends the bytes as they are.
 void compress(Codec codec, int level, ByteView input, ByteBuffer& out);
 
-// How a batch of that magic frames its lz4: magic 0 and 1 hashed the frame header wrongly.
-enum class Lz4Header : uint8_t { kStandard, kLegacyAccepted };
-
-struct DecompressOptions {
-  size_t max_output = 0;  // more than this many bytes of output: Errc::kLimit
-  Lz4Header lz4_header = Lz4Header::kStandard;
-};
-
-// A reusable streaming decompressor. Owns the codecs' contexts, made at first use and kept for the
-// next stream, so keep one a shard.
-class Decompressor {
- public:
-  Decompressor();
-  ~Decompressor();
-  Decompressor(Decompressor&&) noexcept;
-  Decompressor& operator=(Decompressor&&) noexcept;
-
-  // Begins a stream; `input` must live until the stream's end or the next start. What came before
-  // is forgotten.
-  Result<> start(Codec codec, ByteView input, const DecompressOptions& options);
-  // Fills the front of `out` with as many bytes as there are, at most its size; fewer than its size
-  // only at the end; 0: the stream has ended as it should. `out` is not empty.
-  Result<size_t> read(MutableByteView out);
-
- private:
-  struct Streams;
-  std::unique_ptr<Streams> streams_;
-};
-
-// Appends the whole output of one stream to `out`.
-Result<> decompress(Codec codec, ByteView input, const DecompressOptions& options, ByteBuffer& out);
+// Appends the whole output of one stream to `out`; more than `max_output` bytes of it is kLimit,
+// a stream that does not end as its codec says kCorrupt.
+Result<> decompress(Codec codec, ByteView input, size_t max_output, ByteBuffer& out);
 
 }  // namespace millrace::record

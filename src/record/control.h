@@ -31,13 +31,6 @@ std::array<uint8_t, 4> control_key(ControlType type);
 // kCorrupt if the key is too short or its version negative.
 Result<ControlType> parse_control_key(ByteView key);
 
-// The value of an abort or commit marker.
-struct EndTxnMarker {
-  int32_t coordinator_epoch = -1;
-  std::array<uint8_t, 6> encode() const;
-  static Result<EndTxnMarker> parse(ByteView value);
-};
-
 struct ControlRecord {
   ControlType type = ControlType::kUnknown;
   TimestampMs timestamp = kNoTimestamp;
@@ -47,14 +40,5 @@ struct ControlRecord {
 // A batch of one control record. `options.control` is set for the caller; transactional is his
 // (markers are, the others are not).
 ByteBuffer build_control_batch(BatchOptions options, const ControlRecord& record);
-
-// The marker that ends a transaction in one partition: options carry producer id, epoch, base
-// offset, leader epoch. `type` is kAbort or kCommit (ASSERT).
-struct MarkerBatch {
-  ControlType type = ControlType::kAbort;
-  TimestampMs timestamp = kNoTimestamp;
-  EndTxnMarker marker;
-};
-ByteBuffer build_marker_batch(BatchOptions options, const MarkerBatch& marker);
 
 }  // namespace millrace::record

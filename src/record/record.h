@@ -1,14 +1,13 @@
-// The records inside a batch: a view of one, and a reader that walks them in order, decompressing
-// as it goes. Reads magic 2 batches and, through the same calls, magic 0 and 1 messages with their
-// compressed wrappers (absolute inner offsets in magic 0, relative ones in magic 1).
+// The records inside a batch: a view of one, and a reader that walks them in order.
 // Not here: framing and CRC of the batch (record/batch.h), checks of what a client sent
-// (record/produce_validation.h).
-// Ownership: a RecordView points into the batch or the reader's window and lives until the next
-// call of the reader. Threads: one caller at a time.
+// (record/produce_validation.h). The messages of magic 0 and 1 are refused (kUnsupported): they are
+// served as they are and never looked into.
+// Ownership: a RecordView points into the batch, or into the scratch when the batch is compressed,
+// and lives until the reader's scratch is used again. Threads: one caller at a time.
 // Invariants: (1) no count or length of the bytes is trusted: each record is checked against its
 // own length and the bytes there are; (2) the reader ends without an error only if exactly
-// record_count records filled the payload exactly; (3) memory is the largest record, at most the
-// limit.
+// record_count records filled the payload exactly; (3) a compressed batch takes at most
+// max_decompressed bytes of memory.
 #pragma once
 
 #include <cstddef>
@@ -73,50 +72,32 @@ struct RecordView {
   int32_t size_in_bytes = 0;  // encoded, with its length prefix (magic 0 and 1: whole message)
 };
 
-// What a reader may spend, and the contexts and memory it works in. Keep one a shard; a reader uses
-// it exclusively while it lives.
+// Where compressed batches are unpacked. Keep one a shard: memory once taken is used again.
 struct ReadScratch {
-  Decompressor decompressor;
-  ByteBuffer window;
+  ByteBuffer unpacked;
 };
 
 class RecordReader {
  public:
-  // `batch` and `scratch` outlive the reader. `max_decompressed` bounds the output of a compressed
-  // batch as a whole. Fails with kUnsupported for an unknown codec.
+  // `batch` and `scratch` outlive the reader. kUnsupported: magic below 2, an unknown codec;
+  // kCorrupt: the payload does not unpack; kLimit: it unpacks to more than max_decompressed.
   static Result<RecordReader> open(const BatchView& batch, ReadScratch& scratch,
                                    size_t max_decompressed);
 
   // The next record into `record`; false: there are no more. After an error only destruction is
-  // allowed. kCorrupt: records or compressed bytes are broken (decompression_failed() tells which);
-  // kLimit: max_decompressed was reached.
+  // allowed.
   Result<bool> next(RecordView& record);
-  bool decompression_failed() const { return decompression_failed_; }
-  // Bytes of records that passed so far, uncompressed.
-  int64_t uncompressed_bytes() const { return consumed_; }
+  // Bytes of all records, uncompressed.
+  int64_t uncompressed_bytes() const { return static_cast<int64_t>(payload_.size()); }
 
  private:
-  RecordReader(const BatchView& batch, ReadScratch& scratch) : batch_(&batch), scratch_(&scratch) {}
-  Result<> open_legacy(size_t max_decompressed);
-  Result<bool> next_record(RecordView& record);
-  Result<bool> next_legacy(RecordView& record);
-  Result<bool> check_end();
-  // Makes at least `wanted` bytes available at the front of window_ if the payload still has them.
-  Result<> fill(size_t wanted);
-  Result<> fill_more(size_t wanted);
+  RecordReader(const BatchHeader& header, ByteView payload) : header_(header), payload_(payload) {}
+  Result<bool> check_end() const;
 
-  const BatchView* batch_;
-  ReadScratch* scratch_;
-  ByteView window_;  // bytes of the payload that are at hand and not consumed
-  bool streaming_ = false;
-  bool decompression_failed_ = false;
+  BatchHeader header_;
+  ByteView payload_;
+  size_t position_ = 0;
   int32_t index_ = 0;
-  int64_t consumed_ = 0;
-  int64_t legacy_offset_base_ = 0;  // added to inner offsets of a wrapper
 };
-
-// The offset of the first record: the header's base offset, or for a compressed magic 0 or 1
-// wrapper the one found inside.
-Result<Offset> first_offset(const BatchView& batch, ReadScratch& scratch, size_t max_decompressed);
 
 }  // namespace millrace::record

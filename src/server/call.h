@@ -1,9 +1,10 @@
-// One request on its way through a handler: the decoded header, who sent it, the services a handler may use, and the
-// right to answer. Handlers are free functions `void handle_x(Call call)` (server/handlers, one file an API); they move
-// the call into whatever answers later. Not here: framing and order (server/connection), the table of APIs
-// (server/dispatch).
+// One request on its way through a handler: the decoded header, who sent it, the services a handler
+// may use, and the right to answer. Handlers are free functions `void handle_x(Call call)`
+// (server/handlers, one file an API); they move the call into whatever answers later. Not here:
+// framing and order (server/connection), the table of APIs (server/dispatch).
 //
-// A handler that cannot decode the body closes the connection, as Kafka does: there is no error frame for that.
+// A handler that cannot decode the body closes the connection, as Kafka does: there is no error
+// frame for that.
 //
 // Threads: the shard of the connection, from the call's birth to its answer.
 #pragma once
@@ -27,8 +28,8 @@ namespace millrace::server {
 
 struct ShardServices;
 
-// A range of a log file that stands for the `records` of a response: Records::external_id is its place in the list
-// given to respond().
+// A range of a log file that stands for the `records` of a response: Records::external_id is its
+// place in the list given to respond().
 struct FileRange {
   std::shared_ptr<env::File> file;
   uint64_t position = 0;
@@ -39,7 +40,7 @@ struct CallHeader {
   wire::ApiKey api{};
   int16_t version = 0;
   int32_t correlation_id = 0;
-  std::string client_id;   // null counts as ""
+  std::string client_id;  // null counts as ""
 };
 
 class Call {
@@ -61,8 +62,8 @@ class Call {
     services_ = &services;
   }
 
-  // The request, or nothing: then the connection has been closed and the handler returns. Views in the request
-  // (wire::Records) end when the handler returns.
+  // The request, or nothing: then the connection has been closed and the handler returns. Views in
+  // the request (wire::Records) end when the handler returns.
   template <class Request>
   std::optional<Request> decode() {
     auto request = wire::decode<Request>(body_, header_.version);
@@ -79,7 +80,7 @@ class Call {
     finish_frame(std::move(writer), std::move(ranges));
   }
 
-  void respond_nothing() { reply_.send_nothing(); }   // acks=0
+  void respond_nothing() { reply_.send_nothing(); }  // acks=0
   void close(const std::string& cause) { reply_.close(cause); }
 
  private:

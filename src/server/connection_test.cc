@@ -141,8 +141,7 @@ TEST_F(ConnectionTest,
   EXPECT_LE(budget - input_.budget_bytes, 4096);
 }
 
-TEST_F(ConnectionTest,
-       without_budget_the_socket_is_not_read) {
+TEST_F(ConnectionTest, without_budget_the_socket_is_not_read) {
   input_.budget_bytes = 300'000;
   script_.most_per_read = 100'000;
   receive(frame(kFree, 7, 900'000));

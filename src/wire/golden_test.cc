@@ -7,18 +7,18 @@
 #include <map>
 
 #include "base/hash.h"
+#include "base/testing/golden.h"
 #include "wire/all_messages.h"
 #include "wire/codec.h"
 #include "wire/metadata_record.h"
-#include "wire/testing/golden.h"
 
 namespace millrace::wire {
 namespace {
 
 namespace json = boost::json;
-using testing::from_hex;
-using testing::golden_lines;
-using testing::to_hex;
+using millrace::testing::from_hex;
+using millrace::testing::golden_lines;
+using millrace::testing::to_hex;
 
 struct Outcome {
   std::string json;

@@ -18,8 +18,11 @@ struct Records {
   uint32_t external_id = 0;
 
   static Records of(ByteView bytes) { return {.null = false, .bytes = bytes}; }
-  static Records external(uint32_t id, uint32_t bytes_long) {
-    return {.null = false, .bytes = {}, .external_size = bytes_long, .external_id = id};
+  static Records external(uint32_t id, size_t bytes_long) {
+    return {.null = false,
+            .bytes = {},
+            .external_size = static_cast<uint32_t>(bytes_long),
+            .external_id = id};
   }
   size_t size() const { return external_size ? external_size : bytes.size(); }
   friend bool operator==(const Records& a, const Records& b) {

@@ -120,9 +120,9 @@ void Writer::end_tag(size_t mark) {
                  bytes.data() + count);
 }
 
-void Writer::unknown_tags(const UnknownTags& unknown, uint32_t from, uint32_t below) {
+void Writer::unknown_tags(const UnknownTags& unknown, TagRange range) {
   for (const RawTag& raw_tag : unknown) {
-    if (raw_tag.tag < from || raw_tag.tag >= below) continue;
+    if (raw_tag.tag < range.from || raw_tag.tag >= range.below) continue;
     uvarint(raw_tag.tag);
     uvarint(static_cast<uint32_t>(raw_tag.bytes.size()));
     raw(raw_tag.bytes);

@@ -65,7 +65,11 @@ class Writer {
   // A tagged field: begin, write the value, end. Unknown ones are merged in by their number.
   size_t begin_tag(uint32_t tag);
   void end_tag(size_t mark);
-  void unknown_tags(const UnknownTags& unknown, uint32_t from, uint32_t below);
+  struct TagRange {
+    uint32_t from;
+    uint32_t below;
+  };
+  void unknown_tags(const UnknownTags& unknown, TagRange range);
 
   // The big-endian int32 at `position`, once it is known (frame sizes).
   void patch_int32(size_t position, int32_t value) { store_big(buffer_.data() + position, value); }

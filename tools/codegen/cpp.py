@@ -234,13 +234,13 @@ class Coder:
             out.append(f"    count += has_{f.tag};")
         out.append("    w.uvarint(count);")
         for f in tagged:
-            out.append(f"    w.unknown_tags(value.unknown_tags, {below}, {f.tag});")
+            out.append(f"    w.unknown_tags(value.unknown_tags, {{{below}, {f.tag}}});")
             out.append(f"    if (has_{f.tag}) {{")
             out.append(f"      const size_t mark = w.begin_tag({f.tag});")
             out += self.write_field(f, "      ", f"value.{f.cpp_name}")
             out += ["      w.end_tag(mark);", "    }"]
             below = f.tag + 1
-        out.append(f"    w.unknown_tags(value.unknown_tags, {below}, UINT32_MAX);")
+        out.append(f"    w.unknown_tags(value.unknown_tags, {{{below}, UINT32_MAX}});")
         return out
 
     def write_field(self, f, pad, source):

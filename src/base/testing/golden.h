@@ -10,7 +10,7 @@
 
 #include "base/assert.h"
 
-namespace millrace::wire::testing {
+namespace millrace::testing {
 
 // The lines of `name` ("messages/wire.jsonl"): from the directory GOLDEN_DIR when that is set, else
 // from the repository's compressed copy (tests/golden/NAME.gz). zlib reads plain files as they are.
@@ -52,4 +52,4 @@ inline std::string to_hex(const std::vector<uint8_t>& bytes) {
   return text;
 }
 
-}  // namespace millrace::wire::testing
+}  // namespace millrace::testing

@@ -1,0 +1,224 @@
+#include "record/produce_validation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "record/builder.h"
+
+namespace millrace::record {
+namespace {
+
+using Failure = std::unexpected<ProduceError>;
+
+constexpr int16_t kFirstVersionWithZstd = 7;
+constexpr size_t kLeastMessageBytes = 14;  // below this Kafka does not even take it for a message
+constexpr size_t kShownErrors = 3;
+
+Failure refuse(ProduceErrorCode code, std::string detail) {
+  return Failure(ProduceError{.code = code, .detail = std::move(detail)});
+}
+
+Failure refuse_request(std::string detail) {
+  return Failure(ProduceError{.code = ProduceErrorCode::kCorruptMessage,
+                              .detail = detail,
+                              .error_message = detail,
+                              .whole_request = true});
+}
+
+// What Kafka finds while it only counts the batches of the field.
+std::expected<BatchView, ProduceError> single_batch(ByteView records) {
+  if (records.size() >= 17) {
+    const auto length = load_big<int32_t>(records.data() + 8);
+    if (length < static_cast<int32_t>(kLeastMessageBytes))
+      return length < 0 ? refuse_request(fmt::format(
+                              "Record size {} is less than the minimum record overhead ({})",
+                              length, kLeastMessageBytes))
+                        : refuse(ProduceErrorCode::kCorruptMessage,
+                                 fmt::format("batch length {} is impossible", length));
+    const auto magic = static_cast<int8_t>(records[16]);
+    if (magic < 0 || magic > kCurrentMagic)
+      return refuse_request(fmt::format("Invalid magic found in record: {}", magic));
+  }
+  BatchIterator batches(records);
+  auto first = batches.next();
+  if (!first) return refuse(ProduceErrorCode::kCorruptMessage, first.error().message);
+  if (!*first)
+    return refuse(ProduceErrorCode::kInvalidRecord, "there is no whole batch in the request");
+  if ((*first)->header().magic != kCurrentMagic)
+    return refuse(ProduceErrorCode::kInvalidRecord, "the batch is not of magic 2");
+  if (batches.remaining() > 0)
+    return refuse(ProduceErrorCode::kInvalidRecord, "there is more than one batch");
+  return **first;
+}
+
+std::expected<void, ProduceError> check_batch(const BatchView& batch, const ProduceRules& rules) {
+  const BatchHeader& header = batch.header();
+  const bool from_client = rules.origin == AppendOrigin::kClient;
+  auto invalid = [](std::string detail) {
+    return refuse(ProduceErrorCode::kInvalidRecord, std::move(detail));
+  };
+  if (from_client && header.base_offset != Offset(0))
+    return invalid(fmt::format("base offset is {} instead of 0", header.base_offset));
+  if (header.size_in_bytes() > rules.max_message_bytes)
+    return refuse(
+        ProduceErrorCode::kMessageTooLarge,
+        fmt::format("The record batch size in the append to {} is {} bytes which exceeds "
+                    "the maximum configured value of {}.",
+                    rules.topic_partition, header.size_in_bytes(), rules.max_message_bytes));
+  if (!batch.verify_crc())
+    return refuse(ProduceErrorCode::kCorruptMessage, "the checksum of the batch is wrong");
+  if (header.record_count <= 0 || header.last_offset_delta + int64_t{1} != header.record_count)
+    return invalid(fmt::format("{} records, last offset delta {}", header.record_count,
+                               header.last_offset_delta));
+  if (header.has_producer_id() && header.base_sequence.value() < 0)
+    return invalid("a producer id without a sequence");
+  if (from_client && header.attributes.control())
+    return invalid("clients may not write control records");
+  if (header.attributes.codec_id() == static_cast<uint8_t>(Codec::kZstd) &&
+      rules.api_version < kFirstVersionWithZstd)
+    return refuse(ProduceErrorCode::kUnsupportedCompressionType,
+                  "zstd needs Produce version 7 or later");
+  if (header.size_in_bytes() > rules.segment_bytes)
+    return refuse(
+        ProduceErrorCode::kRecordListTooLarge,
+        fmt::format("Message batch size is {} bytes in append to partition {}, which exceeds the "
+                    "maximum configured segment size of {}.",
+                    header.size_in_bytes(), rules.topic_partition, rules.segment_bytes));
+  return {};
+}
+
+// What a walk over the records found.
+struct Walk {
+  std::vector<RecordError> errors;
+  ProduceErrorCode first_error = ProduceErrorCode::kInvalidRecord;
+  TimestampMs max_timestamp = kNoTimestamp;
+  int32_t offset_of_max_timestamp = 0;
+  int64_t uncompressed_bytes = 0;
+
+  void add(int32_t index, ProduceErrorCode code, std::string message) {
+    if (errors.empty()) first_error = code;
+    errors.push_back({index, std::move(message)});
+  }
+};
+
+void check_record(const RecordView& record, int32_t index, const ProduceRules& rules, Walk& walk) {
+  if (rules.keys_required && !record.key)
+    walk.add(index, ProduceErrorCode::kInvalidRecord,
+             fmt::format("Compacted topic cannot accept message without key in topic partition {}.",
+                         rules.topic_partition));
+  if (record.timestamp > walk.max_timestamp) {
+    walk.max_timestamp = record.timestamp;
+    walk.offset_of_max_timestamp = index;
+  }
+  if (rules.timestamp_type != TimestampType::kCreateTime || record.timestamp == kNoTimestamp)
+    return;
+  const int64_t ahead = record.timestamp - rules.now;
+  if (ahead > rules.timestamp_after_max_ms || -ahead > rules.timestamp_before_max_ms)
+    walk.add(index, ProduceErrorCode::kInvalidTimestamp,
+             fmt::format("Timestamp {} of message with offset {} is out of range. The timestamp "
+                         "should be within [{}, {}]",
+                         record.timestamp, index, rules.now - rules.timestamp_before_max_ms,
+                         rules.now + rules.timestamp_after_max_ms));
+}
+
+std::expected<Walk, ProduceError> walk_records(const BatchView& batch, const ProduceRules& rules,
+                                               ReadScratch& scratch) {
+  auto reader = RecordReader::open(batch, scratch, rules.max_decompressed);
+  if (!reader) {
+    const bool too_large = reader.error().code == Errc::kLimit;
+    return refuse(
+        too_large ? ProduceErrorCode::kMessageTooLarge : ProduceErrorCode::kUnknownServerError,
+        reader.error().message);
+  }
+  Walk walk{.uncompressed_bytes = reader->uncompressed_bytes()};
+  RecordView record;
+  for (int32_t index = 0;; ++index) {
+    auto more = reader->next(record);
+    if (!more) return refuse(ProduceErrorCode::kInvalidRecord, more.error().message);
+    if (!*more) break;
+    if (record.offset - batch.base_offset() != index)
+      return refuse(ProduceErrorCode::kInvalidRecord,
+                    fmt::format("record {} has the offset delta {}", index,
+                                record.offset - batch.base_offset()));
+    check_record(record, index, rules, walk);
+  }
+  return walk;
+}
+
+Failure refuse_records(Walk walk) {
+  std::string shown;
+  for (size_t i = 0; i < std::min(kShownErrors, walk.errors.size()); ++i)
+    shown += fmt::format("{}{}", i ? ", " : "", walk.errors[i].message);
+  std::string message = fmt::format(
+      "One or more records have been rejected due to {} record errors in total, and only showing "
+      "the first three errors at most: [{}]",
+      walk.errors.size(), shown);
+  return Failure(ProduceError{.code = walk.first_error,
+                              .detail = message,
+                              .error_message = message,
+                              .record_errors = std::move(walk.errors)});
+}
+
+// The same records under the topic's codec.
+ByteBuffer recompress(const BatchView& batch, const ProduceRules& rules, ReadScratch& scratch) {
+  const BatchHeader& header = batch.header();
+  BatchBuilder builder({.leader_epoch = rules.leader_epoch,
+                        .codec = *rules.target_codec,
+                        .level = rules.target_level,
+                        .timestamp_type = rules.timestamp_type,
+                        .log_append_time = rules.now,
+                        .producer_id = header.producer_id,
+                        .producer_epoch = header.producer_epoch,
+                        .base_sequence = header.base_sequence,
+                        .transactional = header.attributes.transactional(),
+                        .control = header.attributes.control()});
+  auto reader = RecordReader::open(batch, scratch, rules.max_decompressed);
+  RecordView record;
+  std::vector<HeaderView> headers;
+  while (*reader->next(record)) {  // walked once already: it cannot fail
+    headers.clear();
+    for (const HeaderView& each : record.headers) headers.push_back(each);
+    builder.append({.timestamp = record.timestamp,
+                    .key = record.key,
+                    .value = record.value,
+                    .headers = headers});
+  }
+  return std::move(builder).build();
+}
+
+}  // namespace
+
+std::expected<ValidatedBatch, ProduceError> validate_produce(MutableByteView records,
+                                                             const ProduceRules& rules,
+                                                             ReadScratch& scratch) {
+  auto batch = single_batch(records);
+  if (!batch) return Failure(std::move(batch).error());
+  if (auto checked = check_batch(*batch, rules); !checked)
+    return Failure(std::move(checked).error());
+  auto walk = walk_records(*batch, rules, scratch);
+  if (!walk) return Failure(std::move(walk).error());
+  if (!walk->errors.empty()) return refuse_records(std::move(*walk));
+
+  const bool stamped = rules.timestamp_type == TimestampType::kLogAppendTime;
+  const TimestampMs max_timestamp = stamped ? rules.now : walk->max_timestamp;
+  ValidatedBatch result{.batch = *batch,
+                        .bytes = records,
+                        .rebuilt = {},
+                        .log_append_time = stamped ? rules.now : kNoTimestamp,
+                        .max_timestamp = max_timestamp,
+                        .offset_delta_of_max_timestamp = walk->offset_of_max_timestamp,
+                        .uncompressed_bytes = walk->uncompressed_bytes};
+  const auto codec = static_cast<Codec>(batch->header().attributes.codec_id());
+  if (rules.target_codec && *rules.target_codec != codec) {
+    result.rebuilt = recompress(*batch, rules, scratch);
+    result.bytes = result.rebuilt;
+  } else {
+    patch_max_timestamp(records, rules.timestamp_type, max_timestamp);
+    patch_leader_epoch(records, rules.leader_epoch);
+  }
+  result.batch = *BatchView::parse(result.bytes);
+  return result;
+}
+
+}  // namespace millrace::record
