@@ -1,0 +1,47 @@
+// The small text files of a log directory: offset checkpoints, `leader-epoch-checkpoint`, `partition.metadata`,
+// `meta.properties`, `.kafka_cleanshutdown`. Parsing and printing only; byte for byte as Kafka writes them.
+// Not here: when they are written (storage/log, storage/log_directory).
+// Inputs are files that anything may have happened to: every parser says what is wrong and where.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/ids.h"
+
+namespace millrace::storage {
+
+// recovery-point-, log-start-, replication- and cleaner-offset-checkpoint.
+using OffsetCheckpoint = std::map<TopicPartition, Offset>;
+Result<OffsetCheckpoint> parse_offset_checkpoint(std::string_view text);
+std::string print_offset_checkpoint(const OffsetCheckpoint& offsets);
+
+// The first offset of each leader epoch, in ascending order.
+struct EpochStart {
+  LeaderEpoch epoch;
+  Offset start;
+  friend bool operator==(const EpochStart&, const EpochStart&) = default;
+};
+Result<std::vector<EpochStart>> parse_epoch_checkpoint(std::string_view text);
+std::string print_epoch_checkpoint(const std::vector<EpochStart>& epochs);
+
+Result<Uuid> parse_partition_metadata(std::string_view text);
+std::string print_partition_metadata(const Uuid& topic_id);
+
+struct MetaProperties {
+  std::string cluster_id;
+  NodeId node_id = kNoNode;
+  std::optional<Uuid> directory_id;
+};
+Result<MetaProperties> parse_meta_properties(std::string_view text);
+std::string print_meta_properties(const MetaProperties& properties);
+
+// The broker epoch of the process that stopped cleanly; -1 when the file does not say.
+BrokerEpoch parse_clean_shutdown(std::string_view text);
+std::string print_clean_shutdown(BrokerEpoch epoch);
+
+}  // namespace millrace::storage
