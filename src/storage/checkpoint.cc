@@ -113,8 +113,7 @@ Result<MetaProperties> parse_meta_properties(std::string_view text) {
   auto node = value_of(text, "node.id", '=');
   if (!node) node = value_of(text, "broker.id", '=');
   auto id = node ? number(*node) : std::nullopt;
-  if (!cluster || !id)
-    return fail(Errc::kCorrupt, "meta.properties lacks cluster.id or node.id");
+  if (!cluster || !id) return fail(Errc::kCorrupt, "meta.properties lacks cluster.id or node.id");
   result.cluster_id = *cluster;
   result.node_id = NodeId(static_cast<int32_t>(*id));
   if (auto directory = value_of(text, "directory.id", '=')) {

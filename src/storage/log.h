@@ -1,0 +1,161 @@
+// One partition's log: an ordered run of segments in a directory `<topic>-<partition>`, byte for
+// byte Kafka's. Not here: replication and the high watermark (node/partition), when to sync
+// (node/committer), which partitions there are (storage/log_directory). Threads: one caller at a
+// time (the partition's lock); files handed out by read() and take_unsynced() may be read and
+//   synced by other threads meanwhile.
+// Durability: append() hands bytes to the page cache; they are on the medium once what
+// take_unsynced() gave was synced. Failure: an append that fails leaves the log as it was
+// (kNoSpace: later appends may work again). kCorrupt on a read names
+//   segment and position.
+// Invariants: L1 offsets ascend without overlap; segments[i] ends where segments[i+1] begins or
+// before it (compaction).
+//   L2 log_start <= recovery_point <= log_end (recovery_point may lie below log_start after
+//   DeleteRecords). L3 recovery cuts only what lies at or behind the recovery point and is no valid
+//   batch.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "env/disk.h"
+#include "storage/checkpoint.h"
+#include "storage/producer_state.h"
+#include "storage/segment.h"
+
+namespace millrace::storage {
+
+// What the topic's configuration says about the files; may change while the log lives.
+struct LogOptions {
+  uint64_t segment_bytes = 1 << 30;
+  int64_t segment_ms = 7 * 24 * 3'600'000LL;
+  uint64_t index_interval_bytes = 4096;
+  uint64_t max_index_bytes = 10 << 20;
+  bool delete_old = true;                       // the cleanup policy contains delete
+  int64_t retention_ms = 7 * 24 * 3'600'000LL;  // -1: for ever
+  int64_t retention_bytes = -1;                 // -1: no limit
+};
+
+// What is known of a log before it is opened, from the checkpoints of its log directory.
+struct LogRecovery {
+  Offset recovery_point{0};
+  Offset log_start{0};
+  bool clean = false;  // the last process stopped cleanly: nothing needs to be scanned
+};
+
+// A run of whole batches in a file, beginning with the one that holds the offset asked for.
+struct ReadSlice {
+  std::shared_ptr<env::File> file;
+  uint64_t position = 0;
+  size_t length = 0;  // 0: nothing there yet
+};
+
+struct ReadRequest {
+  Offset from;
+  Offset below;  // batches at or beyond this offset are not given
+  size_t max_bytes = 0;
+  bool at_least_one = true;  // one whole batch even if it is larger than max_bytes
+};
+
+struct TimestampedOffset {
+  Offset offset;
+  TimestampMs timestamp;
+};
+
+// Files whose bytes up to log_end wait for a sync, and whether the directory does too.
+struct Unsynced {
+  std::vector<std::shared_ptr<env::File>> files;
+  bool directory = false;
+  Offset log_end;
+};
+
+class Log {
+ public:
+  // Opens what is there. The directory need not exist: it is made at the first append.
+  static Result<std::unique_ptr<Log>> open(env::Disk& disk, const std::string& directory,
+                                           const LogOptions& options, const LogRecovery& recovery);
+
+  // Appends batches, which get their offsets and the epoch here, in place. Returns the first one's
+  // base offset.
+  Result<Offset> append(std::span<const MutableByteView> batches, LeaderEpoch epoch,
+                        TimestampMs now);
+  Result<ReadSlice> read(const ReadRequest& request);
+
+  Offset log_start() const { return log_start_; }
+  Offset log_end() const { return log_end_; }
+  Offset recovery_point() const { return recovery_point_; }
+  uint64_t size_in_bytes() const;
+  const std::string& directory() const { return directory_; }
+  const ProducerState& producers() const { return producers_; }
+  void expire_producers(TimestampMs before) { producers_.expire(before); }
+  void set_options(const LogOptions& options) { options_ = options; }
+  void set_topic_id(const Uuid& topic_id) { topic_id_ = topic_id; }
+
+  // The first record with a timestamp of at least `target`; nothing: there is none.
+  Result<std::optional<TimestampedOffset>> offset_for_timestamp(TimestampMs target);
+  Result<std::optional<TimestampedOffset>> max_timestamp();
+
+  LeaderEpoch latest_epoch() const;
+  // The end of the largest epoch that is at most `epoch`.
+  EpochStart end_of_epoch(LeaderEpoch epoch) const;
+  // The epoch in which the record at `offset` was written.
+  LeaderEpoch epoch_of(Offset offset) const;
+
+  Unsynced take_unsynced();
+  void mark_synced(Offset up_to) { recovery_point_ = std::max(recovery_point_, up_to); }
+  const std::string& path() const { return directory_; }
+
+  // DeleteRecords: everything below `offset` is gone for readers. At most log_end.
+  void advance_log_start(Offset offset) { log_start_ = std::max(log_start_, offset); }
+  // Applies retention to segments that end at or below `limit`; returns files to remove later.
+  Result<std::vector<std::string>> delete_old_segments(Offset limit, TimestampMs now);
+  // Cuts everything from `offset` on.
+  Result<> truncate_to(Offset offset);
+
+  // Writes what a clean stop leaves: indexes, producer snapshot.
+  Result<> close();
+  // Calls `visit` for every batch from log_start on; used to replay metadata and coordinators.
+  Result<> replay(const Segment::Visit& visit);
+
+ private:
+  Log(env::Disk& disk, std::string directory, const LogOptions& options)
+      : disk_(&disk), directory_(std::move(directory)), options_(options) {}
+
+  Result<> load(const LogRecovery& recovery);
+  Result<> load_epochs();
+  Result<> recover_from(size_t first, Offset trusted_below);
+  Result<bool> recover_segment(Segment& segment, Offset trusted_below);
+  Result<> finish_clean_load();
+  Result<> restore_producers();
+  void note_batch(const record::BatchHeader& header, ByteView batch, TimestampMs now);
+
+  Result<> make_directory();
+  Result<> roll(Offset base_offset);
+  Result<> roll_if_needed(const record::BatchHeader& next, size_t bytes, TimestampMs now);
+  Result<> assign_epoch(LeaderEpoch epoch, Offset start);
+  Result<> write_epochs();
+  Result<> write_producer_snapshot();
+  bool should_delete(const Segment& segment, TimestampMs now, uint64_t total) const;
+
+  Segment* active() { return segments_.empty() ? nullptr : segments_.back().get(); }
+  size_t segment_of(Offset offset) const;
+  Result<uint64_t> position_of(Segment& segment, Offset offset, std::optional<size_t>* batch_size);
+
+  env::Disk* disk_;
+  std::string directory_;
+  LogOptions options_;
+  Uuid topic_id_;
+  std::vector<std::unique_ptr<Segment>> segments_;  // ascending
+  std::vector<EpochStart> epochs_;
+  ProducerState producers_;
+  Offset log_start_;
+  Offset log_end_;
+  Offset recovery_point_;
+  TimestampMs active_since_ = kNoTimestamp;  // when the active segment got its first batch
+  std::vector<std::shared_ptr<env::File>> unsynced_;
+  bool directory_unsynced_ = false;
+};
+
+}  // namespace millrace::storage

@@ -1,0 +1,176 @@
+#include "storage/log_directory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace millrace::storage {
+namespace {
+
+constexpr const char* kCleanShutdown = "/.kafka_cleanshutdown";
+constexpr const char* kRecoveryPoints = "/recovery-point-offset-checkpoint";
+constexpr const char* kLogStarts = "/log-start-offset-checkpoint";
+constexpr const char* kHighWatermarks = "/replication-offset-checkpoint";
+
+Offset offset_of(const OffsetCheckpoint& offsets, const TopicPartition& partition) {
+  auto found = offsets.find(partition);
+  return found == offsets.end() ? Offset(0) : found->second;
+}
+
+}  // namespace
+
+std::optional<TopicPartition> parse_partition_directory(std::string_view name) {
+  const size_t dash = name.rfind('-');
+  if (dash == std::string_view::npos || dash == 0 || dash + 1 == name.size()) return std::nullopt;
+  int64_t partition = 0;
+  for (char c : name.substr(dash + 1)) {
+    if (c < '0' || c > '9') return std::nullopt;
+    partition = partition * 10 + (c - '0');
+    if (partition > INT32_MAX) return std::nullopt;
+  }
+  return TopicPartition{std::string(name.substr(0, dash)),
+                        PartitionIndex(static_cast<int32_t>(partition))};
+}
+
+Result<MetaProperties> LogDirectory::read_identity(env::Disk& disk, const std::string& path) {
+  ASSIGN_OR_RETURN(auto text, env::read_file(disk, path + "/meta.properties"));
+  auto properties = parse_meta_properties(as_text(text));
+  if (!properties)
+    return std::unexpected(std::move(properties).error().within(path + "/meta.properties"));
+  return properties;
+}
+
+Result<std::unique_ptr<LogDirectory>> LogDirectory::open(env::Disk& disk, const std::string& path,
+                                                         const MetaProperties& expected) {
+  std::unique_ptr<LogDirectory> directory(new LogDirectory(disk, path));
+  RETURN_IF_ERROR(directory->load(expected));
+  return directory;
+}
+
+Result<> LogDirectory::load(const MetaProperties& expected) {
+  RETURN_IF_ERROR(disk_->make_directories(path_));
+  ASSIGN_OR_RETURN(lock_, disk_->lock(path_ + "/.lock"));
+  RETURN_IF_ERROR(identify(expected));
+  if (auto text = env::read_file(*disk_, path_ + kCleanShutdown)) {
+    stopped_cleanly_ = true;
+    previous_broker_epoch_ = parse_clean_shutdown(as_text(*text));
+  }
+  ASSIGN_OR_RETURN(recovery_points_, read_checkpoint(kRecoveryPoints));
+  ASSIGN_OR_RETURN(log_starts_, read_checkpoint(kLogStarts));
+  ASSIGN_OR_RETURN(high_watermarks_, read_checkpoint(kHighWatermarks));
+  ASSIGN_OR_RETURN(auto entries, disk_->list(path_));
+  for (const auto& entry : entries) {
+    if (!entry.is_directory) continue;
+    if (entry.name.ends_with("-delete"))
+      RETURN_IF_ERROR(remove_tree(path_ + "/" + entry.name));
+    else if (auto partition = parse_partition_directory(entry.name))
+      partitions_.push_back(std::move(*partition));
+  }
+  return {};
+}
+
+Result<> LogDirectory::identify(const MetaProperties& expected) {
+  auto found = read_identity(*disk_, path_);
+  if (!found && found.error().code != Errc::kNotFound)
+    return std::unexpected(std::move(found).error());
+  if (found && found->cluster_id != expected.cluster_id)
+    return fail(Errc::kInvalid, fmt::format("{} belongs to cluster {}, not to {}", path_,
+                                            found->cluster_id, expected.cluster_id));
+  if (found && found->node_id != expected.node_id)
+    return fail(Errc::kInvalid, fmt::format("{} belongs to node {}, not to node.id={}", path_,
+                                            found->node_id, expected.node_id));
+  id_ = found && found->directory_id ? *found->directory_id
+                                     : expected.directory_id.value_or(Uuid::zero());
+  if (found && found->directory_id) return {};
+  MetaProperties fresh = expected;
+  fresh.directory_id = id_;
+  return env::write_file_atomically(*disk_, path_ + "/meta.properties",
+                                    as_bytes(print_meta_properties(fresh)));
+}
+
+// A checkpoint that cannot be read costs a longer recovery, never data.
+Result<OffsetCheckpoint> LogDirectory::read_checkpoint(const std::string& name) {
+  auto text = env::read_file(*disk_, path_ + name);
+  if (!text && text.error().code == Errc::kNotFound) return OffsetCheckpoint{};
+  if (!text) return std::unexpected(std::move(text).error());
+  auto offsets = parse_offset_checkpoint(as_text(*text));
+  if (offsets) return offsets;
+  LOG_WARN("{}{}: {}; it is taken for empty", path_, name, offsets.error().message);
+  return OffsetCheckpoint{};
+}
+
+std::string LogDirectory::path_of(const TopicPartition& partition) const {
+  return path_ + "/" + partition.to_string();
+}
+
+Offset LogDirectory::checkpointed_high_watermark(const TopicPartition& partition) const {
+  return offset_of(high_watermarks_, partition);
+}
+
+Result<std::unique_ptr<Log>> LogDirectory::open_log(const TopicPartition& partition,
+                                                    const LogOptions& options) {
+  return Log::open(*disk_, path_of(partition), options,
+                   {.recovery_point = offset_of(recovery_points_, partition),
+                    .log_start = offset_of(log_starts_, partition),
+                    .clean = stopped_cleanly_});
+}
+
+Uuid LogDirectory::topic_id_of(const TopicPartition& partition) const {
+  auto text = env::read_file(*disk_, path_of(partition) + "/partition.metadata");
+  if (!text) return Uuid::zero();
+  return parse_partition_metadata(as_text(*text)).value_or(Uuid::zero());
+}
+
+Result<std::string> LogDirectory::mark_deleted(const TopicPartition& partition,
+                                               const Uuid& suffix) {
+  const std::string from = path_of(partition);
+  if (!disk_->exists(from)) return std::string();
+  std::string hex;
+  for (uint8_t byte : suffix.bytes) hex += fmt::format("{:02x}", byte);
+  // A file name has at most 255 bytes: the topic's part gives way.
+  std::string name = partition.to_string();
+  name.resize(std::min<size_t>(name.size(), 255 - hex.size() - 8));
+  const std::string to = fmt::format("{}/{}.{}-delete", path_, name, hex);
+  RETURN_IF_ERROR(disk_->rename(from, to));
+  RETURN_IF_ERROR(disk_->sync_directory(path_));
+  return to;
+}
+
+Result<> LogDirectory::remove_tree(const std::string& path) {
+  ASSIGN_OR_RETURN(auto entries, disk_->list(path));
+  for (const auto& entry : entries) {
+    const std::string inside = path + "/" + entry.name;
+    RETURN_IF_ERROR(entry.is_directory ? remove_tree(inside) : disk_->remove(inside));
+  }
+  return disk_->remove(path);
+}
+
+Result<> LogDirectory::write_checkpoint(const std::string& name, const OffsetCheckpoint& offsets) {
+  return env::write_file_atomically(*disk_, path_ + name,
+                                    as_bytes(print_offset_checkpoint(offsets)));
+}
+
+Result<> LogDirectory::write_recovery_points(const OffsetCheckpoint& offsets) {
+  return write_checkpoint(kRecoveryPoints, offsets);
+}
+Result<> LogDirectory::write_log_starts(const OffsetCheckpoint& offsets) {
+  return write_checkpoint(kLogStarts, offsets);
+}
+Result<> LogDirectory::write_high_watermarks(const OffsetCheckpoint& offsets) {
+  return write_checkpoint(kHighWatermarks, offsets);
+}
+
+Result<> LogDirectory::write_clean_shutdown(BrokerEpoch epoch) {
+  return env::write_file_atomically(*disk_, path_ + kCleanShutdown,
+                                    as_bytes(print_clean_shutdown(epoch)));
+}
+
+Result<> LogDirectory::clear_clean_shutdown() {
+  if (!disk_->exists(path_ + kCleanShutdown)) return {};
+  RETURN_IF_ERROR(disk_->remove(path_ + kCleanShutdown));
+  return disk_->sync_directory(path_);
+}
+
+}  // namespace millrace::storage

@@ -1,0 +1,73 @@
+// One of log.dirs: its lock, its meta.properties, its checkpoints, and the partition directories in
+// it. Not here: the logs' contents (storage/log), which partitions should be there (node). Threads:
+// one caller at a time; the checkpoint writers may be called on the directory's disk thread.
+// Errors: kLocked when another process has it, kInvalid when it belongs to another node or cluster
+// (the message says which).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "env/disk.h"
+#include "storage/checkpoint.h"
+#include "storage/log.h"
+
+namespace millrace::storage {
+
+// The name of a partition's directory, taken apart. Names of other kinds (deleted, stray, not a
+// partition) give nothing.
+std::optional<TopicPartition> parse_partition_directory(std::string_view name);
+
+class LogDirectory {
+ public:
+  // Locks the directory and reads its files; makes and formats it when it is new.
+  // `expected.directory_id` is used then.
+  static Result<std::unique_ptr<LogDirectory>> open(env::Disk& disk, const std::string& path,
+                                                    const MetaProperties& expected);
+  // Reads meta.properties without locking: whether, and as whom, the directory is formatted.
+  static Result<MetaProperties> read_identity(env::Disk& disk, const std::string& path);
+
+  const std::string& path() const { return path_; }
+  const Uuid& id() const { return id_; }
+  bool stopped_cleanly() const { return stopped_cleanly_; }
+  BrokerEpoch previous_broker_epoch() const { return previous_broker_epoch_; }
+  Offset checkpointed_high_watermark(const TopicPartition& partition) const;
+
+  // The partitions whose directories are here.
+  const std::vector<TopicPartition>& partitions() const { return partitions_; }
+  Result<std::unique_ptr<Log>> open_log(const TopicPartition& partition, const LogOptions& options);
+  // The topic id in partition.metadata; zero when there is no such file.
+  Uuid topic_id_of(const TopicPartition& partition) const;
+
+  // Renames the partition's directory so that it is gone for every later start; returns the new
+  // path.
+  Result<std::string> mark_deleted(const TopicPartition& partition, const Uuid& suffix);
+  Result<> remove_tree(const std::string& path);
+
+  Result<> write_recovery_points(const OffsetCheckpoint& offsets);
+  Result<> write_log_starts(const OffsetCheckpoint& offsets);
+  Result<> write_high_watermarks(const OffsetCheckpoint& offsets);
+  // The last act of a clean stop, and the first of a start.
+  Result<> write_clean_shutdown(BrokerEpoch epoch);
+  Result<> clear_clean_shutdown();
+
+ private:
+  LogDirectory(env::Disk& disk, std::string path) : disk_(&disk), path_(std::move(path)) {}
+  Result<> load(const MetaProperties& expected);
+  Result<> identify(const MetaProperties& expected);
+  Result<OffsetCheckpoint> read_checkpoint(const std::string& name);
+  Result<> write_checkpoint(const std::string& name, const OffsetCheckpoint& offsets);
+  std::string path_of(const TopicPartition& partition) const;
+
+  env::Disk* disk_;
+  std::string path_;
+  std::unique_ptr<env::FileLock> lock_;
+  Uuid id_;
+  bool stopped_cleanly_ = false;
+  BrokerEpoch previous_broker_epoch_{-1};
+  OffsetCheckpoint recovery_points_, log_starts_, high_watermarks_;
+  std::vector<TopicPartition> partitions_;
+};
+
+}  // namespace millrace::storage

@@ -1,0 +1,281 @@
+#include "storage/log.h"
+
+#include <gtest/gtest.h>
+
+#include "env/testing/memory_disk.h"
+#include "record/builder.h"
+#include "record/record.h"
+#include "storage/log_directory.h"
+
+namespace millrace::storage {
+namespace {
+
+constexpr TimestampMs kNow{1'700'000'000'000};
+const std::string kDirectory = "/data/t-0";
+
+ByteBuffer batch_of(int records, record::BatchOptions options = {}, TimestampMs timestamp = kNow) {
+  record::BatchBuilder builder(options);
+  for (int i = 0; i < records; ++i)
+    builder.append({.timestamp = timestamp, .value = as_bytes("twenty bytes of value")});
+  return std::move(builder).build();
+}
+
+class LogTest : public ::testing::Test {
+ protected:
+  LogTest() { reopen(); }
+
+  void reopen(LogRecovery recovery = {}) {
+    auto log = Log::open(disk_, kDirectory, options_, recovery);
+    ASSERT_TRUE(log.has_value()) << log.error().message;
+    log_ = std::move(*log);
+  }
+  Result<Offset> append(int records, LeaderEpoch epoch = LeaderEpoch(0)) {
+    ByteBuffer batch = batch_of(records);
+    const MutableByteView view = batch;
+    return log_->append({&view, 1}, epoch, kNow);
+  }
+  void sync() {
+    Unsynced unsynced = log_->take_unsynced();
+    for (auto& file : unsynced.files) ASSERT_TRUE(file->sync().has_value());
+    log_->mark_synced(unsynced.log_end);
+  }
+  // The offsets of all records that a reader from `from` on gets.
+  std::vector<int64_t> read_offsets(Offset from) {
+    std::vector<int64_t> offsets;
+    for (;;) {
+      auto slice = log_->read({.from = from, .below = log_->log_end(), .max_bytes = 1000});
+      EXPECT_TRUE(slice.has_value());
+      if (slice->length == 0) return offsets;
+      ByteBuffer bytes(slice->length);
+      EXPECT_EQ(*slice->file->read_at(bytes, slice->position), slice->length);
+      record::BatchIterator batches(bytes);
+      while (auto batch = *batches.next())
+        for (from = batch->next_offset(); auto i : {batch->base_offset()})
+          for (Offset o = i; o < from; ++o) offsets.push_back(o.value());
+    }
+  }
+
+  env::testing::MemoryDisk disk_;
+  LogOptions options_{.segment_bytes = 1000, .index_interval_bytes = 200};
+  std::unique_ptr<Log> log_;
+};
+
+std::vector<int64_t> numbers(int64_t below) {
+  std::vector<int64_t> all;
+  for (int64_t i = 0; i < below; ++i) all.push_back(i);
+  return all;
+}
+
+TEST_F(LogTest, gives_offsets_in_order_and_reads_them_back_over_segments) {
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(*append(3), Offset(3 * i));
+  EXPECT_EQ(log_->log_end(), Offset(90));
+  EXPECT_EQ(read_offsets(Offset(0)), numbers(90));
+  EXPECT_GT(disk_.list(kDirectory)->size(), 6u);
+}
+
+TEST_F(LogTest, a_read_begins_with_the_batch_that_holds_the_offset) {
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(append(3).has_value());
+  auto slice = *log_->read({.from = Offset(4), .below = Offset(15), .max_bytes = 1});
+  ByteBuffer bytes(slice.length);
+  ASSERT_TRUE(slice.file->read_at(bytes, slice.position).has_value());
+  EXPECT_EQ(record::BatchView::parse(bytes)->base_offset(), Offset(3));
+}
+
+TEST_F(LogTest, a_read_never_gives_batches_at_or_beyond_its_bound) {
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(append(3).has_value());
+  auto slice = *log_->read({.from = Offset(0), .below = Offset(6), .max_bytes = 10'000});
+  ByteBuffer bytes(slice.length);
+  ASSERT_TRUE(slice.file->read_at(bytes, slice.position).has_value());
+  record::BatchIterator batches(bytes);
+  Offset end;
+  while (auto batch = *batches.next()) end = batch->next_offset();
+  EXPECT_EQ(end, Offset(6));
+}
+
+TEST_F(LogTest, after_a_clean_stop_everything_is_there_again) {
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(append(3, LeaderEpoch(i / 10)).has_value());
+  ASSERT_TRUE(log_->close().has_value());
+  reopen({.clean = true});
+  EXPECT_EQ(read_offsets(Offset(0)), numbers(90));
+  EXPECT_EQ(log_->epoch_of(Offset(35)), LeaderEpoch(1));
+  EXPECT_EQ(*append(1), Offset(90));
+}
+
+TEST_F(LogTest, synced_batches_survive_a_power_loss_and_a_torn_tail_is_cut_at_every_byte) {
+  ASSERT_TRUE(append(3).has_value());
+  sync();
+  const size_t synced = disk_.content(kDirectory + "/00000000000000000000.log").size();
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(append(3).has_value());
+  const ByteBuffer whole = disk_.content(kDirectory + "/00000000000000000000.log");
+  const size_t batch = (whole.size() - synced) / 3;
+  for (size_t kept = 0; kept <= whole.size() - synced; ++kept) {
+    auto& content = disk_.content(kDirectory + "/00000000000000000000.log");
+    content.assign(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(synced + kept));
+    reopen({.recovery_point = Offset(3)});
+    EXPECT_EQ(log_->log_end(), Offset(3 + 3 * static_cast<int64_t>(kept / batch))) << kept;
+  }
+}
+
+TEST_F(LogTest, a_flipped_bit_behind_the_recovery_point_is_cut_and_below_it_refused) {
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(append(3).has_value());
+  const std::string path = kDirectory + "/00000000000000000000.log";
+  disk_.content(path)[disk_.content(path).size() / 2] ^= 1;
+  const ByteBuffer rotten = disk_.content(path);
+  auto refused = Log::open(disk_, kDirectory, options_, {.recovery_point = Offset(9)});
+  // Trusted batches are not checked at start; what lies at the recovery point is.
+  EXPECT_TRUE(refused.has_value());
+  EXPECT_EQ(disk_.content(path), rotten);
+  reopen({.recovery_point = Offset(0)});
+  EXPECT_EQ(log_->log_end(), Offset(3));
+}
+
+TEST_F(LogTest, damage_below_the_recovery_point_is_reported_and_nothing_is_cut) {
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(append(3).has_value());
+  const std::string path = kDirectory + "/00000000000000000000.log";
+  disk_.content(path)[16] = 77;  // the magic of the first batch
+  const ByteBuffer rotten = disk_.content(path);
+  auto log = Log::open(disk_, kDirectory, options_, {.recovery_point = Offset(9)});
+  ASSERT_FALSE(log.has_value());
+  EXPECT_EQ(log.error().code, Errc::kCorrupt);
+  EXPECT_EQ(disk_.content(path), rotten);
+}
+
+TEST_F(LogTest, a_full_disk_refuses_the_append_and_leaves_nothing_of_it) {
+  ASSERT_TRUE(append(3).has_value());
+  const size_t before = disk_.content(kDirectory + "/00000000000000000000.log").size();
+  disk_.fault = [](std::string_view operation, const std::string&) -> Result<> {
+    if (operation == "write") return fail(Errc::kNoSpace, "full");
+    return {};
+  };
+  EXPECT_EQ(append(3).error().code, Errc::kNoSpace);
+  EXPECT_EQ(disk_.content(kDirectory + "/00000000000000000000.log").size(), before);
+  disk_.fault = nullptr;
+  EXPECT_EQ(*append(3), Offset(3));
+  EXPECT_EQ(read_offsets(Offset(0)), numbers(6));
+}
+
+TEST_F(LogTest, old_segments_go_by_size_and_readers_see_the_new_start) {
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(append(3).has_value());
+  options_.retention_bytes = 1500;
+  log_->set_options(options_);
+  auto files = *log_->delete_old_segments(log_->log_end(), kNow);
+  EXPECT_FALSE(files.empty());
+  EXPECT_GT(log_->log_start(), Offset(0));
+  EXPECT_EQ(read_offsets(log_->log_start()).front(), log_->log_start().value());
+}
+
+TEST_F(LogTest, old_segments_go_by_time_and_never_beyond_the_limit) {
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(append(3).has_value());
+  const TimestampMs later = kNow + options_.retention_ms + 1;
+  EXPECT_TRUE(log_->delete_old_segments(Offset(0), later)->empty());
+  EXPECT_FALSE(log_->delete_old_segments(log_->log_end(), later)->empty());
+  EXPECT_EQ(log_->log_start(), Offset(90));
+  EXPECT_EQ(*append(1), Offset(90));
+}
+
+TEST_F(LogTest, finds_the_first_record_at_or_after_a_timestamp) {
+  for (int i = 0; i < 20; ++i) {
+    ByteBuffer batch = batch_of(2, {}, kNow + 10 * i);
+    const MutableByteView view = batch;
+    ASSERT_TRUE(log_->append({&view, 1}, LeaderEpoch(0), kNow).has_value());
+  }
+  EXPECT_EQ((*log_->offset_for_timestamp(kNow + 55))->offset, Offset(12));
+  EXPECT_FALSE((*log_->offset_for_timestamp(kNow + 1000)).has_value());
+  EXPECT_EQ((*log_->max_timestamp())->offset, Offset(38));
+}
+
+TEST_F(LogTest, the_end_of_an_epoch_is_the_start_of_the_next) {
+  ASSERT_TRUE(append(3, LeaderEpoch(1)).has_value());
+  ASSERT_TRUE(append(3, LeaderEpoch(4)).has_value());
+  EXPECT_EQ(log_->end_of_epoch(LeaderEpoch(4)), (EpochStart{LeaderEpoch(4), Offset(6)}));
+  EXPECT_EQ(log_->end_of_epoch(LeaderEpoch(2)), (EpochStart{LeaderEpoch(1), Offset(3)}));
+  EXPECT_EQ(log_->end_of_epoch(LeaderEpoch(0)), (EpochStart{LeaderEpoch(0), Offset(0)}));
+  EXPECT_EQ(log_->end_of_epoch(LeaderEpoch(9)).epoch, kNoLeaderEpoch);
+}
+
+TEST_F(LogTest, truncation_forgets_what_lies_behind_it) {
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(append(3).has_value());
+  ASSERT_TRUE(log_->truncate_to(Offset(31)).has_value());
+  EXPECT_EQ(log_->log_end(), Offset(30));
+  EXPECT_EQ(read_offsets(Offset(0)), numbers(30));
+  EXPECT_EQ(*append(1), Offset(30));
+}
+
+record::BatchHeader produced(int32_t sequence, int16_t epoch = 0) {
+  record::BatchHeader header;
+  header.producer_id = ProducerId(7);
+  header.producer_epoch = ProducerEpoch(epoch);
+  header.base_sequence = ProducerSequence(sequence);
+  header.base_offset = Offset(sequence);
+  header.last_offset_delta = 1;
+  return header;
+}
+
+TEST(ProducerState, accepts_the_next_sequence_and_knows_the_last_five_batches_again) {
+  ProducerState state;
+  for (int32_t s = 0; s < 14; s += 2) {
+    EXPECT_TRUE(std::holds_alternative<Accepted>(state.check(produced(s))));
+    state.update(produced(s), kNow);
+  }
+  for (int32_t s : {4, 6, 8, 10, 12})
+    EXPECT_EQ(std::get<ProducedBatch>(state.check(produced(s))).base_offset(), Offset(s));
+  EXPECT_EQ(std::get<SequenceError>(state.check(produced(2))), SequenceError::kOutOfOrderSequence);
+  EXPECT_EQ(std::get<SequenceError>(state.check(produced(16))), SequenceError::kOutOfOrderSequence);
+}
+
+TEST(ProducerState, a_new_epoch_begins_at_zero_and_an_old_one_is_fenced) {
+  ProducerState state;
+  state.update(produced(0, 3), kNow);
+  EXPECT_TRUE(std::holds_alternative<Accepted>(state.check(produced(0, 4))));
+  EXPECT_EQ(std::get<SequenceError>(state.check(produced(2, 4))),
+            SequenceError::kOutOfOrderSequence);
+  EXPECT_EQ(std::get<SequenceError>(state.check(produced(2, 2))),
+            SequenceError::kInvalidProducerEpoch);
+}
+
+TEST(ProducerState, the_sequence_wraps_to_zero) {
+  ProducerState state;
+  state.update(produced(INT32_MAX - 1), kNow);
+  EXPECT_TRUE(std::holds_alternative<Accepted>(state.check(produced(0))));
+}
+
+TEST(ProducerState, a_snapshot_gives_back_the_last_sequence_and_rot_in_it_is_noticed) {
+  ProducerState state;
+  state.update(produced(0), kNow);
+  ByteBuffer bytes = state.snapshot();
+  auto again = ProducerState::parse_snapshot(bytes);
+  ASSERT_TRUE(again.has_value());
+  EXPECT_TRUE(std::holds_alternative<ProducedBatch>(again->check(produced(0))));
+  EXPECT_EQ(again->snapshot(), bytes);
+  bytes[20] ^= 1;
+  EXPECT_EQ(ProducerState::parse_snapshot(bytes).error().code, Errc::kCorrupt);
+}
+
+TEST(Checkpoint, prints_what_it_parsed) {
+  const std::string text = "0\n2\na-b 3 17\nt 0 5\n";
+  EXPECT_EQ(print_offset_checkpoint(*parse_offset_checkpoint(text)), text);
+  EXPECT_FALSE(parse_offset_checkpoint("0\n2\nt 0 5\n").has_value());
+  EXPECT_FALSE(parse_offset_checkpoint("1\n0\n").has_value());
+}
+
+TEST(LogDirectory, refuses_another_cluster_and_another_node) {
+  env::testing::MemoryDisk disk;
+  const MetaProperties ours{.cluster_id = "c1", .node_id = NodeId(1), .directory_id = Uuid{{1}}};
+  ASSERT_TRUE(LogDirectory::open(disk, "/data", ours).has_value());
+  MetaProperties other = ours;
+  other.cluster_id = "c2";
+  EXPECT_EQ(LogDirectory::open(disk, "/data", other).error().code, Errc::kInvalid);
+  other = ours;
+  other.node_id = NodeId(2);
+  EXPECT_NE(LogDirectory::open(disk, "/data", other).error().message.find("node.id=2"),
+            std::string::npos);
+}
+
+TEST(LogDirectory, takes_partition_names_apart_and_leaves_others_alone) {
+  EXPECT_EQ(parse_partition_directory("a-b-12"), (TopicPartition{"a-b", PartitionIndex(12)}));
+  for (const char* name : {"x", "-1", "a-", "a-1x", "t-0.0123-delete", "a-99999999999"})
+    EXPECT_FALSE(parse_partition_directory(name).has_value()) << name;
+}
+
+}  // namespace
+}  // namespace millrace::storage

@@ -1,0 +1,73 @@
+// What a partition remembers of the producers that wrote to it: the last five batches of each
+// producer id, so that a retried batch is recognised and a gap is refused (KIP-98, KIP-360).
+// Kafka's `.snapshot` files, byte for byte. Not here: transactions' coordinators (txn), who
+// allocates producer ids (controller). Threads: those of the log that owns it. Invariants: ID1 an
+// accepted batch's sequence follows the last one of its producer, or starts a new epoch at 0. ID2 a
+//   batch that was accepted is never accepted again while it is among the last five.
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <variant>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "record/batch.h"
+
+namespace millrace::storage {
+
+// One batch that a producer had appended.
+struct ProducedBatch {
+  ProducerSequence last_sequence = record::kNoSequence;
+  Offset last_offset;
+  int32_t offset_delta = 0;
+  TimestampMs timestamp = kNoTimestamp;
+  Offset base_offset() const { return last_offset - offset_delta; }
+  ProducerSequence base_sequence() const;
+};
+
+struct ProducerEntry {
+  static constexpr size_t kKept = 5;
+  ProducerEpoch epoch = record::kNoProducerEpoch;
+  std::array<ProducedBatch, kKept> batches;  // oldest first
+  size_t batch_count = 0;
+  TimestampMs last_timestamp = kNoTimestamp;  // when it last wrote, for expiry
+  int32_t coordinator_epoch = -1;
+  std::optional<Offset> transaction_start;
+
+  const ProducedBatch* last() const { return batch_count ? &batches[batch_count - 1] : nullptr; }
+};
+
+// What to do with a batch of an idempotent producer.
+enum class SequenceError { kOutOfOrderSequence, kInvalidProducerEpoch };
+struct Accepted {};
+using SequenceVerdict = std::variant<Accepted, ProducedBatch, SequenceError>;  // batch: a duplicate
+
+class ProducerState {
+ public:
+  // `header` as the client sent it (base offset not yet given).
+  SequenceVerdict check(const record::BatchHeader& header) const;
+  // The batch stands in the log.
+  void update(const record::BatchHeader& header, TimestampMs now);
+  // A commit or abort marker stands in the log.
+  void end_transaction(const record::BatchHeader& marker, int32_t coordinator_epoch);
+
+  // Forgets producers that wrote nothing since `before` and have no open transaction.
+  void expire(TimestampMs before);
+  void clear() { producers_.clear(); }
+
+  const std::map<ProducerId, ProducerEntry>& producers() const { return producers_; }
+  // The start of the oldest transaction that is still open.
+  std::optional<Offset> first_unstable_offset() const;
+
+  ByteBuffer snapshot() const;
+  static Result<ProducerState> parse_snapshot(ByteView bytes);
+
+ private:
+  std::map<ProducerId, ProducerEntry> producers_;
+};
+
+}  // namespace millrace::storage

@@ -1,0 +1,180 @@
+#include "storage/segment.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace millrace::storage {
+namespace {
+
+constexpr size_t kScanPiece = 1 << 20;  // bytes read at once by a scan
+constexpr size_t kOffsetEntry = 8, kTimeEntry = 12;
+
+}  // namespace
+
+std::string segment_file_name(Offset base_offset) {
+  return fmt::format("{:020}", base_offset.value());
+}
+
+Segment::Segment(env::Disk& disk, const std::string& directory, Offset base_offset)
+    : disk_(&disk),
+      base_offset_(base_offset),
+      path_(directory + "/" + segment_file_name(base_offset)) {}
+
+Result<std::shared_ptr<env::File>> Segment::file() {
+  if (!file_) {
+    ASSIGN_OR_RETURN(file_, disk_->open(path_ + ".log", env::OpenMode::kReadWrite));
+  }
+  return file_;
+}
+
+Result<> Segment::create() {
+  ASSIGN_OR_RETURN(file_, disk_->open(path_ + ".log", env::OpenMode::kReplace));
+  indexes_loaded_ = true;
+  return {};
+}
+
+Result<> Segment::write(std::span<const ByteView> pieces) {
+  ASSIGN_OR_RETURN(auto to, file());
+  return to->write_at(pieces, size_);
+}
+
+void Segment::note_appended(const record::BatchHeader& header, uint64_t index_interval) {
+  if (first_timestamp_ == kNoTimestamp) first_timestamp_ = header.max_timestamp;
+  if (header.max_timestamp > largest_timestamp_) {
+    largest_timestamp_ = header.max_timestamp;
+    largest_timestamp_offset_ = header.last_offset();
+  }
+  if (bytes_since_index_ > index_interval) {
+    offset_index_.push_back({header.last_offset(), static_cast<uint32_t>(size_)});
+    add_time_entry();
+    bytes_since_index_ = 0;
+  }
+  size_ += static_cast<uint64_t>(header.size_in_bytes());
+  bytes_since_index_ += static_cast<uint64_t>(header.size_in_bytes());
+}
+
+void Segment::add_time_entry() {
+  if (largest_timestamp_ == kNoTimestamp) return;
+  if (!time_index_.empty() && time_index_.back().timestamp >= largest_timestamp_) return;
+  time_index_.push_back({largest_timestamp_, largest_timestamp_offset_});
+}
+
+// An index is an aid: whatever is wrong with its file, it is left empty and scans begin at the
+// front.
+Result<> Segment::load_indexes() {
+  if (indexes_loaded_) return {};
+  indexes_loaded_ = true;
+  auto offsets = env::read_file(*disk_, path_ + ".index");
+  if (offsets && offsets->size() % kOffsetEntry == 0)
+    for (size_t at = 0; at < offsets->size(); at += kOffsetEntry) {
+      const Offset last = base_offset_ + load_big<int32_t>(offsets->data() + at);
+      const auto position = load_big<uint32_t>(offsets->data() + at + 4);
+      const bool ascends = offset_index_.empty() ? last >= base_offset_
+                                                 : last > offset_index_.back().last_offset &&
+                                                       position > offset_index_.back().position;
+      if (!ascends || position >= size_) break;  // preallocated zeros, or rot
+      offset_index_.push_back({last, position});
+    }
+  auto times = env::read_file(*disk_, path_ + ".timeindex");
+  if (times && times->size() % kTimeEntry == 0)
+    for (size_t at = 0; at < times->size(); at += kTimeEntry) {
+      const TimestampMs timestamp(load_big<int64_t>(times->data() + at));
+      const Offset offset = base_offset_ + load_big<int32_t>(times->data() + at + 8);
+      if (!time_index_.empty() && timestamp <= time_index_.back().timestamp) break;
+      time_index_.push_back({timestamp, offset});
+    }
+  return {};
+}
+
+Result<uint64_t> Segment::scan_position(Offset offset) {
+  RETURN_IF_ERROR(load_indexes());
+  auto after = std::ranges::upper_bound(offset_index_, offset, {}, &IndexEntry::last_offset);
+  return after == offset_index_.begin() ? 0 : std::prev(after)->position;
+}
+
+Result<uint64_t> Segment::scan_position(TimestampMs target) {
+  RETURN_IF_ERROR(load_indexes());
+  auto after = std::ranges::lower_bound(time_index_, target, {}, &TimeIndexEntry::timestamp);
+  if (after == time_index_.begin()) return 0;
+  return scan_position(std::prev(after)->offset);
+}
+
+Result<uint64_t> Segment::scan(uint64_t position, const Visit& visit) {
+  ASSIGN_OR_RETURN(auto from, file());
+  ByteBuffer piece(kScanPiece);
+  while (position < size_) {
+    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(piece.size(), size_ - position));
+    ASSIGN_OR_RETURN(size_t got, from->read_at(MutableByteView(piece).first(wanted), position));
+    record::BatchIterator batches(ByteView(piece).first(got));
+    for (;;) {
+      const uint64_t at = position + batches.position();
+      auto batch = batches.next();
+      if (!batch)
+        return fail(Errc::kCorrupt,
+                    fmt::format("{}.log at {}: {}", path_, at, batch.error().message));
+      if (!*batch) break;
+      if (!visit((*batch)->header(), (*batch)->bytes(), at)) return at;
+    }
+    if (batches.position() > 0) {
+      position += batches.position();
+      continue;
+    }
+    // The batch at the front is larger than the piece, or torn.
+    auto header = record::peek_header(ByteView(piece).first(got));
+    if (!header || !*header || position + static_cast<uint64_t>((*header)->size_in_bytes()) > size_)
+      return position;
+    piece.resize(static_cast<size_t>((*header)->size_in_bytes()));
+  }
+  return position;
+}
+
+void Segment::forget_indexes() {
+  offset_index_.clear();
+  time_index_.clear();
+  indexes_loaded_ = true;
+  bytes_since_index_ = 0;
+  size_ = 0;
+  first_timestamp_ = largest_timestamp_ = kNoTimestamp;
+}
+
+Result<> Segment::truncate(uint64_t size) {
+  ASSIGN_OR_RETURN(auto from, file());
+  RETURN_IF_ERROR(from->truncate(size));
+  size_ = size;
+  return {};
+}
+
+Result<> Segment::write_indexes() {
+  RETURN_IF_ERROR(load_indexes());
+  if (size_ > 0) add_time_entry();
+  ByteBuffer offsets(offset_index_.size() * kOffsetEntry), times(time_index_.size() * kTimeEntry);
+  for (size_t i = 0; i < offset_index_.size(); ++i) {
+    uint8_t* at = offsets.data() + i * kOffsetEntry;
+    store_big(at, static_cast<int32_t>(offset_index_[i].last_offset - base_offset_));
+    store_big(at + 4, offset_index_[i].position);
+  }
+  for (size_t i = 0; i < time_index_.size(); ++i) {
+    uint8_t* at = times.data() + i * kTimeEntry;
+    store_big(at, time_index_[i].timestamp.value());
+    store_big(at + 8, static_cast<int32_t>(time_index_[i].offset - base_offset_));
+  }
+  for (auto [suffix, bytes] : {std::pair(".index", &offsets), std::pair(".timeindex", &times)}) {
+    ASSIGN_OR_RETURN(auto to, disk_->open(path_ + suffix, env::OpenMode::kReplace));
+    RETURN_IF_ERROR(to->write_at(*bytes, 0));
+  }
+  return {};
+}
+
+Result<std::vector<std::string>> Segment::mark_deleted() {
+  std::vector<std::string> renamed;
+  for (const char* suffix : {".log", ".index", ".timeindex", ".txnindex"}) {
+    const std::string from = path_ + suffix;
+    if (!disk_->exists(from)) continue;
+    RETURN_IF_ERROR(disk_->rename(from, from + ".deleted"));
+    renamed.push_back(from + ".deleted");
+  }
+  return renamed;
+}
+
+}  // namespace millrace::storage

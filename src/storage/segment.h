@@ -1,0 +1,96 @@
+// One segment of a log: `<base offset>.log` with its offset index and time index. Files are opened
+// at first use; the indexes of the active segment live in memory and are written when it is sealed,
+// as Kafka trims them then. Not here: which segment an offset is in, rolling, retention, recovery
+// (storage/log). Threads: those of the log. A file handed out by file() may be read by others
+// meanwhile. Invariants (ST): index entries ascend in offset and position; every offset index entry
+// names the last offset of the batch
+//   at its position; time index entries ascend in timestamp and offset.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "env/disk.h"
+#include "record/batch.h"
+
+namespace millrace::storage {
+
+struct IndexEntry {
+  Offset last_offset;  // of the batch at `position`
+  uint32_t position = 0;
+};
+
+struct TimeIndexEntry {
+  TimestampMs timestamp;  // the largest so far
+  Offset offset;          // the last offset of the batch that has it
+};
+
+class Segment {
+ public:
+  // Of a segment whose files may or may not exist yet.
+  Segment(env::Disk& disk, const std::string& directory, Offset base_offset);
+
+  Offset base_offset() const { return base_offset_; }
+  uint64_t size() const { return size_; }
+  TimestampMs largest_timestamp() const { return largest_timestamp_; }
+  TimestampMs first_timestamp() const { return first_timestamp_; }
+  bool index_is_full(uint64_t max_index_bytes) const {
+    return (offset_index_.size() + 1) * 8 > max_index_bytes;
+  }
+  const std::string& path() const { return path_; }  // without suffix
+
+  Result<std::shared_ptr<env::File>> file();
+  // A new, empty segment: creates its file.
+  Result<> create();
+  void set_size(uint64_t size) {
+    size_ = size;
+  }  // as listed in the directory, before it is scanned
+
+  // Notes that a batch with this header stands at the end of the file.
+  void note_appended(const record::BatchHeader& header, uint64_t index_interval);
+  Result<> write(std::span<const ByteView> pieces);
+
+  // The position at which a scan for the batch that holds `offset` begins. Loads the index when
+  // needed.
+  Result<uint64_t> scan_position(Offset offset);
+  // Where a scan for the first record with a timestamp of at least `target` begins.
+  Result<uint64_t> scan_position(TimestampMs target);
+
+  // Calls `visit(header, position)` for each whole batch from `position` on; false from it stops.
+  // kCorrupt names the position of bytes that are no batch; a torn tail just ends the scan. Returns
+  // the position behind the last batch.
+  using Visit = std::function<bool(const record::BatchHeader&, ByteView batch, uint64_t position)>;
+  Result<uint64_t> scan(uint64_t position, const Visit& visit);
+
+  // Rebuilds both indexes in memory from the batches; what lies behind `valid_size` is cut off.
+  void forget_indexes();
+  Result<> truncate(uint64_t size);
+  // Writes the indexes to their files, trimmed to their entries.
+  Result<> write_indexes();
+  // Renames all files of the segment by appending `.deleted`; returns the new paths.
+  Result<std::vector<std::string>> mark_deleted();
+
+ private:
+  Result<> load_indexes();
+  void add_time_entry();
+
+  env::Disk* disk_;
+  Offset base_offset_;
+  std::string path_;
+  std::shared_ptr<env::File> file_;
+  uint64_t size_ = 0;
+  uint64_t bytes_since_index_ = 0;
+  bool indexes_loaded_ = false;
+  std::vector<IndexEntry> offset_index_;
+  std::vector<TimeIndexEntry> time_index_;
+  TimestampMs first_timestamp_ = kNoTimestamp;
+  TimestampMs largest_timestamp_ = kNoTimestamp;
+  Offset largest_timestamp_offset_;
+};
+
+std::string segment_file_name(Offset base_offset);  // 20 digits
+
+}  // namespace millrace::storage
