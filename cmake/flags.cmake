@@ -5,3 +5,4 @@ add_compile_definitions(_GLIBCXX_ASSERTIONS $<$<CONFIG:Release>:_FORTIFY_SOURCE=
 add_compile_definitions(BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_HEADER_ONLY FMT_HEADER_ONLY=0 SPDLOG_FMT_EXTERNAL)
 add_link_options(-fuse-ld=mold -Wl,-z,relro,-z,now)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+add_compile_definitions(MILLRACE_VERSION="${PROJECT_VERSION}")

@@ -4,32 +4,35 @@
 // framing and order (server/connection), the table of APIs (server/dispatch).
 //
 // A handler that cannot decode the body closes the connection, as Kafka does: there is no error
-// frame for that.
-//
-// Threads: the shard of the connection, from the call's birth to its answer.
+// frame for that. Threads: the shard of the connection, from the call's birth to its answer.
 #pragma once
 
+#include <fmt/format.h>
+
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/log.h"
+#include "node/node.h"
+#include "record/record.h"
 #include "server/connection.h"
 #include "server/output_queue.h"
 #include "wire/api_table.h"
 #include "wire/codec.h"
 
-namespace millrace::node {
-class Node;
-}
-
 namespace millrace::server {
 
-struct ShardServices;
+// What the handlers of one shard share.
+struct Services {
+  node::Node* node = nullptr;
+  record::ReadScratch scratch;
+};
 
 // A range of a log file that stands for the `records` of a response: Records::external_id is its
-// place in the list given to respond().
+// place in the list that respond() gets.
 struct FileRange {
   std::shared_ptr<env::File> file;
   uint64_t position = 0;
@@ -45,30 +48,28 @@ struct CallHeader {
 
 class Call {
  public:
-  Call(CallHeader header, ByteView body, PeerInfo& peer, Reply reply)
-      : header_(std::move(header)), body_(body), peer_(&peer), reply_(std::move(reply)) {}
-  Call(Call&&) = default;
-  Call& operator=(Call&&) = default;
+  struct Parts {
+    CallHeader header;
+    ByteView body;
+    PeerInfo* peer = nullptr;
+    Services* services = nullptr;
+  };
+  Call(Parts parts, Reply reply) : parts_(std::move(parts)), reply_(std::move(reply)) {}
 
-  const CallHeader& header() const { return header_; }
-  int16_t version() const { return header_.version; }
-  PeerInfo& peer() const { return *peer_; }
+  const CallHeader& header() const { return parts_.header; }
+  int16_t version() const { return parts_.header.version; }
+  PeerInfo& peer() const { return *parts_.peer; }
   env::Shard& shard() const { return reply_.shard(); }
-  node::Node& node() const { return *node_; }
-  ShardServices& services() const { return *services_; }
-
-  void attach(node::Node& node, ShardServices& services) {
-    node_ = &node;
-    services_ = &services;
-  }
+  node::Node& node() const { return *parts_.services->node; }
+  Services& services() const { return *parts_.services; }
 
   // The request, or nothing: then the connection has been closed and the handler returns. Views in
   // the request (wire::Records) end when the handler returns.
   template <class Request>
   std::optional<Request> decode() {
-    auto request = wire::decode<Request>(body_, header_.version);
+    auto request = wire::decode<Request>(parts_.body, version());
     if (request) return std::move(*request);
-    close(fmt::format("{} v{}: {}", wire::api_name(header_.api), header_.version,
+    close(fmt::format("{} v{}: {}", wire::api_name(header().api), version(),
                       request.error().message));
     return std::nullopt;
   }
@@ -76,10 +77,16 @@ class Call {
   template <class Response>
   void respond(const Response& response, std::vector<FileRange> ranges = {}) {
     wire::Writer writer = begin_frame();
-    wire::write(writer, header_.version, response);
+    write(writer, version(), response);  // found beside the response, in wire
     finish_frame(std::move(writer), std::move(ranges));
   }
-
+  // Encoded at another version than the request's: ApiVersions answers a version it does not know
+  // so.
+  template <class Response>
+  void respond_at(int16_t version, const Response& response) {
+    parts_.header.version = version;
+    respond(response);
+  }
   void respond_nothing() { reply_.send_nothing(); }  // acks=0
   void close(const std::string& cause) { reply_.close(cause); }
 
@@ -87,12 +94,8 @@ class Call {
   wire::Writer begin_frame() const;
   void finish_frame(wire::Writer writer, std::vector<FileRange> ranges);
 
-  CallHeader header_;
-  ByteView body_;
-  PeerInfo* peer_;
+  Parts parts_;
   Reply reply_;
-  node::Node* node_ = nullptr;
-  ShardServices* services_ = nullptr;
 };
 
 }  // namespace millrace::server

@@ -44,6 +44,7 @@ class LogDirectory {
   // path.
   Result<std::string> mark_deleted(const TopicPartition& partition, const Uuid& suffix);
   Result<> remove_tree(const std::string& path);
+  Result<> remove_file(const std::string& path) { return disk_->remove(path); }
 
   Result<> write_recovery_points(const OffsetCheckpoint& offsets);
   Result<> write_log_starts(const OffsetCheckpoint& offsets);

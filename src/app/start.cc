@@ -1,0 +1,162 @@
+#include "app/start.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+
+#include "base/log.h"
+#include "node/node.h"
+#include "runtime/host.h"
+#include "server/server.h"
+
+namespace millrace::app {
+namespace {
+
+void write_log_line(log::Level level, std::string_view line) {
+  static std::mutex mutex;
+  const auto now = std::chrono::system_clock::now();
+  const auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
+  const std::time_t seconds_now = ms / 1000;
+  std::tm utc{};
+  ::gmtime_r(&seconds_now, &utc);
+  char stamp[32];
+  std::strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &utc);
+  std::lock_guard lock(mutex);
+  fmt::print(stderr, "[{},{:03}] {} {}\n", stamp, ms % 1000, log::level_name(level), line);
+}
+
+// What stops a start: what, why, what to try.
+int refuse(const Error& error, std::string_view hint) {
+  fmt::print(stderr, "millrace: cannot start: {}\n", error.message);
+  if (!hint.empty()) fmt::print(stderr, "  {}\n", hint);
+  return 1;
+}
+
+Result<config::NodeProperties> load_properties(const StartOptions& options) {
+  config::Values values = config::NodeProperties::embedded_default();
+  if (!options.properties_file.empty()) {
+    runtime::PosixDisk disk;
+    ASSIGN_OR_RETURN(auto text, env::read_file(disk, options.properties_file));
+    values = config::parse_properties(as_text(text));
+  }
+  for (const auto& [name, value] : options.overrides) values[name] = value;
+  return config::NodeProperties::of(std::move(values));
+}
+
+struct Listeners {
+  std::vector<config::ListenerAddress> brokers;
+  std::vector<config::ListenerAddress> advertised;
+  metadata::Endpoint controller;
+};
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+Result<Listeners> read_listeners(const config::NodeProperties& properties) {
+  Listeners result;
+  const auto controllers = properties.list("controller.listener.names");
+  ASSIGN_OR_RETURN(auto all, config::parse_listeners("listeners", properties.text("listeners")));
+  for (const auto& listener : all) {
+    if (contains(controllers, listener.name))
+      result.controller = {listener.name, listener.host.empty() ? "localhost" : listener.host,
+                           listener.port};
+    else
+      result.brokers.push_back(listener);
+  }
+  if (result.brokers.empty())
+    return fail(Errc::kInvalid, "listeners names no listener for clients beside the controller's");
+  ASSIGN_OR_RETURN(
+      result.advertised,
+      config::parse_listeners("advertised.listeners", properties.text("advertised.listeners")));
+  return result;
+}
+
+// What clients are told: advertised.listeners, else the listener itself; port 0 becomes the port it
+// really has.
+std::vector<metadata::Endpoint> advertised_endpoints(const Listeners& listeners,
+                                                     const server::Server& server) {
+  std::vector<metadata::Endpoint> endpoints;
+  for (const auto& listener : listeners.brokers) {
+    config::ListenerAddress shown = listener;
+    for (const auto& each : listeners.advertised)
+      if (each.name == listener.name) shown = each;
+    if (shown.host.empty() || shown.host == "0.0.0.0") {
+      char host[256] = "localhost";
+      ::gethostname(host, sizeof host - 1);
+      shown.host = host;
+    }
+    if (shown.port == 0) shown.port = server.port_of(listener.name);
+    endpoints.push_back({shown.name, shown.host, shown.port});
+  }
+  return endpoints;
+}
+
+size_t shard_count(const config::NodeProperties& properties) {
+  const int64_t asked = properties.number("millrace.shards");
+  return asked > 0 ? static_cast<size_t>(asked) : std::max(1U, std::thread::hardware_concurrency());
+}
+
+void announce(const node::Node& node, const std::vector<metadata::Endpoint>& endpoints,
+              bool embedded) {
+  fmt::print("[KafkaRaftServer nodeId={}] Kafka Server started\n", node.id());
+  const std::string address = fmt::format("{}:{}", endpoints[0].host, endpoints[0].port);
+  if (embedded)
+    fmt::print(
+        "\nMillrace listens on {}. Try, in another terminal:\n\n"
+        "  echo 'hello' | kcat -b {} -t first -P\n"
+        "  kcat -b {} -t first -C -e\n"
+        "  kcat -b {} -L\n\nCtrl-C stops it.\n",
+        address, address, address, address);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int start(const StartOptions& options) {
+  log::set_sink(write_log_line);
+  auto properties = load_properties(options);
+  if (!properties) return refuse(properties.error(), "Mend the configuration and start again.");
+  for (const auto& name : properties->unknown())
+    LOG_WARN("configuration {} is not known and has no effect", name);
+  auto listeners = read_listeners(*properties);
+  if (!listeners)
+    return refuse(listeners.error(), "A listener looks like PLAINTEXT://localhost:9092.");
+
+  runtime::Host host(shard_count(*properties));
+  node::Node node(host, *properties);
+  server::Server server(host, node);
+  for (const auto& listener : listeners->brokers)
+    if (auto listening = server.listen(listener); !listening)
+      return refuse(listening.error(),
+                    "Stop what uses the port, or choose another one in `listeners`.");
+  const auto endpoints = advertised_endpoints(*listeners, server);
+  auto started = node.start({.advertised = endpoints,
+                             .controller_endpoint = listeners->controller,
+                             .cluster_id = options.cluster_id});
+  if (!started) return refuse(started.error(), "");
+  bool stopping = false;
+  host.on_signal([&](int) {
+    if (stopping) std::_Exit(1);  // the second one does not wait
+    stopping = true;
+    LOG_INFO("stopping: connections are drained; a second signal stops at once");
+    server.drain([&] { host.stop(); });
+  });
+  announce(node, endpoints, options.properties_file.empty());
+  host.run();
+  if (auto closed = node.close(); !closed) {
+    LOG_ERROR("stopping: {}", closed.error().message);
+    return 1;
+  }
+  LOG_INFO("stopped");
+  return 0;
+}
+
+}  // namespace millrace::app

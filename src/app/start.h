@@ -1,0 +1,21 @@
+// `millrace start`: reads the configuration, wires runtime, node and server, runs until SIGTERM or
+// SIGINT.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/error.h"
+
+namespace millrace::app {
+
+struct StartOptions {
+  std::string properties_file;                   // empty: the embedded default
+  std::map<std::string, std::string> overrides;  // --override name=value
+  std::string cluster_id;
+};
+
+// Returns the process's exit status.
+int start(const StartOptions& options);
+
+}  // namespace millrace::app

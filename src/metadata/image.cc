@@ -1,0 +1,310 @@
+#include "metadata/image.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/assert.h"
+
+namespace millrace::metadata {
+namespace {
+
+std::vector<NodeId> nodes(const std::vector<int32_t>& ids) {
+  std::vector<NodeId> result;
+  for (int32_t id : ids) result.push_back(NodeId(id));
+  return result;
+}
+
+std::vector<int32_t> numbers(const std::vector<NodeId>& ids) {
+  std::vector<int32_t> result;
+  for (NodeId id : ids) result.push_back(id.value());
+  return result;
+}
+
+std::optional<std::vector<int32_t>> numbers_unless_empty(const std::vector<NodeId>& ids) {
+  if (ids.empty()) return std::nullopt;
+  return numbers(ids);
+}
+
+wire::PartitionRecord record_of(const Topic& topic, size_t index) {
+  const PartitionState& p = topic.partitions[index];
+  return {.partition_id = static_cast<int32_t>(index),
+          .topic_id = topic.id,
+          .replicas = numbers(p.replicas),
+          .isr = numbers(p.isr),
+          .removing_replicas = numbers(p.removing_replicas),
+          .adding_replicas = numbers(p.adding_replicas),
+          .leader = p.leader.value(),
+          .leader_recovery_state = p.recovery_state,
+          .leader_epoch = p.leader_epoch.value(),
+          .partition_epoch = p.partition_epoch.value(),
+          .directories = p.directories,
+          .eligible_leader_replicas = numbers_unless_empty(p.elr),
+          .last_known_elr = numbers_unless_empty(p.last_known_elr)};
+}
+
+bool contains(const std::vector<NodeId>& set, NodeId id) {
+  return std::ranges::find(set, id) != set.end();
+}
+
+}  // namespace
+
+Result<> Image::apply(const wire::MetadataRecord& record, Offset offset) {
+  last_offset_ = offset;
+  return std::visit(
+      [this](const auto& r) -> Result<> {
+        using Record = std::decay_t<decltype(r)>;
+        using namespace wire;
+        if constexpr (std::is_same_v<Record, NoOpRecord> ||
+                      std::is_same_v<Record, BeginTransactionRecord> ||
+                      std::is_same_v<Record, EndTransactionRecord>)
+          return {};
+        else if constexpr (std::is_same_v<Record, AbortTransactionRecord>)
+          return fail(Errc::kUnsupported, "an aborted metadata transaction cannot be replayed");
+        else if constexpr (std::is_same_v<Record, RegisterControllerRecord>)
+          return keep(fmt::format("controller {}", r.controller_id), r);
+        else if constexpr (std::is_same_v<Record, ZkMigrationStateRecord>)
+          return keep("zk", r);
+        else if constexpr (std::is_same_v<Record, AccessControlEntryRecord>)
+          return keep("acl " + r.id.to_string(), r);
+        else if constexpr (std::is_same_v<Record, RemoveAccessControlEntryRecord>)
+          return kept_.erase("acl " + r.id.to_string()), Result<>{};
+        else if constexpr (std::is_same_v<Record, UserScramCredentialRecord>)
+          return keep(fmt::format("scram {} {}", r.mechanism, r.name), r);
+        else if constexpr (std::is_same_v<Record, RemoveUserScramCredentialRecord>)
+          return kept_.erase(fmt::format("scram {} {}", r.mechanism, r.name)), Result<>{};
+        else if constexpr (std::is_same_v<Record, DelegationTokenRecord>)
+          return keep("token " + r.token_id, r);
+        else if constexpr (std::is_same_v<Record, RemoveDelegationTokenRecord>)
+          return kept_.erase("token " + r.token_id), Result<>{};
+        else if constexpr (std::is_same_v<Record, ClientQuotaRecord>)
+          return keep("quota " + to_json(0, r), r);
+        else
+          return on(r);
+      },
+      record);
+}
+
+Result<> Image::keep(std::string key, wire::MetadataRecord record) {
+  kept_.insert_or_assign(std::move(key), std::move(record));
+  return {};
+}
+
+Result<> Image::on(const wire::RegisterBrokerRecord& r) {
+  Broker& broker = brokers_[NodeId(r.broker_id)];
+  broker = {.id = NodeId(r.broker_id),
+            .epoch = BrokerEpoch(r.broker_epoch),
+            .incarnation = r.incarnation_id,
+            .rack = r.rack,
+            .log_dirs = r.log_dirs,
+            .registration = r,
+            .fenced = r.fenced,
+            .in_controlled_shutdown = r.in_controlled_shutdown};
+  for (const auto& e : r.end_points)
+    broker.endpoints.push_back({e.name, e.host, e.port, e.security_protocol});
+  return {};
+}
+
+Result<> Image::on(const wire::UnregisterBrokerRecord& r) {
+  brokers_.erase(NodeId(r.broker_id));
+  return {};
+}
+
+Result<> Image::on(const wire::TopicRecord& r) {
+  if (topics_.contains(r.name))
+    return fail(Errc::kInvalid, fmt::format("topic {} is created twice", r.name));
+  topics_[r.name] = std::make_shared<Topic>(Topic{.name = r.name, .id = r.topic_id});
+  topic_names_[r.topic_id] = r.name;
+  return {};
+}
+
+// Published images share the topic: it is copied unless this image is the only one that has it.
+Topic* Image::mutable_topic(const Uuid& id) {
+  auto name = topic_names_.find(id);
+  if (name == topic_names_.end()) return nullptr;
+  auto& topic = topics_.find(name->second)->second;
+  if (topic.use_count() > 1) topic = std::make_shared<Topic>(*topic);
+  return const_cast<Topic*>(topic.get());
+}
+
+Result<> Image::on(const wire::PartitionRecord& r) {
+  Topic* topic = mutable_topic(r.topic_id);
+  if (topic == nullptr || r.partition_id < 0)
+    return fail(Errc::kInvalid, fmt::format("a partition of the unknown topic {}", r.topic_id));
+  const auto index = static_cast<size_t>(r.partition_id);
+  if (index > topic->partitions.size())
+    return fail(Errc::kInvalid,
+                fmt::format("partition {} of {} before its predecessor", index, topic->name));
+  if (index == topic->partitions.size()) topic->partitions.emplace_back();
+  topic->partitions[index] = {
+      .replicas = nodes(r.replicas),
+      .isr = nodes(r.isr),
+      .elr = nodes(r.eligible_leader_replicas.value_or(std::vector<int32_t>{})),
+      .last_known_elr = nodes(r.last_known_elr.value_or(std::vector<int32_t>{})),
+      .adding_replicas = nodes(r.adding_replicas),
+      .removing_replicas = nodes(r.removing_replicas),
+      .directories = r.directories,
+      .leader = NodeId(r.leader),
+      .leader_epoch = LeaderEpoch(r.leader_epoch),
+      .partition_epoch = PartitionEpoch(r.partition_epoch),
+      .recovery_state = r.leader_recovery_state};
+  return {};
+}
+
+Result<PartitionState*> Image::mutable_partition(const Uuid& topic_id, int32_t index) {
+  Topic* topic = mutable_topic(topic_id);
+  if (topic == nullptr || index < 0 || std::cmp_greater_equal(index, topic->partitions.size()))
+    return fail(Errc::kInvalid,
+                fmt::format("a change of the unknown partition {} of {}", index, topic_id));
+  return &topic->partitions[static_cast<size_t>(index)];
+}
+
+Result<> Image::on(const wire::PartitionChangeRecord& r) {
+  constexpr int32_t kNoLeaderChange = -2;
+  ASSIGN_OR_RETURN(PartitionState * p, mutable_partition(r.topic_id, r.partition_id));
+  if (r.isr) p->isr = nodes(*r.isr);
+  if (r.replicas) p->replicas = nodes(*r.replicas);
+  if (r.removing_replicas) p->removing_replicas = nodes(*r.removing_replicas);
+  if (r.adding_replicas) p->adding_replicas = nodes(*r.adding_replicas);
+  if (r.eligible_leader_replicas) p->elr = nodes(*r.eligible_leader_replicas);
+  if (r.last_known_elr) p->last_known_elr = nodes(*r.last_known_elr);
+  if (r.directories) p->directories = *r.directories;
+  if (r.leader_recovery_state >= 0) p->recovery_state = r.leader_recovery_state;
+  if (r.leader != kNoLeaderChange) {
+    p->leader = NodeId(r.leader);
+    ++p->leader_epoch;
+  }
+  ++p->partition_epoch;
+  return {};
+}
+
+Result<> Image::on(const wire::RemoveTopicRecord& r) {
+  auto name = topic_names_.find(r.topic_id);
+  if (name == topic_names_.end())
+    return fail(Errc::kInvalid, fmt::format("removal of the unknown topic {}", r.topic_id));
+  configs_.erase({ConfigResourceType::kTopic, name->second});
+  topics_.erase(name->second);
+  topic_names_.erase(name);
+  return {};
+}
+
+Result<> Image::on(const wire::ConfigRecord& r) {
+  const ConfigResource resource{static_cast<ConfigResourceType>(r.resource_type), r.resource_name};
+  if (r.value) {
+    configs_[resource][r.name] = *r.value;
+    return {};
+  }
+  auto found = configs_.find(resource);
+  if (found == configs_.end()) return {};
+  found->second.erase(r.name);
+  if (found->second.empty()) configs_.erase(found);
+  return {};
+}
+
+Result<> Image::on(const wire::FenceBrokerRecord& r) {
+  if (auto found = brokers_.find(NodeId(r.id)); found != brokers_.end())
+    found->second.fenced = true;
+  return {};
+}
+
+Result<> Image::on(const wire::UnfenceBrokerRecord& r) {
+  if (auto found = brokers_.find(NodeId(r.id)); found != brokers_.end())
+    found->second.fenced = false;
+  return {};
+}
+
+Result<> Image::on(const wire::BrokerRegistrationChangeRecord& r) {
+  auto found = brokers_.find(NodeId(r.broker_id));
+  if (found == brokers_.end())
+    return fail(Errc::kInvalid, fmt::format("a change of the unknown broker {}", r.broker_id));
+  Broker& broker = found->second;
+  if (r.fenced != 0) broker.fenced = r.fenced > 0;
+  if (r.in_controlled_shutdown != 0) broker.in_controlled_shutdown = r.in_controlled_shutdown > 0;
+  if (!r.log_dirs.empty()) broker.log_dirs = r.log_dirs;
+  return {};
+}
+
+Result<> Image::on(const wire::FeatureLevelRecord& r) {
+  features_[r.name] = r.feature_level;
+  return {};
+}
+
+Result<> Image::on(const wire::ProducerIdsRecord& r) {
+  next_producer_id_ = ProducerId(r.next_producer_id);
+  producer_ids_ = r;
+  return {};
+}
+
+Result<> Image::on(const wire::ClearElrRecord& r) {
+  for (auto& [name, topic] : topics_) {
+    if (!r.topic_name.empty() && r.topic_name != name) continue;
+    for (PartitionState& p : mutable_topic(topic->id)->partitions) {
+      p.elr.clear();
+      p.last_known_elr.clear();
+    }
+  }
+  return {};
+}
+
+const Topic* Image::find_topic(std::string_view name) const {
+  auto found = topics_.find(name);
+  return found == topics_.end() ? nullptr : found->second.get();
+}
+
+const Topic* Image::find_topic(const Uuid& id) const {
+  auto found = topic_names_.find(id);
+  return found == topic_names_.end() ? nullptr : find_topic(found->second);
+}
+
+const Broker* Image::find_broker(NodeId id) const {
+  auto found = brokers_.find(id);
+  return found == brokers_.end() ? nullptr : &found->second;
+}
+
+const ConfigMap& Image::configs(const ConfigResource& resource) const {
+  static const ConfigMap kNone;
+  auto found = configs_.find(resource);
+  return found == configs_.end() ? kNone : found->second;
+}
+
+std::vector<wire::MetadataRecord> Image::to_records() const {
+  std::vector<wire::MetadataRecord> records;
+  const std::string kFirst = "metadata.version";  // readers choose how to read the rest by it
+  for (const bool first : {true, false})
+    for (const auto& [name, level] : features_)
+      if ((name == kFirst) == first)
+        records.push_back(wire::FeatureLevelRecord{.name = name, .feature_level = level});
+  for (const auto& [id, broker] : brokers_) {
+    wire::RegisterBrokerRecord record = broker.registration;
+    record.fenced = broker.fenced;
+    record.in_controlled_shutdown = broker.in_controlled_shutdown;
+    record.log_dirs = broker.log_dirs;
+    records.push_back(std::move(record));
+  }
+  for (const auto& [name, topic] : topics_) {
+    records.push_back(wire::TopicRecord{.name = name, .topic_id = topic->id});
+    for (size_t i = 0; i < topic->partitions.size(); ++i) records.push_back(record_of(*topic, i));
+  }
+  for (const auto& [resource, values] : configs_)
+    for (const auto& [name, value] : values)
+      records.push_back(wire::ConfigRecord{.resource_type = static_cast<int8_t>(resource.type),
+                                           .resource_name = resource.name,
+                                           .name = name,
+                                           .value = value});
+  if (producer_ids_) records.push_back(*producer_ids_);
+  for (const auto& [key, record] : kept_) records.push_back(record);
+  return records;
+}
+
+void Image::check_invariants() const {
+  ASSERT(topics_.size() == topic_names_.size(), "MD1: {} names, {} ids", topics_.size(),
+         topic_names_.size());
+  for (const auto& [name, topic] : topics_)
+    for (const PartitionState& p : topic->partitions) {
+      ASSERT(p.leader == kNoNode || contains(p.isr, p.leader), "MD2: {} leader {}", name, p.leader);
+      for (NodeId member : p.isr)
+        ASSERT(contains(p.replicas, member), "MD2: {} ISR has {}", name, member);
+    }
+}
+
+}  // namespace millrace::metadata

@@ -1,0 +1,134 @@
+// The cluster as the metadata log tells it: topics, partitions, brokers, configs, features. Built
+// by applying records in order; a copy is cheap (topics are shared), so that a snapshot can be
+// published after each batch and read without locks. Not here: decisions (controller), where the
+// records come from (node/metadata_log). Threads: an Image that was published is immutable and may
+// be read by any; one that is being built has one owner. Invariants: MD1 topics by name and by id
+// are the same set. MD2 a partition's leader is in its ISR or none, its ISR is
+//   within its replicas. MD3 applying to_records() to an empty image gives an equal one.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "wire/metadata_record.h"
+
+namespace millrace::metadata {
+
+struct PartitionState {
+  std::vector<NodeId> replicas;
+  std::vector<NodeId> isr;
+  std::vector<NodeId> elr;
+  std::vector<NodeId> last_known_elr;
+  std::vector<NodeId> adding_replicas;
+  std::vector<NodeId> removing_replicas;
+  std::vector<Uuid> directories;  // of the replicas, in their order
+  NodeId leader = kNoNode;
+  LeaderEpoch leader_epoch{0};
+  PartitionEpoch partition_epoch{0};
+  int8_t recovery_state = 0;
+  friend bool operator==(const PartitionState&, const PartitionState&) = default;
+};
+
+struct Topic {
+  std::string name;
+  Uuid id;
+  std::vector<PartitionState> partitions;
+  friend bool operator==(const Topic&, const Topic&) = default;
+};
+
+struct Endpoint {
+  std::string listener;
+  std::string host;
+  uint16_t port = 0;
+  int16_t security_protocol = 0;
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+};
+
+struct Broker {
+  NodeId id = kNoNode;
+  BrokerEpoch epoch{-1};
+  Uuid incarnation;
+  std::vector<Endpoint> endpoints;
+  std::optional<std::string> rack;
+  std::vector<Uuid> log_dirs;
+  wire::RegisterBrokerRecord registration;  // as it came, for snapshots
+  bool fenced = true;
+  bool in_controlled_shutdown = false;
+  friend bool operator==(const Broker&, const Broker&) = default;
+};
+
+// The types of config resources, as ConfigRecord and the APIs number them.
+enum class ConfigResourceType : int8_t {
+  kTopic = 2,
+  kBroker = 4,
+  kBrokerLogger = 8,
+  kClientMetrics = 16,
+  kGroup = 32
+};
+
+struct ConfigResource {
+  ConfigResourceType type = ConfigResourceType::kTopic;
+  std::string name;  // "" of a broker: the cluster's default
+  friend auto operator<=>(const ConfigResource&, const ConfigResource&) = default;
+};
+using ConfigMap = std::map<std::string, std::string>;
+
+class Image {
+ public:
+  // kUnsupported or kInvalid when the record cannot be: a node that meets one must not go on.
+  Result<> apply(const wire::MetadataRecord& record, Offset offset);
+
+  Offset last_offset() const { return last_offset_; }  // of the last record applied; -1: none
+  const std::map<std::string, std::shared_ptr<const Topic>, std::less<>>& topics() const {
+    return topics_;
+  }
+  const Topic* find_topic(std::string_view name) const;
+  const Topic* find_topic(const Uuid& id) const;
+  const std::map<NodeId, Broker>& brokers() const { return brokers_; }
+  const Broker* find_broker(NodeId id) const;
+  const ConfigMap& configs(const ConfigResource& resource) const;
+  const std::map<ConfigResource, ConfigMap>& all_configs() const { return configs_; }
+  const std::map<std::string, int16_t>& features() const { return features_; }
+  ProducerId next_producer_id() const { return next_producer_id_; }
+
+  // Records that give this image when applied to an empty one, in the order of Kafka's snapshots.
+  std::vector<wire::MetadataRecord> to_records() const;
+  // Asserts MD1 and MD2.
+  void check_invariants() const;
+
+ private:
+  Result<> on(const wire::RegisterBrokerRecord& r);
+  Result<> on(const wire::UnregisterBrokerRecord& r);
+  Result<> on(const wire::TopicRecord& r);
+  Result<> on(const wire::PartitionRecord& r);
+  Result<> on(const wire::PartitionChangeRecord& r);
+  Result<> on(const wire::RemoveTopicRecord& r);
+  Result<> on(const wire::ConfigRecord& r);
+  Result<> on(const wire::FenceBrokerRecord& r);
+  Result<> on(const wire::UnfenceBrokerRecord& r);
+  Result<> on(const wire::BrokerRegistrationChangeRecord& r);
+  Result<> on(const wire::FeatureLevelRecord& r);
+  Result<> on(const wire::ProducerIdsRecord& r);
+  Result<> on(const wire::ClearElrRecord& r);
+  // Kept word for word for snapshots: nothing of ours acts on them yet.
+  Result<> keep(std::string key, wire::MetadataRecord record);
+
+  Topic* mutable_topic(const Uuid& id);
+  Result<PartitionState*> mutable_partition(const Uuid& topic_id, int32_t index);
+
+  Offset last_offset_{-1};
+  std::map<std::string, std::shared_ptr<const Topic>, std::less<>> topics_;
+  std::map<Uuid, std::string> topic_names_;
+  std::map<NodeId, Broker> brokers_;
+  std::map<ConfigResource, ConfigMap> configs_;
+  std::map<std::string, int16_t> features_;
+  ProducerId next_producer_id_{0};
+  std::optional<wire::ProducerIdsRecord> producer_ids_;
+  std::map<std::string, wire::MetadataRecord> kept_;
+};
+
+}  // namespace millrace::metadata

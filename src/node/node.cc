@@ -1,0 +1,252 @@
+#include "node/node.h"
+
+#include <fmt/format.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+
+namespace millrace::node {
+namespace {
+
+constexpr Duration kRetentionCheck = seconds(300);  // log.retention.check.interval.ms
+constexpr Duration kCheckpointInterval = seconds(60);
+constexpr int64_t kProducerIdBlock = 1000;
+constexpr const char* kMetadataDirectory = "/__cluster_metadata-0";
+
+std::string metadata_directory(const config::NodeProperties& properties,
+                               const std::vector<std::string>& log_dirs) {
+  const std::string own = properties.text("metadata.log.dir");
+  return (own.empty() ? log_dirs[0] : own) + kMetadataDirectory;
+}
+
+}  // namespace
+
+Uuid Node::random_uuid() {
+  env::Random& random = host_->shard(0).random();
+  Uuid id;
+  do id = Uuid::from_random({random.next(), random.next()});
+  while (id.starts_with_dash());
+  return id;
+}
+
+Result<> Node::start(const NodeOptions& options) {
+  id_ = NodeId(static_cast<int32_t>(properties_->number("node.id")));
+  RETURN_IF_ERROR(open_log_directories(options));
+  controller_ = std::make_unique<controller::Controller>(
+      controller::Defaults{
+          .partitions = static_cast<int32_t>(properties_->number("num.partitions")),
+          .replication_factor =
+              static_cast<int16_t>(properties_->number("default.replication.factor"))},
+      [this] { return random_uuid(); },
+      [](metadata::ConfigResourceType type, const metadata::ConfigMap& configs) {
+        return config::problem_of(
+            type == metadata::ConfigResourceType::kTopic           ? config::Scope::kTopic
+            : type == metadata::ConfigResourceType::kGroup         ? config::Scope::kGroup
+            : type == metadata::ConfigResourceType::kClientMetrics ? config::Scope::kClientMetrics
+                                                                   : config::Scope::kBroker,
+            configs);
+      });
+  const auto& volumes = partitions_->volumes();
+  std::vector<std::string> paths;
+  for (const auto& volume : volumes) paths.push_back(volume->directory().path());
+  metadata::Image& image = controller_->image();
+  ASSIGN_OR_RETURN(
+      metadata_log_,
+      MetadataLog::open(host_->disk(), metadata_directory(*properties_, paths), image));
+  const TimestampMs now = host_->shard(0).clock().wall();
+  RETURN_IF_ERROR(metadata_log_->lead({.id = id_,
+                                       .directory_id = volumes[0]->directory().id(),
+                                       .endpoint = options.controller_endpoint},
+                                      now));
+  if (image.features().empty())
+    RETURN_IF_ERROR(metadata_log_->append(controller::Controller::bootstrap_records(), image, now));
+  RETURN_IF_ERROR(register_broker(options));
+  const storage::Unsynced unsynced = metadata_log_->take_unsynced();
+  RETURN_IF_ERROR(metadata_log_->sync(unsynced));
+  metadata_log_->mark_synced(unsynced.log_end);
+  image.check_invariants();
+  for (const auto& volume : volumes) RETURN_IF_ERROR(volume->directory().clear_clean_shutdown());
+  published_.store(std::make_shared<metadata::Image>(image));
+  for (const auto& [name, topic] : image.topics()) open_partitions(image, *topic);
+  every(kRetentionCheck,
+        [this] { partitions_->delete_old_segments(host_->shard(0).clock().wall()); });
+  every(kCheckpointInterval, [this] { partitions_->write_checkpoints(); });
+  return {};
+}
+
+Result<std::string> Node::agree_on_cluster_id(const std::vector<std::string>& paths,
+                                              const NodeOptions& options) {
+  for (const std::string& path : paths) {
+    auto found = storage::LogDirectory::read_identity(host_->disk(), path);
+    if (found) return options.cluster_id.empty() ? found->cluster_id : options.cluster_id;
+    if (found.error().code != Errc::kNotFound) return std::unexpected(std::move(found).error());
+  }
+  return options.cluster_id.empty() ? random_uuid().to_string() : options.cluster_id;
+}
+
+Result<> Node::open_log_directories(const NodeOptions& options) {
+  std::vector<std::string> paths = properties_->list("log.dirs");
+  if (paths.empty()) paths = properties_->list("log.dir");
+  if (paths.empty()) return fail(Errc::kInvalid, "log.dirs names no directory");
+  ASSIGN_OR_RETURN(cluster_id_, agree_on_cluster_id(paths, options));
+  std::vector<std::unique_ptr<Volume>> volumes;
+  for (const std::string& path : paths) {
+    ASSIGN_OR_RETURN(auto directory, storage::LogDirectory::open(host_->disk(), path,
+                                                                 {.cluster_id = cluster_id_,
+                                                                  .node_id = id_,
+                                                                  .directory_id = random_uuid()}));
+    volumes.push_back(std::make_unique<Volume>(*host_, std::move(directory)));
+  }
+  const bool page_cache = properties_->text("millrace.durability") == "page-cache";
+  partitions_ = std::make_unique<PartitionHost>(
+      std::move(volumes), page_cache ? Durability::kPageCache : Durability::kFsync);
+  return {};
+}
+
+Result<> Node::register_broker(const NodeOptions& options) {
+  wire::RegisterBrokerRecord registration{.broker_id = id_.value(),
+                                          .incarnation_id = random_uuid()};
+  for (const auto& e : options.advertised)
+    registration.end_points.push_back({.name = e.listener,
+                                       .host = e.host,
+                                       .port = e.port,
+                                       .security_protocol = e.security_protocol});
+  for (auto [name, most] : {std::pair<const char*, int16_t>{"metadata.version", 30},
+                            {"kraft.version", 1},
+                            {"transaction.version", 2},
+                            {"group.version", 1},
+                            {"eligible.leader.replicas.version", 1},
+                            {"share.version", 1},
+                            {"streams.version", 1}})
+    registration.features.push_back(
+        {.name = name,
+         .min_supported_version = static_cast<int16_t>(most == 30 ? 7 : 0),
+         .max_supported_version = most});
+  if (properties_->is_set("broker.rack")) registration.rack = properties_->text("broker.rack");
+  for (const auto& volume : partitions_->volumes())
+    registration.log_dirs.push_back(volume->directory().id());
+  broker_epoch_ = BrokerEpoch(metadata_log_->log_end().value());
+  return metadata_log_->append(
+      controller_->decide_register_broker(std::move(registration), metadata_log_->log_end()),
+      controller_->image(), host_->shard(0).clock().wall());
+}
+
+storage::LogOptions Node::log_options(const metadata::Image& image,
+                                      const std::string& topic) const {
+  const auto& overrides = image.configs({metadata::ConfigResourceType::kTopic, topic});
+  const config::TopicConfig config(*properties_, overrides);
+  return {.segment_bytes = static_cast<uint64_t>(config.number("segment.bytes")),
+          .segment_ms = config.number("segment.ms"),
+          .index_interval_bytes = static_cast<uint64_t>(config.number("index.interval.bytes")),
+          .max_index_bytes = static_cast<uint64_t>(config.number("segment.index.bytes")),
+          .delete_old = config.text("cleanup.policy").find("delete") != std::string::npos,
+          .retention_ms = config.number("retention.ms"),
+          .retention_bytes = config.number("retention.bytes")};
+}
+
+void Node::open_partitions(const metadata::Image& image, const metadata::Topic& topic) {
+  const storage::LogOptions options = log_options(image, topic.name);
+  for (size_t i = 0; i < topic.partitions.size(); ++i) {
+    const metadata::PartitionState& p = topic.partitions[i];
+    if (std::ranges::find(p.replicas, id_) == p.replicas.end()) continue;
+    const TopicPartition name{topic.name, PartitionIndex(static_cast<int32_t>(i))};
+    auto opened = partitions_->open(name, topic.id, options, {p.leader, p.leader_epoch});
+    if (!opened) LOG_ERROR("partition {} is offline: {}", name.to_string(), opened.error().message);
+  }
+}
+
+void Node::close_vanished(const metadata::Image& before, const metadata::Image& after) {
+  for (const auto& [name, topic] : before.topics()) {
+    if (after.find_topic(topic->id) != nullptr) continue;
+    for (size_t i = 0; i < topic->partitions.size(); ++i)
+      partitions_->remove({name, PartitionIndex(static_cast<int32_t>(i))}, random_uuid());
+  }
+}
+
+void Node::follow(const metadata::Image& before, const metadata::Image& after) {
+  close_vanished(before, after);
+  for (const auto& [name, topic] : after.topics()) {
+    const metadata::ConfigResource resource{metadata::ConfigResourceType::kTopic, name};
+    auto known = before.topics().find(name);
+    const bool same = known != before.topics().end() && known->second == topic &&
+                      before.configs(resource) == after.configs(resource);
+    if (!same) open_partitions(after, *topic);
+  }
+}
+
+void Node::submit(Command command) {
+  host_->shard(0).post(
+      [this, command = std::move(command)]() mutable { run_command(std::move(command)); });
+}
+
+void Node::run_command(Command command) {
+  const controller::Records records = command.decide(*controller_);
+  if (records.empty())
+    return command.shard->post([done = std::move(command.done)]() mutable { done({}); });
+  auto appended =
+      metadata_log_->append(records, controller_->image(), host_->shard(0).clock().wall());
+  if (!appended) {
+    LOG_ERROR("metadata log: {}", appended.error().message);
+    return command.shard->post(
+        [done = std::move(command.done), appended]() mutable { done(std::move(appended)); });
+  }
+  Commit commit{.image = std::make_shared<const metadata::Image>(controller_->image()),
+                .unsynced = metadata_log_->take_unsynced(),
+                .command = std::move(command)};
+  partitions_->volumes()[0]->thread().run([this, commit = std::move(commit)]() mutable {
+    commit.synced = metadata_log_->sync(commit.unsynced);
+    host_->shard(0).post(
+        [this, commit = std::move(commit)]() mutable { committed(std::move(commit)); });
+  });
+}
+
+void Node::committed(Commit commit) {
+  if (commit.synced) {
+    metadata_log_->mark_synced(commit.unsynced.log_end);
+    follow(*published_.load(), *commit.image);
+    published_.store(commit.image);
+  } else {
+    LOG_ERROR("metadata log: {}", commit.synced.error().message);
+  }
+  commit.command.shard->post(
+      [done = std::move(commit.command.done), synced = std::move(commit.synced)]() mutable {
+        done(std::move(synced));
+      });
+}
+
+void Node::next_producer_id(env::Shard& shard,
+                            std::move_only_function<void(Result<ProducerId>)> done) {
+  auto id = std::make_shared<ProducerId>(-1);
+  submit({.decide = [this, id](controller::Controller& controller) -> controller::Records {
+            controller::Records records;
+            if (next_producer_id_ == producer_ids_end_) {
+              auto block = controller.decide_producer_id_block(id_, broker_epoch_);
+              next_producer_id_ = block.response;
+              producer_ids_end_ = next_producer_id_ + kProducerIdBlock;
+              records = std::move(block.records);
+            }
+            *id = next_producer_id_;
+            ++next_producer_id_;
+            return records;
+          },
+          .done =
+              [id, done = std::move(done)](Result<> committed) mutable {
+                done(committed ? Result<ProducerId>(*id)
+                               : Result<ProducerId>(std::unexpected(std::move(committed).error())));
+              },
+          .shard = &shard});
+}
+
+void Node::every(Duration interval, std::function<void()> work) {
+  host_->shard(0).after(interval, [this, interval, work = std::move(work)] {
+    work();
+    every(interval, work);
+  });
+}
+
+Result<> Node::close() {
+  RETURN_IF_ERROR(metadata_log_->close());
+  return partitions_->close(broker_epoch_);
+}
+
+}  // namespace millrace::node

@@ -1,0 +1,67 @@
+#include "node/partition.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+
+namespace millrace::node {
+
+void FetchWaiter::bytes_arrived(int64_t bytes) {
+  std::lock_guard lock(mutex_);
+  bytes_wanted_ -= bytes;
+  if (bytes_wanted_ <= 0 && wake_) shard_->post(std::exchange(wake_, nullptr));
+}
+
+void FetchWaiter::cancel() {
+  std::lock_guard lock(mutex_);
+  wake_ = nullptr;
+}
+
+bool FetchWaiter::is_done() const {
+  std::lock_guard lock(mutex_);
+  return !wake_;
+}
+
+Offset PartitionState::last_stable_offset() const {
+  auto unstable = log_->producers().first_unstable_offset();
+  return unstable ? std::min(*unstable, high_watermark_) : high_watermark_;
+}
+
+void PartitionState::wait_for(Offset end, env::Shard& shard, AckDone done) {
+  if (offline_)
+    return shard.post(
+        [done = std::move(done)]() mutable { done(wire::ErrorCode::kKafkaStorageError); });
+  if (end <= high_watermark_)
+    return shard.post([done = std::move(done)]() mutable { done(wire::ErrorCode::kNone); });
+  ack_waiters_.push_back({end, &shard, std::move(done)});
+}
+
+void PartitionState::add_fetch_waiter(std::shared_ptr<FetchWaiter> waiter) {
+  // Those that were answered meanwhile go, so that an idle partition keeps no more than its
+  // readers.
+  std::erase_if(fetch_waiters_, [](const auto& other) { return other->is_done(); });
+  fetch_waiters_.push_back(std::move(waiter));
+}
+
+void PartitionState::advance_high_watermark(Offset offset) {
+  ASSERT(offset <= log_->log_end(), "P1: high watermark {} beyond the log end {}", offset,
+         log_->log_end());
+  if (offset <= high_watermark_) return;
+  high_watermark_ = offset;
+  auto reached = std::ranges::find_if(ack_waiters_, [&](const auto& w) { return w.end > offset; });
+  for (auto waiter = ack_waiters_.begin(); waiter != reached; ++waiter)
+    waiter->shard->post(
+        [done = std::move(waiter->done)]() mutable { done(wire::ErrorCode::kNone); });
+  ack_waiters_.erase(ack_waiters_.begin(), reached);
+  // How many bytes that was is known only after a look into the log: the reader takes it.
+  for (auto& waiter : std::exchange(fetch_waiters_, {})) waiter->bytes_arrived(INT32_MAX);
+}
+
+void PartitionState::go_offline(wire::ErrorCode code) {
+  offline_ = true;
+  for (auto& waiter : std::exchange(ack_waiters_, {}))
+    waiter.shard->post([done = std::move(waiter.done), code]() mutable { done(code); });
+  for (auto& waiter : std::exchange(fetch_waiters_, {})) waiter->bytes_arrived(INT32_MAX);
+}
+
+}  // namespace millrace::node

@@ -1,0 +1,64 @@
+#include "server/dispatch.h"
+
+#include <algorithm>
+
+#include "server/handlers/handlers.h"
+#include "wire/headers.h"
+
+namespace millrace::server {
+namespace {
+
+using wire::ApiKey;
+
+constexpr ServedApi kServed[] = {
+    {ApiKey::kProduce, {3, 13}, 0, handle_produce},
+    {ApiKey::kFetch, {4, 18}, 4, handle_fetch},
+    {ApiKey::kListOffsets, {1, 11}, 1, handle_list_offsets},
+    {ApiKey::kMetadata, {0, 13}, 0, handle_metadata},
+    {ApiKey::kFindCoordinator, {0, 6}, 0, handle_find_coordinator},
+    {ApiKey::kApiVersions, {0, 4}, 0, handle_api_versions},
+    {ApiKey::kCreateTopics, {2, 7}, 2, handle_create_topics},
+    {ApiKey::kDeleteTopics, {1, 6}, 1, handle_delete_topics},
+    {ApiKey::kDeleteRecords, {0, 2}, 0, handle_delete_records},
+    {ApiKey::kInitProducerId, {0, 5}, 0, handle_init_producer_id},
+    {ApiKey::kOffsetForLeaderEpoch, {2, 4}, 2, handle_offset_for_leader_epoch},
+    {ApiKey::kDescribeConfigs, {1, 4}, 1, handle_describe_configs},
+    {ApiKey::kCreatePartitions, {0, 3}, 0, handle_create_partitions},
+    {ApiKey::kIncrementalAlterConfigs, {0, 1}, 0, handle_incremental_alter_configs},
+    {ApiKey::kDescribeCluster, {0, 2}, 0, handle_describe_cluster},
+};
+
+}  // namespace
+
+std::span<const ServedApi> served_apis() { return kServed; }
+
+void Dispatcher::handle(ByteView frame, PeerInfo& peer, Reply reply) {
+  wire::Reader reader(frame);
+  wire::RequestHeader header;
+  const auto key = load_big<int16_t>(frame.data());
+  const auto version = load_big<int16_t>(frame.data() + 2);
+  const wire::ApiInfo* api = wire::find_api(key);
+  if (api == nullptr) return reply.close(fmt::format("request with the unknown API key {}", key));
+  auto served = std::ranges::find(kServed, api->key, &ServedApi::key);
+  if (served == std::end(kServed))
+    return reply.close(fmt::format("{} is not served by this version of Millrace", api->name));
+  const bool known = served->versions.contains(version);
+  if (!known && api->key != ApiKey::kApiVersions)
+    return reply.close(fmt::format("{} v{} is not served: versions are {} to {}", api->name,
+                                   version, served->versions.min, served->versions.max));
+  // The header of an ApiVersions request of the future has the newest form that we know.
+  wire::read(reader, wire::request_header_version(*api, version), header);
+  if (auto status = reader.status(); !status)
+    return reply.close(fmt::format("request header: {}", status.error().message));
+  CallHeader call_header{.api = api->key,
+                         .version = version,
+                         .correlation_id = header.correlation_id,
+                         .client_id = header.client_id.value_or("")};
+  served->handle(Call({.header = std::move(call_header),
+                       .body = frame.subspan(reader.position()),
+                       .peer = &peer,
+                       .services = &services_},
+                      std::move(reply)));
+}
+
+}  // namespace millrace::server

@@ -1,0 +1,36 @@
+// The table of what this server serves: for each API the versions and the handler. What is not in
+// the table is not advertised and closes the connection. To add an API: a file in server/handlers,
+// a line in handlers.h, a row in dispatch.cc. Not here: framing (server/connection), the APIs'
+// behaviour (server/handlers). Threads: one dispatcher a shard, on that shard.
+#pragma once
+
+#include <span>
+
+#include "server/call.h"
+#include "server/connection.h"
+#include "wire/api_table.h"
+
+namespace millrace::server {
+
+struct ServedApi {
+  wire::ApiKey key;
+  wire::VersionRange versions;  // that we serve
+  int16_t advertised_min;       // Produce says 0 although 0-2 are not served (KAFKA-18659)
+  void (*handle)(Call);
+};
+
+std::span<const ServedApi> served_apis();
+
+class Dispatcher final : public RequestHandler {
+ public:
+  explicit Dispatcher(node::Node& node) { services_.node = &node; }
+  void handle(ByteView frame, PeerInfo& peer, Reply reply) override;
+  bool may_be_overtaken(int16_t api_key) const override {
+    return api_key == static_cast<int16_t>(wire::ApiKey::kProduce);
+  }
+
+ private:
+  Services services_;
+};
+
+}  // namespace millrace::server

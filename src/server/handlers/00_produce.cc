@@ -1,0 +1,213 @@
+// Produce (KIP-98, KIP-467, KIP-516). Each partition's one batch is validated without the lock,
+// then checked for its sequence and appended under it. acks=all is answered when the high watermark
+// covers it, acks=1 when it is appended, acks=0 never.
+#include <algorithm>
+
+#include "record/produce_validation.h"
+#include "server/handlers/handlers.h"
+#include "server/topic_creation.h"
+#include "wire/produce.h"
+
+namespace millrace::server {
+namespace {
+
+using Request = wire::ProduceRequest;
+using Response = wire::ProduceResponse;
+using PartitionResponse = Response::PartitionProduceResponse;
+using wire::ErrorCode;
+
+constexpr std::string_view kAdminClient =
+    "__admin_client";  // may write to internal topics, as in Kafka
+
+// A produce request whose partitions are answered one by one.
+struct Pending {
+  Pending(Call c, int16_t a) : call(std::move(c)), acks(a) {}
+  Call call;
+  int16_t acks;
+  Response response;
+  size_t waiting = 0;
+  bool any_error = false;
+
+  void finish() {
+    if (acks != 0) return call.respond(response);
+    // The client of acks=0 learns of an error by the closed connection, and asks for metadata
+    // again.
+    if (any_error) return call.close("a Produce request with acks=0 failed");
+    call.respond_nothing();
+  }
+};
+
+struct Target {
+  node::HostedPartition hosted;
+  ErrorCode error = ErrorCode::kNone;
+};
+
+Target find_target(Call& call, const Request::TopicProduceData& topic, int32_t index) {
+  const auto image = call.node().image();
+  const bool by_id = call.version() >= 13;
+  const metadata::Topic* known =
+      by_id ? image->find_topic(topic.topic_id) : image->find_topic(topic.name);
+  if (known == nullptr)
+    return {.error = by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition};
+  if (index < 0 || std::cmp_greater_equal(index, known->partitions.size()))
+    return {.error = ErrorCode::kUnknownTopicOrPartition};
+  if (is_internal_topic(known->name) && call.header().client_id != kAdminClient)
+    return {.error = ErrorCode::kInvalidTopicException};
+  auto hosted = call.node().partitions().find(TopicIdPartition{known->id, PartitionIndex(index)});
+  if (!hosted) return {.error = ErrorCode::kNotLeaderOrFollower};
+  if (hosted.volume->is_offline()) return {.error = ErrorCode::kKafkaStorageError};
+  return {.hosted = hosted};
+}
+
+std::optional<record::Codec> target_codec(const std::string& name) {
+  if (name == "gzip") return record::Codec::kGzip;
+  if (name == "snappy") return record::Codec::kSnappy;
+  if (name == "lz4") return record::Codec::kLz4;
+  if (name == "zstd") return record::Codec::kZstd;
+  if (name == "uncompressed") return record::Codec::kNone;
+  return std::nullopt;
+}
+
+record::ProduceRules rules_for(Call& call, const metadata::Image& image,
+                               const node::Partition& partition) {
+  const config::TopicConfig config(
+      call.node().properties(),
+      image.configs({metadata::ConfigResourceType::kTopic, partition.name().topic}));
+  record::ProduceRules rules;
+  rules.api_version = call.version();
+  rules.now = call.shard().clock().wall();
+  if (config.text("message.timestamp.type") == "LogAppendTime")
+    rules.timestamp_type = record::TimestampType::kLogAppendTime;
+  rules.timestamp_before_max_ms = config.number("message.timestamp.before.max.ms");
+  rules.timestamp_after_max_ms = config.number("message.timestamp.after.max.ms");
+  rules.max_message_bytes = config.number("max.message.bytes");
+  rules.segment_bytes = config.number("segment.bytes");
+  rules.keys_required = config.text("cleanup.policy").find("compact") != std::string::npos;
+  rules.target_codec = target_codec(config.text("compression.type"));
+  return rules;
+}
+
+void refuse(PartitionResponse& result, ErrorCode code) {
+  result.error_code = wire::code_of(code);
+  result.base_offset = -1;
+  result.log_start_offset = -1;
+}
+
+void refuse(PartitionResponse& result, const record::ProduceError& error) {
+  refuse(result, static_cast<ErrorCode>(error.code));
+  result.error_message = error.error_message;
+  for (const auto& each : error.record_errors)
+    result.record_errors.push_back(
+        {.batch_index = each.batch_index, .batch_index_error_message = each.message});
+}
+
+ErrorCode error_of(const Error& error) {
+  return error.code == Errc::kNoSpace || error.code == Errc::kIo ? ErrorCode::kKafkaStorageError
+                                                                 : ErrorCode::kUnknownServerError;
+}
+
+struct Appended {
+  Offset base_offset;
+  Offset end;
+  bool duplicate = false;
+};
+
+// Under the partition's lock: sequence check, append.
+std::expected<Appended, ErrorCode> append(node::PartitionState& state,
+                                          record::ValidatedBatch& batch, TimestampMs now) {
+  if (state.is_offline()) return std::unexpected(ErrorCode::kKafkaStorageError);
+  const record::BatchHeader& header = batch.batch.header();
+  if (header.has_producer_id()) {
+    const auto verdict = state.log().producers().check(header);
+    if (const auto* duplicate = std::get_if<storage::ProducedBatch>(&verdict))
+      return Appended{duplicate->base_offset(), duplicate->last_offset + 1, true};
+    if (const auto* refused = std::get_if<storage::SequenceError>(&verdict))
+      return std::unexpected(*refused == storage::SequenceError::kInvalidProducerEpoch
+                                 ? ErrorCode::kInvalidProducerEpoch
+                                 : ErrorCode::kOutOfOrderSequenceNumber);
+  }
+  const MutableByteView bytes = batch.bytes;
+  auto base = state.log().append({&bytes, 1}, state.leadership().epoch, now);
+  if (!base) {
+    LOG_ERROR("append to {}: {}", state.log().path(), base.error().message);
+    return std::unexpected(error_of(base.error()));
+  }
+  return Appended{*base, state.log().log_end()};
+}
+
+// The frame is ours until the handler returns: offsets are written into it in place.
+MutableByteView writable(ByteView bytes) {
+  return {const_cast<uint8_t*>(bytes.data()), bytes.size()};
+}
+
+void produce_partition(const std::shared_ptr<Pending>& pending, const Target& target,
+                       const Request::PartitionProduceData& data, PartitionResponse& result) {
+  Call& call = pending->call;
+  const node::HostedPartition& hosted = target.hosted;
+  auto rules = rules_for(call, *call.node().image(), *hosted.partition);
+  const std::string name = hosted.partition->name().to_string();
+  rules.topic_partition = name;
+  auto batch =
+      record::validate_produce(writable(data.records.bytes), rules, call.services().scratch);
+  if (!batch) return refuse(result, batch.error());
+  if (batch->batch.header().attributes.transactional())
+    return refuse(result, ErrorCode::kInvalidTxnState);  // transactions are not served yet
+  auto appended = with_partition(*hosted.partition, [&](node::PartitionState& state) {
+    auto outcome = append(state, *batch, rules.now);
+    result.log_start_offset = state.log().log_start().value();
+    return outcome;
+  });
+  if (!appended) return refuse(result, appended.error());
+  result.base_offset = appended->base_offset.value();
+  result.log_append_time_ms = batch->log_append_time.value();
+  if (!appended->duplicate) call.node().partitions().appended(hosted);
+  if (pending->acks != -1) return;
+  with_partition(*hosted.partition, [&](node::PartitionState& state) {
+    if (appended->end <= state.high_watermark()) return;
+    ++pending->waiting;
+    // `result` stays where it is: the response's arrays are complete before anything is appended.
+    state.wait_for(appended->end, call.shard(), [pending, &result](ErrorCode code) {
+      if (code != ErrorCode::kNone) refuse(result, code);
+      if (--pending->waiting == 0) pending->finish();
+    });
+  });
+}
+
+void prepare_response(Response& response, const Request& request) {
+  for (const auto& topic : request.topic_data) {
+    auto& result = response.responses.emplace_back();
+    result.name = topic.name;
+    result.topic_id = topic.topic_id;
+    for (const auto& data : topic.partition_data)
+      result.partition_responses.push_back({.index = data.index});
+  }
+}
+
+}  // namespace
+
+void handle_produce(Call call) {
+  auto request = call.decode<Request>();
+  if (!request) return;
+  auto pending = std::make_shared<Pending>(std::move(call), request->acks);
+  prepare_response(pending->response, *request);
+  const bool bad_acks = request->acks < -1 || request->acks > 1;
+  pending->waiting = 1;  // held until all partitions were looked at
+  for (size_t t = 0; t < request->topic_data.size(); ++t)
+    for (size_t p = 0; p < request->topic_data[t].partition_data.size(); ++p) {
+      const auto& data = request->topic_data[t].partition_data[p];
+      auto& result = pending->response.responses[t].partition_responses[p];
+      if (bad_acks) {
+        refuse(result, ErrorCode::kInvalidRequiredAcks);
+        continue;
+      }
+      const Target target = find_target(pending->call, request->topic_data[t], data.index);
+      if (target.error != ErrorCode::kNone)
+        refuse(result, target.error);
+      else
+        produce_partition(pending, target, data, result);
+      pending->any_error |= result.error_code != 0;
+    }
+  if (--pending->waiting == 0) pending->finish();
+}
+
+}  // namespace millrace::server

@@ -1,0 +1,211 @@
+// Fetch (KIP-74, KIP-98, KIP-227, KIP-320, KIP-516). Data leave as ranges of log files. A fetch
+// that finds too little waits in the partitions it asked for and looks again when one of them
+// moves, or when its time is over. Sessions: the session cache is full, so to speak: session id 0
+// is answered and the client goes on without one (KIP-227 allows it); a request with a session id
+// gets FETCH_SESSION_ID_NOT_FOUND.
+#include <algorithm>
+
+#include "server/handlers/handlers.h"
+#include "wire/fetch.h"
+
+namespace millrace::server {
+namespace {
+
+using Request = wire::FetchRequest;
+using Response = wire::FetchResponse;
+using PartitionData = Response::PartitionData;
+using wire::ErrorCode;
+
+constexpr int8_t kReadCommitted = 1;
+constexpr int16_t kFirstVersionWithIds = 13;
+
+struct Looked {
+  Response response;
+  std::vector<FileRange> ranges;
+  size_t bytes = 0;
+  bool any_error = false;
+};
+
+ErrorCode check_epoch(const node::PartitionState& state, int32_t current_leader_epoch) {
+  if (current_leader_epoch < 0) return ErrorCode::kNone;
+  const int32_t ours = state.leadership().epoch.value();
+  if (current_leader_epoch < ours) return ErrorCode::kFencedLeaderEpoch;
+  if (current_leader_epoch > ours) return ErrorCode::kUnknownLeaderEpoch;
+  return ErrorCode::kNone;
+}
+
+// One look at everything that was asked for.
+class Look {
+ public:
+  Look(Call& call, const Request& request) : call_(call), request_(request) {
+    most_bytes_ = static_cast<size_t>(
+        std::min<int64_t>(request.max_bytes, call.node().properties().number("fetch.max.bytes")));
+  }
+
+  Looked run() {
+    for (const auto& topic : request_.topics) {
+      auto& result = looked_.response.responses.emplace_back();
+      result.topic = topic.topic;
+      result.topic_id = topic.topic_id;
+      for (const auto& wanted : topic.partitions) {
+        auto& data = result.partitions.emplace_back();
+        data.partition_index = wanted.partition;
+        data.records = wire::Records::of({});
+        const ErrorCode error = read(topic, wanted, data);
+        data.error_code = wire::code_of(error);
+        if (error != ErrorCode::kNone) {
+          data.high_watermark = -1;
+          looked_.any_error = true;
+        }
+      }
+    }
+    return std::move(looked_);
+  }
+
+ private:
+  ErrorCode read(const Request::FetchTopic& topic, const Request::FetchPartition& wanted,
+                 PartitionData& data) {
+    const bool by_id = call_.version() >= kFirstVersionWithIds;
+    const PartitionIndex index(wanted.partition);
+    auto& partitions = call_.node().partitions();
+    auto hosted = by_id ? partitions.find(TopicIdPartition{topic.topic_id, index})
+                        : partitions.find(TopicPartition{topic.topic, index});
+    if (!hosted) {
+      const auto image = call_.node().image();
+      const bool known = by_id ? image->find_topic(topic.topic_id) != nullptr
+                               : image->find_topic(topic.topic) != nullptr;
+      if (by_id && !known) return ErrorCode::kUnknownTopicId;
+      return ErrorCode::kUnknownTopicOrPartition;
+    }
+    return with_partition(*hosted.partition, [&](node::PartitionState& state) {
+      return read_partition(state, wanted, data);
+    });
+  }
+
+  ErrorCode read_partition(node::PartitionState& state, const Request::FetchPartition& wanted,
+                           PartitionData& data) {
+    if (state.is_offline()) return ErrorCode::kKafkaStorageError;
+    if (auto error = check_epoch(state, wanted.current_leader_epoch); error != ErrorCode::kNone)
+      return error;
+    data.high_watermark = state.high_watermark().value();
+    data.last_stable_offset = state.last_stable_offset().value();
+    data.log_start_offset = state.log().log_start().value();
+    const bool committed_only = request_.isolation_level == kReadCommitted;
+    if (committed_only) data.aborted_transactions.emplace();
+    const Offset from(wanted.fetch_offset);
+    if (from < state.log().log_start() || from > state.log().log_end())
+      return ErrorCode::kOffsetOutOfRange;
+    if (diverges(state, wanted, data)) return ErrorCode::kNone;
+    const Offset below = committed_only ? state.last_stable_offset() : state.high_watermark();
+    const size_t left = most_bytes_ > looked_.bytes ? most_bytes_ - looked_.bytes : 0;
+    if (looked_.bytes > 0 && left == 0) return ErrorCode::kNone;
+    auto slice = state.log().read(
+        {.from = from,
+         .below = below,
+         .max_bytes = std::min(left, static_cast<size_t>(std::max(0, wanted.partition_max_bytes))),
+         .at_least_one = looked_.bytes == 0});
+    if (!slice) {
+      LOG_ERROR("fetch: {}", slice.error().message);
+      return slice.error().code == Errc::kCorrupt ? ErrorCode::kCorruptMessage
+                                                  : ErrorCode::kKafkaStorageError;
+    }
+    if (slice->length == 0) return ErrorCode::kNone;
+    data.records =
+        wire::Records::external(static_cast<uint32_t>(looked_.ranges.size()), slice->length);
+    looked_.ranges.push_back({slice->file, slice->position, slice->length});
+    looked_.bytes += slice->length;
+    return ErrorCode::kNone;
+  }
+
+  // The reader's log parted from ours before its fetch offset: it is told where (KIP-595).
+  bool diverges(node::PartitionState& state, const Request::FetchPartition& wanted,
+                PartitionData& data) {
+    if (wanted.last_fetched_epoch < 0) return false;
+    const auto end = state.log().end_of_epoch(LeaderEpoch(wanted.last_fetched_epoch));
+    if (end.epoch == LeaderEpoch(wanted.last_fetched_epoch) &&
+        end.start >= Offset(wanted.fetch_offset))
+      return false;
+    data.diverging_epoch = {.epoch = end.epoch.value(), .end_offset = end.start.value()};
+    looked_.any_error = true;  // answered at once
+    return true;
+  }
+
+  Call& call_;
+  const Request& request_;
+  size_t most_bytes_;
+  Looked looked_;
+};
+
+// A fetch that may have to wait. It keeps itself alive by the callbacks that it leaves behind.
+class Fetch : public std::enable_shared_from_this<Fetch> {
+ public:
+  Fetch(Call call, Request request) : call_(std::move(call)), request_(std::move(request)) {
+    deadline_ = call_.shard().clock().now() + milliseconds(std::max(0, request_.max_wait_ms));
+  }
+
+  void look() {
+    if (answered_) return;
+    Looked looked = Look(call_, request_).run();
+    const bool over = call_.shard().clock().now() >= deadline_;
+    if (over || request_.topics.empty() || looked.any_error ||
+        std::cmp_greater_equal(looked.bytes, request_.min_bytes))
+      return answer(std::move(looked));
+    if (timer_ == env::TimerId::kNone)
+      timer_ = call_.shard().after(deadline_ - call_.shard().clock().now(),
+                                   [self = shared_from_this()] { self->look(); });
+    wait(looked);
+  }
+
+ private:
+  void answer(Looked looked) {
+    answered_ = true;
+    call_.shard().cancel(timer_);
+    if (waiter_) waiter_->cancel();
+    call_.respond(looked.response, std::move(looked.ranges));
+  }
+
+  // Registers with every partition, then makes sure that none has moved since it was looked at.
+  void wait(const Looked& looked) {
+    if (waiter_) waiter_->cancel();
+    waiter_ = std::make_shared<node::FetchWaiter>(call_.shard(), 1,
+                                                  [self = shared_from_this()] { self->look(); });
+    bool moved = false;
+    for (size_t t = 0; t < request_.topics.size(); ++t)
+      for (size_t p = 0; p < request_.topics[t].partitions.size(); ++p) {
+        const auto& topic = request_.topics[t];
+        const PartitionIndex index(topic.partitions[p].partition);
+        auto hosted = call_.version() >= kFirstVersionWithIds
+                          ? call_.node().partitions().find(TopicIdPartition{topic.topic_id, index})
+                          : call_.node().partitions().find(TopicPartition{topic.topic, index});
+        if (!hosted) continue;
+        const auto& seen = looked.response.responses[t].partitions[p];
+        with_partition(*hosted.partition, [&](node::PartitionState& state) {
+          moved |= state.high_watermark().value() != seen.high_watermark;
+          state.add_fetch_waiter(waiter_);
+        });
+      }
+    if (moved) waiter_->bytes_arrived(1);
+  }
+
+  Call call_;
+  Request request_;
+  Instant deadline_;
+  env::TimerId timer_ = env::TimerId::kNone;
+  std::shared_ptr<node::FetchWaiter> waiter_;
+  bool answered_ = false;
+};
+
+}  // namespace
+
+void handle_fetch(Call call) {
+  auto request = call.decode<Request>();
+  if (!request) return;
+  if (request->session_id != 0) {
+    Response response;
+    response.error_code = wire::code_of(ErrorCode::kFetchSessionIdNotFound);
+    return call.respond(response);
+  }
+  std::make_shared<Fetch>(std::move(call), std::move(*request))->look();
+}
+
+}  // namespace millrace::server

@@ -1,0 +1,106 @@
+// ListOffsets: offsets by timestamp or by name (-1 latest, -2 earliest, -3 largest timestamp, -4
+// earliest local, -5 last tiered, -6 earliest not yet tiered). What is not tiered here answers as
+// Kafka without remote storage.
+#include <set>
+
+#include "server/handlers/handlers.h"
+#include "wire/list_offsets.h"
+
+namespace millrace::server {
+namespace {
+
+using Request = wire::ListOffsetsRequest;
+using Response = wire::ListOffsetsResponse;
+using Result = Response::ListOffsetsPartitionResponse;
+using wire::ErrorCode;
+
+enum Special : int64_t {
+  kLatest = -1,
+  kEarliest = -2,
+  kMaxTimestamp = -3,
+  kEarliestLocal = -4,
+  kLatestTiered = -5,
+  kEarliestPendingUpload = -6
+};
+
+int16_t first_version_of(int64_t timestamp) {
+  switch (timestamp) {
+    case kMaxTimestamp: return 7;
+    case kEarliestLocal: return 8;
+    case kLatestTiered: return 9;
+    case kEarliestPendingUpload: return 11;
+    default: return 1;
+  }
+}
+
+void give(Result& result, node::PartitionState& state, Offset offset, TimestampMs timestamp) {
+  result.offset = offset.value();
+  result.timestamp = timestamp.value();
+  result.leader_epoch = offset == state.log().log_end() ? state.log().latest_epoch().value()
+                                                        : state.log().epoch_of(offset).value();
+}
+
+ErrorCode look_up(node::PartitionState& state, int64_t timestamp, bool committed_only,
+                  Result& result) {
+  if (state.is_offline()) return ErrorCode::kKafkaStorageError;
+  const Offset limit = committed_only ? state.last_stable_offset() : state.high_watermark();
+  if (timestamp == kLatest) return give(result, state, limit, kNoTimestamp), ErrorCode::kNone;
+  if (timestamp == kEarliest || timestamp == kEarliestLocal)
+    return give(result, state, state.log().log_start(), kNoTimestamp), ErrorCode::kNone;
+  if (timestamp == kLatestTiered || timestamp == kEarliestPendingUpload) return ErrorCode::kNone;
+  auto found = timestamp == kMaxTimestamp
+                   ? state.log().max_timestamp()
+                   : state.log().offset_for_timestamp(TimestampMs(timestamp));
+  if (!found) return ErrorCode::kKafkaStorageError;
+  if (*found && (*found)->offset < limit)
+    give(result, state, (*found)->offset, (*found)->timestamp);
+  return ErrorCode::kNone;
+}
+
+ErrorCode check_epoch(const node::PartitionState& state, int32_t epoch) {
+  if (epoch < 0 || epoch == state.leadership().epoch.value()) return ErrorCode::kNone;
+  return epoch < state.leadership().epoch.value() ? ErrorCode::kFencedLeaderEpoch
+                                                  : ErrorCode::kUnknownLeaderEpoch;
+}
+
+}  // namespace
+
+void handle_list_offsets(Call call) {
+  auto request = call.decode<Request>();
+  if (!request) return;
+  Response response;
+  for (const auto& topic : request->topics) {
+    auto& topic_result = response.topics.emplace_back();
+    topic_result.name = topic.name;
+    std::set<int32_t> seen, twice;
+    for (const auto& wanted : topic.partitions)
+      if (!seen.insert(wanted.partition_index).second) twice.insert(wanted.partition_index);
+    for (const auto& wanted : topic.partitions) {
+      auto& result = topic_result.partitions.emplace_back();
+      result.partition_index = wanted.partition_index;
+      result.offset = result.timestamp = result.leader_epoch = -1;
+      ErrorCode error = ErrorCode::kNone;
+      auto hosted = call.node().partitions().find(
+          TopicPartition{topic.name, PartitionIndex(wanted.partition_index)});
+      if (twice.contains(wanted.partition_index))
+        error = ErrorCode::kInvalidRequest;
+      else if (wanted.timestamp < kEarliestPendingUpload ||
+               call.version() < first_version_of(wanted.timestamp))
+        error = ErrorCode::kUnsupportedVersion;
+      else if (!hosted)
+        error = ErrorCode::kUnknownTopicOrPartition;
+      else
+        error = with_partition(*hosted.partition, [&](node::PartitionState& state) {
+          const ErrorCode stale = check_epoch(state, wanted.current_leader_epoch);
+          return stale != ErrorCode::kNone
+                     ? stale
+                     : look_up(state, wanted.timestamp, request->isolation_level == 1, result);
+        });
+      result.error_code = wire::code_of(error);
+      if (call.version() < 4) result.leader_epoch = -1;  // has no place there
+    }
+  }
+  call.respond(response);
+}
+
+}  // namespace millrace::server

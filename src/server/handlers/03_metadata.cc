@@ -1,0 +1,116 @@
+// Metadata: who leads what (KIP-516 topic ids, KIP-430 authorised operations). A topic that is
+// missing is created when the client and the configuration allow it; the request that caused it is
+// answered UNKNOWN_TOPIC_OR_PARTITION, as Kafka does.
+#include <algorithm>
+
+#include "controller/controller.h"
+#include "server/handlers/handlers.h"
+#include "server/topic_creation.h"
+#include "wire/metadata.h"
+
+namespace millrace::server {
+namespace {
+
+using Response = wire::MetadataResponse;
+using wire::ErrorCode;
+
+std::vector<int32_t> numbers(const std::vector<NodeId>& ids) {
+  std::vector<int32_t> result;
+  for (NodeId id : ids) result.push_back(id.value());
+  return result;
+}
+
+void add_brokers(Response& response, const metadata::Image& image, const std::string& listener) {
+  for (const auto& [id, broker] : image.brokers()) {
+    if (broker.fenced) continue;
+    for (const metadata::Endpoint& endpoint : broker.endpoints)
+      if (endpoint.listener == listener)
+        response.brokers.push_back({.node_id = id.value(),
+                                    .host = endpoint.host,
+                                    .port = endpoint.port,
+                                    .rack = broker.rack});
+  }
+}
+
+Response::MetadataResponsePartition describe(const metadata::Image& image, size_t index,
+                                             const metadata::PartitionState& p) {
+  Response::MetadataResponsePartition result{.partition_index = static_cast<int32_t>(index),
+                                             .leader_id = p.leader.value(),
+                                             .leader_epoch = p.leader_epoch.value(),
+                                             .replica_nodes = numbers(p.replicas),
+                                             .isr_nodes = numbers(p.isr)};
+  for (NodeId replica : p.replicas) {
+    const metadata::Broker* broker = image.find_broker(replica);
+    if (broker == nullptr || broker->fenced) result.offline_replicas.push_back(replica.value());
+  }
+  const metadata::Broker* leader = image.find_broker(p.leader);
+  if (leader == nullptr || leader->fenced) {
+    result.error_code = wire::code_of(ErrorCode::kLeaderNotAvailable);
+    result.leader_id = -1;
+  }
+  return result;
+}
+
+void add_topic(Response& response, const metadata::Image& image, const metadata::Topic& topic) {
+  auto& result = response.topics.emplace_back();
+  result.name = topic.name;
+  result.topic_id = topic.id;
+  result.is_internal = is_internal_topic(topic.name);
+  for (size_t i = 0; i < topic.partitions.size(); ++i)
+    result.partitions.push_back(describe(image, i, topic.partitions[i]));
+}
+
+void add_error(Response& response, ErrorCode code,
+               const wire::MetadataRequest::MetadataRequestTopic& wanted) {
+  auto& result = response.topics.emplace_back();
+  result.error_code = wire::code_of(code);
+  result.name = wanted.name;
+  result.topic_id = wanted.topic_id;
+  if (wanted.name) result.is_internal = is_internal_topic(*wanted.name);
+}
+
+}  // namespace
+
+void handle_metadata(Call call) {
+  auto request = call.decode<wire::MetadataRequest>();
+  if (!request) return;
+  const auto image = call.node().image();
+  Response response;
+  response.cluster_id = call.node().cluster_id();
+  add_brokers(response, *image, call.peer().listener);
+  response.controller_id =
+      response.brokers.empty()
+          ? -1
+          : response.brokers[call.shard().random().below(response.brokers.size())].node_id;
+  const bool all = !request->topics || (call.version() == 0 && request->topics->empty());
+  if (all)
+    for (const auto& [name, topic] : image->topics()) add_topic(response, *image, *topic);
+  const bool may_create = !all && request->allow_auto_topic_creation &&
+                          call.node().properties().flag("auto.create.topics.enable");
+  std::vector<std::string> missing;
+  for (const auto& wanted :
+       all ? std::vector<wire::MetadataRequest::MetadataRequestTopic>{} : *request->topics) {
+    const metadata::Topic* topic =
+        wanted.name ? image->find_topic(*wanted.name) : image->find_topic(wanted.topic_id);
+    if (topic != nullptr) {
+      add_topic(response, *image, *topic);
+    } else if (!wanted.name) {
+      add_error(response, ErrorCode::kUnknownTopicId, wanted);
+    } else if (controller::topic_name_problem(*wanted.name)) {
+      add_error(response, ErrorCode::kInvalidTopicException, wanted);
+    } else {
+      add_error(response, ErrorCode::kUnknownTopicOrPartition, wanted);
+      if (may_create) missing.push_back(*wanted.name);
+    }
+  }
+  if (missing.empty()) return call.respond(response);
+  // Answered when the topics are there, so that the client's next look finds them.
+  node::Node& node = call.node();
+  env::Shard& shard = call.shard();
+  auto waiting = std::make_shared<Call>(std::move(call));
+  create_topics(node, shard, missing, [waiting, response = std::move(response)](Result<>) {
+    waiting->respond(response);
+  });
+}
+
+}  // namespace millrace::server

@@ -1,0 +1,70 @@
+// ApiVersions (KIP-35, KIP-511, KIP-584). A version that we do not know is answered at version 0
+// with error 35 and the range of ApiVersions alone, so that the client tries again with it.
+#include "server/dispatch.h"
+#include "server/handlers/handlers.h"
+#include "wire/api_versions.h"
+#include "wire/errors.h"
+
+namespace millrace::server {
+namespace {
+
+using Response = wire::ApiVersionsResponse;
+
+bool is_software_name(std::string_view text) {
+  auto alnum = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  if (text.empty() || !alnum(text.front()) || !alnum(text.back())) return false;
+  return std::ranges::all_of(text, [&](char c) { return alnum(c) || c == '-' || c == '.'; });
+}
+
+Response::ApiVersion row(const ServedApi& api) {
+  return {.api_key = static_cast<int16_t>(api.key),
+          .min_version = api.advertised_min,
+          .max_version = api.versions.max};
+}
+
+// Versions below 4 cannot say a minimum of 0: older clients choke on it (KAFKA-17492).
+void add_features(Response& response, const metadata::Image& image, int16_t version) {
+  for (auto [name, min, max] :
+       {std::tuple<const char*, int16_t, int16_t>{"metadata.version", 7, 30},
+        {"kraft.version", 0, 1},
+        {"transaction.version", 0, 2},
+        {"group.version", 0, 1},
+        {"eligible.leader.replicas.version", 0, 1},
+        {"share.version", 0, 1},
+        {"streams.version", 0, 1}})
+    if (version >= 4 || min > 0)
+      response.supported_features.push_back({.name = name, .min_version = min, .max_version = max});
+  for (const auto& [name, level] : image.features())
+    if (level > 0)
+      response.finalized_features.push_back(
+          {.name = name, .max_version_level = level, .min_version_level = level});
+  response.finalized_features_epoch = image.last_offset().value();
+}
+
+}  // namespace
+
+void handle_api_versions(Call call) {
+  Response response;
+  if (call.version() > wire::ApiVersionsRequest::kMaxVersion) {
+    response.error_code = wire::code_of(wire::ErrorCode::kUnsupportedVersion);
+    for (const ServedApi& api : served_apis())
+      if (api.key == wire::ApiKey::kApiVersions) response.api_keys.push_back(row(api));
+    return call.respond_at(0, response);
+  }
+  auto request = call.decode<wire::ApiVersionsRequest>();
+  if (!request) return;
+  if (call.version() >= 3) {
+    if (!is_software_name(request->client_software_name) ||
+        !is_software_name(request->client_software_version)) {
+      response.error_code = wire::code_of(wire::ErrorCode::kInvalidRequest);
+      return call.respond(response);
+    }
+    call.peer().client_software =
+        request->client_software_name + " " + request->client_software_version;
+    add_features(response, *call.node().image(), call.version());
+  }
+  for (const ServedApi& api : served_apis()) response.api_keys.push_back(row(api));
+  call.respond(response);
+}
+
+}  // namespace millrace::server

@@ -1,0 +1,33 @@
+// OffsetForLeaderEpoch (KIP-101, KIP-320): where the log of an epoch ended.
+#include "server/handlers/handlers.h"
+#include "wire/offset_for_leader_epoch.h"
+
+namespace millrace::server {
+
+void handle_offset_for_leader_epoch(Call call) {
+  auto request = call.decode<wire::OffsetForLeaderEpochRequest>();
+  if (!request) return;
+  wire::OffsetForLeaderEpochResponse response;
+  for (const auto& topic : request->topics) {
+    auto& topic_result = response.topics.emplace_back();
+    topic_result.topic = topic.topic;
+    for (const auto& wanted : topic.partitions) {
+      auto& result = topic_result.partitions.emplace_back();
+      result.partition = wanted.partition;
+      auto hosted = call.node().partitions().find(
+          TopicPartition{topic.topic, PartitionIndex(wanted.partition)});
+      if (!hosted) {
+        result.error_code = wire::code_of(wire::ErrorCode::kUnknownTopicOrPartition);
+        continue;
+      }
+      with_partition(*hosted.partition, [&](node::PartitionState& state) {
+        const auto end = state.log().end_of_epoch(LeaderEpoch(wanted.leader_epoch));
+        result.leader_epoch = end.epoch.value();
+        result.end_offset = end.start.value();
+      });
+    }
+  }
+  call.respond(response);
+}
+
+}  // namespace millrace::server

@@ -1,0 +1,25 @@
+// The handlers, one an API: each decodes its request, does what Kafka's broker does, and answers
+// now or later.
+#pragma once
+
+#include "server/call.h"
+
+namespace millrace::server {
+
+void handle_produce(Call call);
+void handle_fetch(Call call);
+void handle_list_offsets(Call call);
+void handle_metadata(Call call);
+void handle_find_coordinator(Call call);
+void handle_api_versions(Call call);
+void handle_create_topics(Call call);
+void handle_delete_topics(Call call);
+void handle_delete_records(Call call);
+void handle_init_producer_id(Call call);
+void handle_offset_for_leader_epoch(Call call);
+void handle_describe_configs(Call call);
+void handle_create_partitions(Call call);
+void handle_incremental_alter_configs(Call call);
+void handle_describe_cluster(Call call);
+
+}  // namespace millrace::server

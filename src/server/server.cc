@@ -1,0 +1,110 @@
+#include "server/server.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace millrace::server {
+namespace {
+
+constexpr Duration kIdleCheck = seconds(10);
+
+}  // namespace
+
+Server::Server(env::Host& host, node::Node& node) : host_(&host) {
+  const auto& properties = node.properties();
+  limits_.max_request_bytes = static_cast<size_t>(properties.number("socket.request.max.bytes"));
+  max_idle_ = milliseconds(properties.number("connections.max.idle.ms"));
+  max_connections_ =
+      static_cast<size_t>(properties.number("max.connections")) / host.shard_count() + 1;
+  for (size_t i = 0; i < host.shard_count(); ++i) {
+    shards_.push_back(std::make_unique<ShardConnections>(node));
+    host.shard(i).post([this, i] { close_idle(i); });
+  }
+}
+
+Result<> Server::listen(const config::ListenerAddress& address) {
+  auto listener = host_->listen(
+      {.host = address.host, .port = address.port},
+      [this, name = address.name](env::Shard& shard, std::unique_ptr<env::Connection> stream) {
+        accepted(shard, name, std::move(stream));
+      });
+  if (!listener) return std::unexpected(std::move(listener).error());
+  listeners_.emplace_back(address.name, std::move(*listener));
+  return {};
+}
+
+uint16_t Server::port_of(const std::string& listener) const {
+  auto found = std::ranges::find(listeners_, listener, [](const auto& l) { return l.first; });
+  return found == listeners_.end() ? 0 : found->second->port();
+}
+
+void Server::accepted(env::Shard& shard, const std::string& listener,
+                      std::unique_ptr<env::Connection> stream) {
+  const size_t index = shard.index();
+  ShardConnections& here = *shards_[index];
+  if (here.open.size() >= max_connections_) {
+    LOG_WARN("connection from {} refused: max.connections is reached", stream->peer());
+    return;
+  }
+  auto connection = std::make_shared<Connection>(
+      Connection::Parts{.stream = std::move(stream),
+                        .shard = &shard,
+                        .input = &here.input,
+                        .handler = &here.dispatcher,
+                        .closed = [this, index](Connection& closed) { forget(index, closed); }},
+      listener, limits_);
+  here.open.push_back(connection);
+  connection->start();
+}
+
+void Server::forget(size_t shard, Connection& connection) {
+  auto& open = shards_[shard]->open;
+  auto found = std::ranges::find(open, &connection, [](const auto& c) { return c.get(); });
+  if (found == open.end()) return;
+  std::swap(*found, open.back());
+  // The last reference may be this one: it goes when the caller is done with the connection.
+  host_->shard(shard).post([last = std::move(open.back())] {});
+  open.pop_back();
+}
+
+void Server::close_idle(size_t shard) {
+  const Instant oldest = host_->shard(shard).clock().now() - max_idle_;
+  for (const auto& connection : std::vector(shards_[shard]->open))
+    if (connection->last_active() < oldest && !connection->has_unanswered_requests())
+      connection->close("idle for connections.max.idle.ms", /*expected=*/true);
+  host_->shard(shard).after(kIdleCheck, [this, shard] { close_idle(shard); });
+}
+
+void Server::drain(std::move_only_function<void()> done) {
+  listeners_.clear();
+  auto left = std::make_shared<size_t>(shards_.size());
+  auto finish = std::make_shared<std::move_only_function<void()>>(std::move(done));
+  for (size_t i = 0; i < shards_.size(); ++i)
+    host_->shard(i).post([this, i, left, finish] {
+      close_all(i, [this, left, finish] {
+        host_->shard(0).post([left, finish] {
+          if (--*left == 0) (*finish)();
+        });
+      });
+    });
+}
+
+// Requests under way get a second to be answered.
+void Server::close_all(size_t shard, std::function<void()> done) {
+  bool busy = false;
+  for (const auto& connection : std::vector(shards_[shard]->open)) {
+    if (connection->has_unsent_bytes())
+      busy = true;
+    else if (!connection->has_unanswered_requests())
+      connection->close("the broker stops", /*expected=*/true);
+  }
+  if (!busy) {
+    for (const auto& connection : std::vector(shards_[shard]->open))
+      connection->close("the broker stops", /*expected=*/true);
+    return done();
+  }
+  host_->shard(shard).after(milliseconds(20), [this, shard, done] { close_all(shard, done); });
+}
+
+}  // namespace millrace::server
