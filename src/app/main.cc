@@ -10,8 +10,8 @@ namespace {
 constexpr std::string_view kUsage = R"(millrace: Apache Kafka, in one binary
 
   millrace start [FILE] [--override NAME=VALUE]...
-      Starts a node. FILE is a server.properties as Apache Kafka takes it; without one a single node listens on
-      localhost:9092 and keeps its data in ./data.
+      Starts a node. FILE is a server.properties as Apache Kafka takes it; without one a single
+      node listens on localhost:9092 and keeps its data in ./data.
   millrace version
 )";
 

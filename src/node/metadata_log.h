@@ -36,7 +36,7 @@ class MetadataLog {
   // Appends records as one batch and applies them to `image`; not yet durable.
   Result<> append(const std::vector<wire::MetadataRecord>& records, metadata::Image& image,
                   TimestampMs now);
-  // What has to be synced, taken here; synced on any thread by sync(); noted here again by mark_synced().
+  // What has to be synced, taken here; synced on any thread by sync(); then noted here again.
   storage::Unsynced take_unsynced() { return log_->take_unsynced(); }
   Result<> sync(const storage::Unsynced& unsynced) const;
   void mark_synced(Offset end) { log_->mark_synced(end); }

@@ -85,7 +85,7 @@ def check_functions(path, lines):
             opens = match and not re.match(r" *(if|for|while|switch|else|do|namespace|struct|class|enum)\b", code)
             if opens and len(match[1]) <= 4:
                 start, indent = number, match[1]
-        elif line.startswith(indent + "}"):
+        elif line.startswith(indent + "}") or (indent and line.startswith("}")):
             if number - start + 1 > MAX_FUNCTION:
                 yield f"{path}:{start}: function: {number - start + 1} lines, at most {MAX_FUNCTION}; split it"
             start = None
