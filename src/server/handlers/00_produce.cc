@@ -84,6 +84,9 @@ record::ProduceRules rules_for(Call& call, const metadata::Image& image,
   rules.segment_bytes = config.number("segment.bytes");
   rules.keys_required = config.text("cleanup.policy").find("compact") != std::string::npos;
   rules.target_codec = target_codec(config.text("compression.type"));
+  // What may not come in as a request may not come in packed either.
+  rules.max_decompressed =
+      static_cast<size_t>(call.node().properties().number("socket.request.max.bytes"));
   return rules;
 }
 
