@@ -19,6 +19,17 @@ std::string metadata_directory(const config::NodeProperties& properties,
   return (own.empty() ? log_dirs[0] : own) + kMetadataDirectory;
 }
 
+group::GroupConfig group_config(const config::NodeProperties& properties) {
+  return {
+      .min_session = milliseconds(properties.number("group.min.session.timeout.ms")),
+      .max_session = milliseconds(properties.number("group.max.session.timeout.ms")),
+      .initial_rebalance_delay =
+          milliseconds(properties.number("group.initial.rebalance.delay.ms")),
+      .max_size = static_cast<size_t>(properties.number("group.max.size")),
+      .max_offset_metadata = static_cast<size_t>(properties.number("offset.metadata.max.bytes")),
+      .offset_retention_ms = properties.number("offsets.retention.minutes") * 60'000};
+}
+
 }  // namespace
 
 Uuid Node::random_uuid() {
@@ -68,6 +79,8 @@ Result<> Node::start(const NodeOptions& options) {
   for (const auto& volume : volumes) RETURN_IF_ERROR(volume->directory().clear_clean_shutdown());
   published_.store(std::make_shared<metadata::Image>(image));
   for (const auto& [name, topic] : image.topics()) open_partitions(image, *topic);
+  groups_ = std::make_unique<GroupHost>(*host_, *partitions_, group_config(*properties_));
+  groups_->start();
   every(kRetentionCheck,
         [this] { partitions_->delete_old_segments(host_->shard(0).clock().wall()); });
   every(kCheckpointInterval, [this] { partitions_->write_checkpoints(); });

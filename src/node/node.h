@@ -18,6 +18,7 @@
 #include "controller/controller.h"
 #include "env/host.h"
 #include "node/metadata_log.h"
+#include "node/partition_groups.h"
 #include "node/partition_host.h"
 #include "node/published_image.h"
 
@@ -51,6 +52,7 @@ class Node {
   const config::NodeProperties& properties() const { return *properties_; }
   std::shared_ptr<const metadata::Image> image() const { return published_.load(); }
   PartitionHost& partitions() { return *partitions_; }
+  GroupHost& groups() { return *groups_; }
   env::Host& host() { return *host_; }
   LeaderEpoch controller_epoch() const { return metadata_log_->epoch(); }
   BrokerEpoch broker_epoch() const { return broker_epoch_; }
@@ -88,6 +90,7 @@ class Node {
   std::string cluster_id_;
   BrokerEpoch broker_epoch_{-1};
   std::unique_ptr<PartitionHost> partitions_;
+  std::unique_ptr<GroupHost> groups_;
   std::unique_ptr<controller::Controller> controller_;
   std::unique_ptr<MetadataLog> metadata_log_;
   PublishedImage published_;

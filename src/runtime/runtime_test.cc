@@ -10,8 +10,10 @@ namespace {
 
 class Directory {
  public:
-  Directory() : path_(::testing::TempDir() + "millrace-runtime-XXXXXX") { ::mkdtemp(path_.data()); }
-  ~Directory() { std::system(("rm -rf " + path_).c_str()); }
+  Directory() : path_(::testing::TempDir() + "millrace-runtime-XXXXXX") {
+    EXPECT_NE(::mkdtemp(path_.data()), nullptr);
+  }
+  ~Directory() { EXPECT_EQ(std::system(("rm -rf " + path_).c_str()), 0); }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
   const std::string& path() const { return path_; }
 
