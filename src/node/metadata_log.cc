@@ -131,11 +131,10 @@ Result<> MetadataLog::lead(const Voter& self, TimestampMs now) {
   RETURN_IF_ERROR(write_quorum_state(self));
   std::vector<std::pair<record::ControlType, ByteBuffer>> records;
   wire::LeaderChangeMessage change;
-  change.version = 1;
   change.leader_id = self.id.value();
-  change.voters.push_back({.voter_id = self.id.value(), .voter_directory_id = self.directory_id});
+  change.voters.push_back({.voter_id = self.id.value()});
   change.granting_voters = change.voters;
-  records.emplace_back(record::ControlType::kLeaderChange, *wire::encode(change, 1));
+  records.emplace_back(record::ControlType::kLeaderChange, *wire::encode(change, 0));
   if (is_new_) {
     wire::KRaftVersionRecord version;
     version.k_raft_version = 1;

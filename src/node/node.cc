@@ -258,6 +258,11 @@ void Node::every(Duration interval, std::function<void()> work) {
 }
 
 Result<> Node::close() {
+  // Fenced, so that whoever starts on this directory next need not wait for our session to end.
+  RETURN_IF_ERROR(metadata_log_->append(
+      {wire::BrokerRegistrationChangeRecord{
+          .broker_id = id_.value(), .broker_epoch = broker_epoch_.value(), .fenced = 1}},
+      controller_->image(), host_->shard(0).clock().wall()));
   RETURN_IF_ERROR(metadata_log_->close());
   return partitions_->close(broker_epoch_);
 }
