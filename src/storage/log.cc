@@ -52,8 +52,10 @@ Result<> Log::load(const LogRecovery& recovery) {
   log_start_ = std::max(recovery.log_start, segments_.front()->base_offset());
   log_end_ = segments_.back()->base_offset();
   RETURN_IF_ERROR(restore_producers());
+  const size_t first = recovery.clean ? segments_.size() - 1
+                                      : segment_of(std::max(recovery.recovery_point, log_start_));
+  load_transaction_indexes(first);
   if (recovery.clean) return finish_clean_load();
-  const size_t first = segment_of(std::max(recovery.recovery_point, log_start_));
   return recover_from(first, recovery.recovery_point);
 }
 
@@ -85,6 +87,22 @@ Result<> Log::restore_producers() {
     LOG_WARN("{}/{}: {}; an older one is taken", directory_, entry->name, state.error().message);
   }
   return {};
+}
+
+// Of the segments that are not scanned anew.
+void Log::load_transaction_indexes(size_t segment_count) {
+  for (size_t i = 0; i < segment_count; ++i) {
+    auto bytes = env::read_file(*disk_, segments_[i]->path() + ".txnindex");
+    if (!bytes) continue;
+    if (auto parsed = aborted_.parse(*bytes); !parsed)
+      LOG_WARN("{}.txnindex: {}", segments_[i]->path(), parsed.error().message);
+  }
+}
+
+Result<> Log::write_transaction_index(const Segment& segment) {
+  const ByteBuffer bytes = aborted_.print({.from = segment.base_offset(), .below = log_end_});
+  if (bytes.empty()) return {};
+  return env::write_file_atomically(*disk_, segment.path() + ".txnindex", bytes);
 }
 
 // Clean stop: only the active segment's headers are walked, to learn the log end and the producers
@@ -170,6 +188,10 @@ void Log::note_batch(const record::BatchHeader& header, ByteView batch, Timestam
     epochs_.push_back({header.leader_epoch, header.base_offset});
   if (!header.has_producer_id()) return;
   if (!header.attributes.control()) return producers_.update(header, now);
+  end_transaction(header, batch);
+}
+
+void Log::end_transaction(const record::BatchHeader& header, ByteView batch) {
   record::ReadScratch scratch;
   auto view = record::BatchView::parse(batch);
   auto reader = view ? record::RecordReader::open(*view, scratch, kMaxControlBatch)
@@ -177,6 +199,17 @@ void Log::note_batch(const record::BatchHeader& header, ByteView batch, Timestam
   record::RecordView marker;
   if (!reader || !reader->next(marker).value_or(false)) return;
   const bool known = marker.value && marker.value->size() >= 6;
+  auto producer = producers_.producers().find(header.producer_id);
+  const bool aborts =
+      marker.key && record::parse_control_key(*marker.key) == record::ControlType::kAbort;
+  if (aborts && producer != producers_.producers().end() && producer->second.transaction_start) {
+    const Offset first = *producer->second.transaction_start;
+    const auto unstable = producers_.first_unstable_offset();
+    aborted_.add({.producer_id = header.producer_id,
+                  .first_offset = first,
+                  .last_offset = header.last_offset(),
+                  .last_stable_offset = unstable ? *unstable : header.last_offset()});
+  }
   producers_.end_transaction(header, known ? load_big<int32_t>(marker.value->data() + 2) : -1);
 }
 
@@ -198,6 +231,7 @@ Result<> Log::roll(Offset base_offset) {
   RETURN_IF_ERROR(next->create());
   if (Segment* sealed = active()) {
     RETURN_IF_ERROR(sealed->write_indexes());
+    RETURN_IF_ERROR(write_transaction_index(*sealed));
     RETURN_IF_ERROR(write_producer_snapshot());
   }
   segments_.push_back(std::move(next));
@@ -420,6 +454,7 @@ Result<> Log::truncate_to(Offset offset) {
   ASSIGN_OR_RETURN(uint64_t cut, position_of(segment, offset, nullptr));
   RETURN_IF_ERROR(segment.truncate(cut));
   producers_.clear();
+  aborted_.truncate(segment.base_offset());
   RETURN_IF_ERROR(restore_producers());
   log_end_ = segment.base_offset();
   RETURN_IF_ERROR(recover_segment(segment, log_start_));
@@ -431,6 +466,7 @@ Result<> Log::truncate_to(Offset offset) {
 Result<> Log::close() {
   if (segments_.empty()) return {};
   RETURN_IF_ERROR(active()->write_indexes());
+  RETURN_IF_ERROR(write_transaction_index(*active()));
   ASSIGN_OR_RETURN(auto file, active()->file());
   RETURN_IF_ERROR(file->sync());
   RETURN_IF_ERROR(write_producer_snapshot());

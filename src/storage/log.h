@@ -24,6 +24,7 @@
 #include "storage/checkpoint.h"
 #include "storage/producer_state.h"
 #include "storage/segment.h"
+#include "storage/transaction_index.h"
 
 namespace millrace::storage {
 
@@ -103,6 +104,11 @@ class Log {
   // The epoch in which the record at `offset` was written.
   LeaderEpoch epoch_of(Offset offset) const;
 
+  // The aborted transactions that a reader of the range meets.
+  std::vector<AbortedTransaction> aborted_transactions(TransactionIndex::Range range) const {
+    return aborted_.overlapping(range);
+  }
+
   Unsynced take_unsynced();
   void mark_synced(Offset up_to) { recovery_point_ = std::max(recovery_point_, up_to); }
   const std::string& path() const { return directory_; }
@@ -137,6 +143,9 @@ class Log {
   Result<> assign_epoch(LeaderEpoch epoch, Offset start);
   Result<> write_epochs();
   Result<> write_producer_snapshot();
+  Result<> write_transaction_index(const Segment& segment);
+  void load_transaction_indexes(size_t segment_count);
+  void end_transaction(const record::BatchHeader& header, ByteView batch);
   bool should_delete(const Segment& segment, TimestampMs now, uint64_t total) const;
 
   Segment* active() { return segments_.empty() ? nullptr : segments_.back().get(); }
@@ -150,6 +159,7 @@ class Log {
   std::vector<std::unique_ptr<Segment>> segments_;  // ascending
   std::vector<EpochStart> epochs_;
   ProducerState producers_;
+  TransactionIndex aborted_;
   Offset log_start_;
   Offset log_end_;
   Offset recovery_point_;

@@ -277,5 +277,49 @@ TEST(LogDirectory, takes_partition_names_apart_and_leaves_others_alone) {
     EXPECT_FALSE(parse_partition_directory(name).has_value()) << name;
 }
 
+TEST(TransactionIndex, gives_what_overlaps_a_range_and_prints_what_it_parsed) {
+  TransactionIndex index;
+  index.add({ProducerId(1), Offset(10), Offset(20), Offset(12)});
+  index.add({ProducerId(2), Offset(15), Offset(30), Offset(15)});
+  EXPECT_EQ(index.overlapping({Offset(0), Offset(10)}).size(), 0u);
+  EXPECT_EQ(index.overlapping({Offset(0), Offset(11)}).size(), 1u);
+  EXPECT_EQ(index.overlapping({Offset(21), Offset(40)})[0].producer_id, ProducerId(2));
+  const ByteBuffer bytes = index.print({Offset(0), Offset(100)});
+  TransactionIndex again;
+  ASSERT_TRUE(again.parse(bytes).has_value());
+  EXPECT_EQ(again.print({Offset(0), Offset(100)}), bytes);
+  EXPECT_FALSE(again.parse(ByteView(bytes).first(33)).has_value());
+}
+
+TEST_F(LogTest, an_aborted_transaction_is_known_again_after_a_restart) {
+  record::BatchOptions data{.producer_id = ProducerId(7),
+                            .producer_epoch = ProducerEpoch(0),
+                            .base_sequence = ProducerSequence(0),
+                            .transactional = true};
+  ByteBuffer records = batch_of(3, data);
+  const auto key = std::array<uint8_t, 4>{0, 0, 0, 0};
+  record::BatchBuilder marker({.producer_id = ProducerId(7),
+                               .producer_epoch = ProducerEpoch(0),
+                               .transactional = true,
+                               .control = true});
+  marker.append({.timestamp = kNow,
+                 .key = ByteView(key),
+                 .value = as_bytes(std::string_view("\0\0\0\0\0\1", 6))});
+  ByteBuffer abort = std::move(marker).build();
+  for (ByteBuffer* batch : {&records, &abort}) {
+    const MutableByteView view = *batch;
+    ASSERT_TRUE(log_->append({&view, 1}, LeaderEpoch(0), kNow).has_value());
+  }
+  const TransactionIndex::Range all{Offset(0), Offset(100)};
+  ASSERT_EQ(log_->aborted_transactions(all).size(), 1u);
+  const AbortedTransaction expected = log_->aborted_transactions(all)[0];
+  EXPECT_EQ(expected.first_offset, Offset(0));
+  EXPECT_EQ(expected.last_offset, Offset(3));
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(append(3).has_value());  // over segments
+  ASSERT_TRUE(log_->close().has_value());
+  reopen({.clean = true});
+  EXPECT_EQ(log_->aborted_transactions(all), std::vector({expected}));
+}
+
 }  // namespace
 }  // namespace millrace::storage

@@ -110,6 +110,10 @@ class Look {
                                                   : ErrorCode::kKafkaStorageError;
     }
     if (slice->length == 0) return ErrorCode::kNone;
+    if (committed_only)
+      for (const auto& t : state.log().aborted_transactions({.from = from, .below = below}))
+        data.aborted_transactions->push_back(
+            {.producer_id = t.producer_id.value(), .first_offset = t.first_offset.value()});
     data.records =
         wire::Records::external(static_cast<uint32_t>(looked_.ranges.size()), slice->length);
     looked_.ranges.push_back({slice->file, slice->position, slice->length});
