@@ -8,6 +8,8 @@ OUTSIDE_WORLD = ("thread", "mutex", "shared_mutex", "atomic", "condition_variabl
                  "iostream", "boost/asio", "sys/", "netinet/", "arpa/", "unistd.h", "fcntl.h", "poll.h")
 LOCKS = ("mutex", "shared_mutex", "atomic", "thread", "condition_variable")
 MAY_LOCK = ("src/node/partition", "src/node/published_image", "src/runtime/", "src/sim/")
+MACHINE_PATH = r"(^|[\s\"'`(=])/(home|work|root|Users)/"
+MAX_ARCHITECTURE = 400
 INTEGERS = r"(?:u?int(?:8|16|32|64)_t|size_t|int|long)"
 
 
@@ -128,7 +130,7 @@ def check_text(path, lines):
     for number, line in enumerate(lines, 1):
         if re.search(r"\b(TODO|FIXME|XXX|HACK)\b", line):
             yield f"{path}:{number}: unfinished: do it, or say so in the issue tracker"
-        if re.search(r"(^|[\s\"'(=])/(home|work|root|Users)/", line):
+        if re.search(MACHINE_PATH, line):
             yield f"{path}:{number}: path: a path of one machine"
         match = re.match(r"\s*(?:class|struct|namespace)\s+(\w+)", line)
         if match and any(word in match[1].lower() for word in FORBIDDEN_NAMES):
@@ -140,5 +142,13 @@ def check_names(paths):
         stem = path.split("/")[-1].split(".")[0].lower()
         if path.startswith("src/") and any(word in stem.split("_") for word in FORBIDDEN_NAMES):
             yield f"{path}:1: name: {stem} says nothing; name what it does"
-        if path == "ARCHITECTURE.md":
-            continue
+
+
+def check_document(path, text):
+    """What holds for Markdown and scripts."""
+    lines = text.splitlines()
+    if path == "ARCHITECTURE.md" and len(lines) > MAX_ARCHITECTURE:
+        yield f"{path}:1: size: {len(lines)} lines, at most {MAX_ARCHITECTURE}; move detail into docs/"
+    for number, line in enumerate(lines, 1):
+        if re.search(MACHINE_PATH, line):
+            yield f"{path}:{number}: path: a path of one machine"

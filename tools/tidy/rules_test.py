@@ -59,6 +59,12 @@ class Rules(unittest.TestCase):
     def test_paths_of_one_machine(self):
         self.caught("src/wire/x.cc", '// see "/wor' + 'k/main"\n', "path")
 
+    def test_documents(self):
+        planted = "see `/wor" + "k/main`\n"
+        self.assertIn("docs/x.md:1: path: ", "".join(rules.check_document("docs/x.md", planted)))
+        self.assertIn("size", "".join(rules.check_document("ARCHITECTURE.md", "line\n" * 401)))
+        self.assertEqual([], list(rules.check_document("ARCHITECTURE.md", "line\n" * 400)))
+
 
 if __name__ == "__main__":
     unittest.main()
