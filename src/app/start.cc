@@ -39,17 +39,6 @@ int refuse(const Error& error, std::string_view hint) {
   return 1;
 }
 
-Result<config::NodeProperties> load_properties(const StartOptions& options) {
-  config::Values values = config::NodeProperties::embedded_default();
-  if (!options.properties_file.empty()) {
-    runtime::PosixDisk disk;
-    ASSIGN_OR_RETURN(auto text, env::read_file(disk, options.properties_file));
-    values = config::parse_properties(as_text(text));
-  }
-  for (const auto& [name, value] : options.overrides) values[name] = value;
-  return config::NodeProperties::of(std::move(values));
-}
-
 struct Listeners {
   std::vector<config::ListenerAddress> brokers;
   std::vector<config::ListenerAddress> advertised;
@@ -119,6 +108,17 @@ void announce(const node::Node& node, const std::vector<metadata::Endpoint>& end
 }
 
 }  // namespace
+
+Result<config::NodeProperties> load_properties(const StartOptions& options) {
+  config::Values values = config::NodeProperties::embedded_default();
+  if (!options.properties_file.empty()) {
+    runtime::PosixDisk disk;
+    ASSIGN_OR_RETURN(auto text, env::read_file(disk, options.properties_file));
+    values = config::parse_properties(as_text(text));
+  }
+  for (const auto& [name, value] : options.overrides) values[name] = value;
+  return config::NodeProperties::of(std::move(values));
+}
 
 int start(const StartOptions& options) {
   log::set_sink(write_log_line);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "config/properties.h"
 
 namespace millrace::app {
 
@@ -14,6 +15,9 @@ struct StartOptions {
   std::map<std::string, std::string> overrides;  // --override name=value
   std::string cluster_id;
 };
+
+// The configuration that the file (or, without one, the embedded default) and the overrides make.
+Result<config::NodeProperties> load_properties(const StartOptions& options);
 
 // Returns the process's exit status.
 int start(const StartOptions& options);

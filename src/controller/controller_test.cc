@@ -1,0 +1,250 @@
+#include "controller/controller.h"
+
+#include <gtest/gtest.h>
+
+#include "wire/metadata_record.h"
+
+namespace millrace::controller {
+namespace {
+
+using wire::ErrorCode;
+
+// A controller of a cluster of `brokers` nodes, whose decisions are applied as they would be from
+// the log.
+class ControllerTest : public ::testing::Test {
+ protected:
+  ControllerTest() {
+    commit(Controller::bootstrap_records());
+    add_broker(1);
+  }
+
+  void add_broker(int32_t id) {
+    wire::RegisterBrokerRecord registration{.broker_id = id};
+    registration.log_dirs = {Uuid::of_words({9, static_cast<uint64_t>(id)})};
+    commit(controller_.decide_register_broker(registration, next_));
+  }
+
+  void commit(const Records& records) {
+    for (const auto& record : records) {
+      auto applied = controller_.image().apply(record, next_);
+      ASSERT_TRUE(applied.has_value()) << applied.error().message;
+      log_.push_back(record);
+      ++next_;
+    }
+    controller_.image().check_invariants();
+  }
+
+  static wire::CreateTopicsRequest::CreatableTopic topic(const std::string& name,
+                                                         int32_t partitions = 1,
+                                                         int16_t replication = 1) {
+    return {.name = name, .num_partitions = partitions, .replication_factor = replication};
+  }
+
+  wire::CreateTopicsResponse create(std::vector<wire::CreateTopicsRequest::CreatableTopic> topics,
+                                    bool validate_only = false) {
+    wire::CreateTopicsRequest request;
+    request.topics = std::move(topics);
+    request.validate_only = validate_only;
+    auto decided = controller_.decide_create_topics(request);
+    commit(decided.records);
+    return decided.response;
+  }
+  ErrorCode create_one(const wire::CreateTopicsRequest::CreatableTopic& wanted) {
+    return static_cast<ErrorCode>(create({wanted}).topics[0].error_code);
+  }
+
+  uint64_t drawn_ = 100;
+  Controller controller_{{.partitions = 4, .replication_factor = 1},
+                         [this] { return Uuid::of_words({1, ++drawn_}); },
+                         [](metadata::ConfigResourceType,
+                            const metadata::ConfigMap& configs) -> std::optional<std::string> {
+                           if (configs.contains("bad")) return "Unknown topic config name: bad";
+                           return std::nullopt;
+                         }};
+  Offset next_{0};
+  Records log_;
+};
+
+TEST_F(ControllerTest, a_new_topic_has_leaders_and_is_found_by_name_and_id) {
+  auto response = create({topic("orders", 3)});
+  EXPECT_EQ(response.topics[0].num_partitions, 3);
+  const metadata::Topic* made = controller_.image().find_topic(std::string_view("orders"));
+  ASSERT_NE(made, nullptr);
+  EXPECT_EQ(controller_.image().find_topic(response.topics[0].topic_id), made);
+  EXPECT_EQ(made->partitions.size(), 3u);
+  EXPECT_EQ(made->partitions[2].leader, NodeId(1));
+}
+
+TEST_F(ControllerTest, minus_one_takes_the_defaults_of_the_broker) {
+  EXPECT_EQ(create({topic("t", -1, -1)}).topics[0].num_partitions, 4);
+}
+
+TEST_F(ControllerTest, refuses_what_kafka_refuses) {
+  EXPECT_EQ(create_one(topic("a.b")), ErrorCode::kNone);
+  EXPECT_EQ(create_one(topic("a.b")), ErrorCode::kTopicAlreadyExists);
+  EXPECT_EQ(create_one(topic("a_b")), ErrorCode::kInvalidTopicException);
+  for (const char* name : {"", ".", "..", "a b", "a/b"})
+    EXPECT_EQ(create_one(topic(name)), ErrorCode::kInvalidTopicException) << name;
+  EXPECT_EQ(create_one(topic(std::string(250, 'x'))), ErrorCode::kInvalidTopicException);
+  EXPECT_EQ(create_one(topic("t", 0)), ErrorCode::kInvalidPartitions);
+  EXPECT_EQ(create_one(topic("t", 1, 0)), ErrorCode::kInvalidReplicationFactor);
+  EXPECT_EQ(create_one(topic("t", 1, 2)), ErrorCode::kInvalidReplicationFactor);
+  auto with_config = topic("t");
+  with_config.configs = {{.name = "bad", .value = "1"}};
+  EXPECT_EQ(create_one(with_config), ErrorCode::kInvalidConfig);
+}
+
+TEST_F(ControllerTest, a_name_twice_in_one_request_is_refused_both_times) {
+  auto response = create({topic("t"), topic("t"), topic("u")});
+  EXPECT_EQ(response.topics[0].error_code, wire::code_of(ErrorCode::kInvalidRequest));
+  EXPECT_EQ(response.topics[1].error_code, wire::code_of(ErrorCode::kInvalidRequest));
+  EXPECT_EQ(response.topics[2].error_code, 0);
+}
+
+TEST_F(ControllerTest, validate_only_checks_and_changes_nothing) {
+  EXPECT_EQ(create({topic("t")}, true).topics[0].error_code, 0);
+  EXPECT_EQ(controller_.image().find_topic(std::string_view("t")), nullptr);
+}
+
+TEST_F(ControllerTest, manual_assignments_are_kept_and_checked) {
+  add_broker(2);
+  auto wanted = topic("t", -1, -1);
+  wanted.assignments = {{.partition_index = 0, .broker_ids = {2, 1}},
+                        {.partition_index = 1, .broker_ids = {1, 2}}};
+  EXPECT_EQ(create_one(wanted), ErrorCode::kNone);
+  EXPECT_EQ(controller_.image().find_topic(std::string_view("t"))->partitions[0].leader, NodeId(2));
+  wanted.name = "u";
+  wanted.assignments[1].broker_ids = {7};
+  EXPECT_EQ(create_one(wanted), ErrorCode::kInvalidReplicaAssignment);
+  wanted.assignments[1].broker_ids = {1, 1};
+  EXPECT_EQ(create_one(wanted), ErrorCode::kInvalidReplicaAssignment);
+  wanted.assignments[1] = {.partition_index = 2, .broker_ids = {1, 2}};
+  EXPECT_EQ(create_one(wanted), ErrorCode::kInvalidReplicaAssignment);
+}
+
+TEST_F(ControllerTest, a_deleted_topic_is_gone_with_its_configs) {
+  auto wanted = topic("t");
+  wanted.configs = {{.name = "retention.ms", .value = "1"}};
+  create({wanted});
+  wire::DeleteTopicsRequest request;
+  request.topic_names = {"t", "unknown"};
+  auto decided = controller_.decide_delete_topics(request);
+  commit(decided.records);
+  EXPECT_EQ(decided.response.responses[0].error_code, 0);
+  EXPECT_EQ(decided.response.responses[1].error_code,
+            wire::code_of(ErrorCode::kUnknownTopicOrPartition));
+  EXPECT_TRUE(controller_.image().configs({metadata::ConfigResourceType::kTopic, "t"}).empty());
+}
+
+TEST_F(ControllerTest, partitions_are_only_ever_added) {
+  create({topic("t", 2)});
+  auto grow = [&](int32_t count) {
+    wire::CreatePartitionsRequest request;
+    request.topics = {{.name = "t", .count = count, .assignments = std::nullopt}};
+    auto decided = controller_.decide_create_partitions(request);
+    commit(decided.records);
+    return static_cast<ErrorCode>(decided.response.results[0].error_code);
+  };
+  EXPECT_EQ(grow(2), ErrorCode::kInvalidPartitions);
+  EXPECT_EQ(grow(1), ErrorCode::kInvalidPartitions);
+  EXPECT_EQ(grow(5), ErrorCode::kNone);
+  EXPECT_EQ(controller_.image().find_topic(std::string_view("t"))->partitions.size(), 5u);
+}
+
+TEST_F(ControllerTest, configs_are_set_appended_subtracted_and_deleted) {
+  create({topic("t")});
+  auto alter = [&](const std::string& name, int8_t operation, const std::string& value) {
+    wire::IncrementalAlterConfigsRequest request;
+    auto& resource = request.resources.emplace_back();
+    resource.resource_type = 2;
+    resource.resource_name = "t";
+    resource.configs = {{.name = name, .config_operation = operation, .value = value}};
+    auto decided = controller_.decide_alter_configs(request);
+    commit(decided.records);
+    return static_cast<ErrorCode>(decided.response.responses[0].error_code);
+  };
+  const metadata::ConfigResource resource{metadata::ConfigResourceType::kTopic, "t"};
+  EXPECT_EQ(alter("cleanup.policy", 0, "delete"), ErrorCode::kNone);
+  EXPECT_EQ(alter("cleanup.policy", 2, "compact"), ErrorCode::kNone);
+  EXPECT_EQ(controller_.image().configs(resource).at("cleanup.policy"), "delete,compact");
+  EXPECT_EQ(alter("cleanup.policy", 3, "delete"), ErrorCode::kNone);
+  EXPECT_EQ(controller_.image().configs(resource).at("cleanup.policy"), "compact");
+  EXPECT_EQ(alter("cleanup.policy", 1, ""), ErrorCode::kNone);
+  EXPECT_TRUE(controller_.image().configs(resource).empty());
+  EXPECT_EQ(alter("bad", 0, "1"), ErrorCode::kInvalidConfig);
+}
+
+TEST_F(ControllerTest, producer_ids_come_in_blocks_that_never_overlap) {
+  auto first = controller_.decide_producer_id_block(NodeId(1), BrokerEpoch(5));
+  commit(first.records);
+  auto second = controller_.decide_producer_id_block(NodeId(1), BrokerEpoch(5));
+  EXPECT_EQ(second.response - first.response, 1000);
+}
+
+TEST_F(ControllerTest, a_broker_that_comes_back_leads_its_leaderless_partitions_again) {
+  create({topic("t")});
+  const Uuid id = controller_.image().find_topic(std::string_view("t"))->id;
+  commit({wire::PartitionChangeRecord{.partition_id = 0, .topic_id = id, .leader = -1}});
+  add_broker(1);
+  const auto& p = controller_.image().find_topic(id)->partitions[0];
+  EXPECT_EQ(p.leader, NodeId(1));
+  EXPECT_EQ(p.leader_epoch, LeaderEpoch(2));
+}
+
+// MD3, and that a replay of the log gives the state that the decisions gave.
+TEST_F(ControllerTest, replaying_the_log_and_loading_a_snapshot_both_give_the_same_image) {
+  add_broker(2);
+  auto wanted = topic("t", 3, 2);
+  wanted.configs = {{.name = "retention.ms", .value = "5"}};
+  create({wanted, topic("u")});
+  commit(controller_.decide_producer_id_block(NodeId(1), BrokerEpoch(5)).records);
+  metadata::Image replayed, loaded;
+  Offset offset{0};
+  for (const auto& record : log_) {
+    ASSERT_TRUE(replayed.apply(record, offset).has_value());
+    ++offset;
+  }
+  for (const auto& record : controller_.image().to_records())
+    ASSERT_TRUE(loaded.apply(record, offset).has_value());
+  EXPECT_EQ(replayed.to_records(), controller_.image().to_records());
+  EXPECT_EQ(loaded.to_records(), controller_.image().to_records());
+}
+
+TEST(Image, a_published_copy_is_not_changed_by_what_follows) {
+  metadata::Image image;
+  const Uuid id = Uuid::of_words({1, 1});
+  ASSERT_TRUE(image.apply(wire::TopicRecord{.name = "t", .topic_id = id}, Offset(0)).has_value());
+  ASSERT_TRUE(image
+                  .apply(wire::PartitionRecord{.partition_id = 0,
+                                               .topic_id = id,
+                                               .replicas = {1},
+                                               .isr = {1},
+                                               .leader = 1,
+                                               .leader_epoch = 0,
+                                               .partition_epoch = 0},
+                         Offset(1))
+                  .has_value());
+  const metadata::Image published = image;
+  ASSERT_TRUE(
+      image
+          .apply(wire::PartitionChangeRecord{.partition_id = 0, .topic_id = id, .leader = -1},
+                 Offset(2))
+          .has_value());
+  EXPECT_EQ(published.find_topic(id)->partitions[0].leader, NodeId(1));
+  EXPECT_EQ(image.find_topic(id)->partitions[0].leader, kNoNode);
+}
+
+TEST(Image, refuses_records_that_cannot_be) {
+  metadata::Image image;
+  const Uuid id = Uuid::of_words({1, 1});
+  EXPECT_FALSE(image.apply(wire::RemoveTopicRecord{.topic_id = id}, Offset(0)).has_value());
+  EXPECT_FALSE(
+      image.apply(wire::PartitionRecord{.partition_id = 0, .topic_id = id}, Offset(0)).has_value());
+  ASSERT_TRUE(image.apply(wire::TopicRecord{.name = "t", .topic_id = id}, Offset(0)).has_value());
+  EXPECT_FALSE(image.apply(wire::TopicRecord{.name = "t", .topic_id = id}, Offset(1)).has_value());
+  EXPECT_FALSE(
+      image.apply(wire::PartitionRecord{.partition_id = 5, .topic_id = id}, Offset(1)).has_value());
+}
+
+}  // namespace
+}  // namespace millrace::controller
