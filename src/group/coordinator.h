@@ -21,6 +21,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -49,6 +50,7 @@ struct GroupConfig {
   size_t max_size = INT32_MAX;
   size_t max_offset_metadata = 4096;
   int64_t offset_retention_ms = 7 * 24 * 3'600'000LL;
+  Duration offset_check_interval{seconds(600)};
 };
 
 // Who asks, when. `fresh_id` becomes the id of a member that has none.
@@ -117,6 +119,8 @@ class Coordinator {
     ByteBuffer assignment;
     std::optional<Waiting> joining;
     std::optional<Waiting> syncing;
+    bool is_new = false;     // has not had the answer to its first join, so it knows no id
+    bool owes_sync = false;  // joined this generation and has not synced
     Instant session_ends;
   };
   struct CommittedOffset {
@@ -170,6 +174,8 @@ class Coordinator {
                                               const Caller& caller);
   std::string leave_one(Group& group, const wire::LeaveGroupRequest::MemberIdentity& who,
                         wire::ErrorCode& code, Step& step);
+  // The topics that active consumers read; nothing: not consumers, or not to be read.
+  std::optional<std::set<std::string>> subscribed_topics(const Group& group) const;
   void expire_offsets(Group& group, TimestampMs wall, Step& step);
   machine::KeyValueRecord group_record(const Group& group, TimestampMs wall) const;
   Group* find(const std::string& id);
@@ -180,6 +186,7 @@ class Coordinator {
   GroupConfig config_;
   std::map<std::string, Group> groups_;
   bool loaded_ = false;
+  Instant next_expiry_;
 };
 
 }  // namespace millrace::group

@@ -16,6 +16,7 @@ using wire::ErrorCode;
 constexpr int16_t kGroupRecordVersion = 3;  // what Kafka 4.3 writes
 constexpr int16_t kMemberIdRequiredFrom = 4, kSkipAssignmentFrom = 9;
 constexpr Duration kNewMemberJoinTimeout = seconds(300);
+constexpr Duration kLeastPostponement = milliseconds(100);
 
 template <class R>
 void reply(Step& step, Ticket ticket, R response) {
@@ -36,6 +37,16 @@ std::vector<std::pair<std::string, ByteBuffer>> protocols_of(
   std::vector<std::pair<std::string, ByteBuffer>> protocols;
   for (const auto& p : request.protocols) protocols.emplace_back(p.name, p.metadata);
   return protocols;
+}
+
+// As java.util.UUID prints it.
+std::string uuid_text(const Uuid& id) {
+  std::string text;
+  for (size_t i = 0; i < id.bytes.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += fmt::format("{:02x}", id.bytes[i]);
+  }
+  return text;
 }
 
 }  // namespace
@@ -133,7 +144,7 @@ Step Coordinator::join_new(Group& group, const wire::JoinGroupRequest& request,
     if (same != group.members.end()) return join_static_again(group, same->second, request, caller);
   }
   const std::string id =
-      (instance ? *instance : caller.client_id) + "-" + caller.fresh_id.to_string();
+      (instance ? *instance : caller.client_id) + "-" + uuid_text(caller.fresh_id);
   if (!instance && caller.version >= kMemberIdRequiredFrom) {
     group.pending[id] = caller.now + milliseconds(request.session_timeout_ms);
     return refuse_join(caller, ErrorCode::kMemberIdRequired, id);
@@ -154,12 +165,13 @@ Coordinator::Member& Coordinator::add_member(Group& group, const std::string& id
   member = {.id = id,
             .instance_id = request.group_instance_id,
             .client_id = caller.client_id,
-            .client_host = caller.client_host,
+            .client_host = "/" + caller.client_host,
             .rebalance_timeout_ms =
                 caller.version == 0 ? request.session_timeout_ms : request.rebalance_timeout_ms,
             .session_timeout_ms = request.session_timeout_ms,
             .protocols = protocols_of(request),
             .joining = Waiting{caller.ticket, caller.version},
+            .is_new = true,
             .session_ends = caller.now + kNewMemberJoinTimeout};
   return member;
 }
@@ -181,6 +193,7 @@ Step Coordinator::join_static_again(Group& group, Member old, const wire::JoinGr
   if (was_leader) group.leader = id;
   Member& member = add_member(group, id, request, caller);
   member.assignment = old.assignment;
+  member.is_new = false;
   if (group.state != GroupState::kStable || member.protocols != old.protocols) {
     prepare_rebalance(group, caller.now, step);
     complete_join_when_all_are_there(group, caller, step);
@@ -212,6 +225,12 @@ Step Coordinator::rejoin(Group& group, Member& member, const wire::JoinGroupRequ
     member.session_ends = caller.now + milliseconds(member.session_timeout_ms);
     reply(step, caller.ticket, join_response(group, member));
     return step;
+  }
+  if (member.joining) {  // the client asks again: one of the two requests gets the generation
+    Step superseded =
+        refuse_join({.ticket = member.joining->ticket, .version = member.joining->version},
+                    ErrorCode::kRebalanceInProgress, member.id);
+    step.replies.push_back(std::move(superseded.replies.front()));
   }
   member.protocols = protocols_of(request);
   member.session_timeout_ms = request.session_timeout_ms;
@@ -250,12 +269,14 @@ Duration Coordinator::longest_rebalance(const Group& group) const {
 }
 
 void Coordinator::prepare_rebalance(Group& group, Instant now, Step& step) {
-  for (auto& [id, member] : group.members)
+  for (auto& [id, member] : group.members) {
+    member.owes_sync = false;
     if (member.syncing) {
       wire::SyncGroupResponse response;
       response.error_code = wire::code_of(ErrorCode::kRebalanceInProgress);
       reply(step, std::exchange(member.syncing, std::nullopt)->ticket, std::move(response));
     }
+  }
   const Instant latest = now + longest_rebalance(group);
   if (group.state == GroupState::kEmpty || group.initial_delay_ends) {
     // A new group waits for its members; each that comes gives the others more time, up to the
@@ -298,6 +319,13 @@ void Coordinator::complete_join(Group& group, Instant now, TimestampMs wall, Ste
   std::erase_if(group.members, [](const auto& entry) {
     return !entry.second.joining && !entry.second.instance_id;
   });
+  const bool any_joined = std::ranges::any_of(
+      group.members, [](const auto& entry) { return entry.second.joining.has_value(); });
+  if (!group.members.empty() && !any_joined) {
+    // Only static members, and all are away: their sessions decide, or the first to come back.
+    group.phase_ends = now + std::max(longest_rebalance(group), kLeastPostponement);
+    return;
+  }
   ++group.generation;
   group.state_since = wall;
   if (group.members.empty()) {
@@ -321,6 +349,8 @@ void Coordinator::complete_join(Group& group, Instant now, TimestampMs wall, Ste
   group.phase_ends = now + longest_rebalance(group);
   for (auto& [id, member] : group.members) {
     member.session_ends = now + milliseconds(member.session_timeout_ms);
+    member.is_new = false;
+    member.owes_sync = true;
     if (member.joining)
       reply(step, std::exchange(member.joining, std::nullopt)->ticket,
             join_response(group, member));
@@ -355,6 +385,7 @@ Step Coordinator::sync(const wire::SyncGroupRequest& request, const Caller& call
   if (group->state == GroupState::kPreparingRebalance)
     return just<R>(caller.ticket, ErrorCode::kRebalanceInProgress);
   Member& member = group->members.at(request.member_id);
+  member.owes_sync = false;
   Step step;
   if (group->state == GroupState::kStable) {
     R response;
@@ -364,6 +395,11 @@ Step Coordinator::sync(const wire::SyncGroupRequest& request, const Caller& call
     member.session_ends = caller.now + milliseconds(member.session_timeout_ms);
     reply(step, caller.ticket, std::move(response));
     return step;
+  }
+  if (member.syncing) {  // the client asks again: one of the two requests gets the assignment
+    R response;
+    response.error_code = wire::code_of(ErrorCode::kRebalanceInProgress);
+    reply(step, member.syncing->ticket, std::move(response));
   }
   member.syncing = Waiting{caller.ticket, caller.version};
   if (group->leader == member.id) finish_sync(*group, request, caller, step);
@@ -379,7 +415,7 @@ void Coordinator::finish_sync(Group& group, const wire::SyncGroupRequest& reques
       found->second.assignment = each.assignment;
   group.state = GroupState::kStable;
   group.state_since = caller.wall;
-  group.phase_ends = Instant::never();
+  // phase_ends stays: who has not synced by then is evicted.
   step.records.push_back(group_record(group, caller.wall));
   for (auto& [id, member] : group.members) {
     if (!member.syncing) continue;
@@ -481,21 +517,18 @@ Step Coordinator::leave(const wire::LeaveGroupRequest& request, const Caller& ca
   return step;
 }
 
-bool Coordinator::needs_ticks() const {
-  return std::ranges::any_of(groups_, [](const auto& entry) {
-    return !entry.second.members.empty() || !entry.second.pending.empty();
-  });
-}
+bool Coordinator::needs_ticks() const { return !groups_.empty(); }
 
 void Coordinator::tick_group(Group& group, Instant now, TimestampMs wall, Step& step) {
   std::erase_if(group.pending, [&](const auto& entry) { return entry.second <= now; });
   std::vector<std::string> gone;
-  const bool sync_over = group.state == GroupState::kCompletingRebalance && group.phase_ends <= now;
+  const bool sync_over = group.state != GroupState::kPreparingRebalance && group.phase_ends <= now;
   for (const auto& [id, member] : group.members) {
-    const bool parked = member.joining || member.syncing;
-    if ((!parked && member.session_ends <= now) || (sync_over && !member.syncing))
+    const bool parked = !member.is_new && (member.joining || member.syncing);
+    if ((!parked && member.session_ends <= now) || (sync_over && member.owes_sync))
       gone.push_back(id);
   }
+  if (sync_over) group.phase_ends = Instant::never();
   for (const std::string& id : gone) remove_member(group, id, step);
   if (!gone.empty()) return after_removal(group, now, wall, step);
   complete_join_when_all_are_there(group, {.now = now, .wall = wall}, step);
@@ -503,9 +536,10 @@ void Coordinator::tick_group(Group& group, Instant now, TimestampMs wall, Step& 
 
 Step Coordinator::on_tick(Instant now, TimestampMs wall) {
   Step step;
-  for (auto& [id, group] : groups_) {
-    tick_group(group, now, wall, step);
-    expire_offsets(group, wall, step);
+  for (auto& [id, group] : groups_) tick_group(group, now, wall, step);
+  if (now >= next_expiry_) {
+    next_expiry_ = now + config_.offset_check_interval;
+    for (auto& [id, group] : groups_) expire_offsets(group, wall, step);
   }
   std::erase_if(groups_, [](const auto& entry) {
     const Group& group = entry.second;
@@ -541,6 +575,7 @@ machine::KeyValueRecord Coordinator::group_record(const Group& group, TimestampM
 
 void Coordinator::on_loaded(Instant now) {
   loaded_ = true;
+  next_expiry_ = now + config_.offset_check_interval;
   for (auto& [id, group] : groups_) {
     group.state = group.members.empty() ? GroupState::kEmpty : GroupState::kStable;
     for (auto& [member_id, member] : group.members)

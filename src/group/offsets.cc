@@ -3,6 +3,7 @@
 
 #include "group/coordinator.h"
 #include "wire/codec.h"
+#include "wire/consumer_protocol.h"
 #include "wire/group_records.h"
 
 namespace millrace::group {
@@ -19,6 +20,16 @@ KeyValueRecord tombstone(const std::string& group, const std::string& topic, int
   return {wire::encode_key(
               wire::OffsetCommitKey{.group = group, .topic = topic, .partition = partition}),
           std::nullopt};
+}
+
+// The length of Java's string of the same text: characters beyond the basic plane count twice.
+size_t utf16_length(std::string_view utf8) {
+  size_t units = 0;
+  for (const char c : utf8) {
+    const auto byte = static_cast<uint8_t>(c);
+    if ((byte & 0xC0) != 0x80) units += byte >= 0xF0 ? 2 : 1;
+  }
+  return units;
 }
 
 }  // namespace
@@ -57,7 +68,7 @@ Step Coordinator::commit(const wire::OffsetCommitRequest& request, const Caller&
       ErrorCode code = refused.value_or(ErrorCode::kNone);
       if (!refused && !id) code = ErrorCode::kUnknownTopicOrPartition;
       if (!refused && each.committed_metadata &&
-          each.committed_metadata->size() > config_.max_offset_metadata)
+          utf16_length(*each.committed_metadata) > config_.max_offset_metadata)
         code = ErrorCode::kOffsetMetadataTooLarge;
       topic_result.partitions.push_back(
           {.partition_index = each.partition_index, .error_code = wire::code_of(code)});
@@ -139,7 +150,7 @@ wire::DescribeGroupsResponse::DescribedGroup Coordinator::describe(const std::st
     each.member_id = id;
     each.group_instance_id = member.instance_id;
     each.client_id = member.client_id;
-    each.client_host = "/" + member.client_host;
+    each.client_host = member.client_host;
     if (!stable) continue;
     auto chosen = std::ranges::find(member.protocols, group->protocol.value_or(""),
                                     [](const auto& p) { return p.first; });
@@ -184,42 +195,74 @@ Step Coordinator::delete_offsets(const wire::OffsetDeleteRequest& request, const
   Step step;
   wire::OffsetDeleteResponse response;
   const Group* group = find(request.group_id);
-  if (group == nullptr)
-    response.error_code = wire::code_of(ErrorCode::kGroupIdNotFound);
-  else if (!group->members.empty())
-    // Which topics the members read is in their subscriptions; all are taken for read.
-    response.error_code = wire::code_of(ErrorCode::kNonEmptyGroup);
-  else
+  ErrorCode refused = ErrorCode::kNone;
+  if (request.group_id.empty())
+    refused = ErrorCode::kInvalidGroupId;
+  else if (group == nullptr)
+    refused = ErrorCode::kGroupIdNotFound;
+  else if (!group->members.empty() && group->protocol_type != "consumer")
+    refused = ErrorCode::kNonEmptyGroup;
+  response.error_code = wire::code_of(refused);
+  if (refused == ErrorCode::kNone) {
+    const auto topics = subscribed_topics(*group);
     for (const auto& topic : request.topics) {
       auto& topic_result = response.topics.emplace_back();
       topic_result.name = topic.name;
+      // What cannot be told is taken for read.
+      const bool read = !group->members.empty() && (!topics || topics->contains(topic.name));
+      const ErrorCode code = read ? ErrorCode::kGroupSubscribedToTopic : ErrorCode::kNone;
       for (const auto& each : topic.partitions) {
-        topic_result.partitions.push_back({.partition_index = each.partition_index});
-        step.records.push_back(tombstone(request.group_id, topic.name, each.partition_index));
+        topic_result.partitions.push_back(
+            {.partition_index = each.partition_index, .error_code = wire::code_of(code)});
+        if (!read)
+          step.records.push_back(tombstone(request.group_id, topic.name, each.partition_index));
       }
     }
+  }
   step.replies.push_back({caller.ticket, std::move(response)});
   return step;
 }
 
+std::optional<std::set<std::string>> Coordinator::subscribed_topics(const Group& group) const {
+  if (group.protocol_type != "consumer" || !group.protocol) return std::nullopt;
+  std::set<std::string> topics;
+  for (const auto& [id, member] : group.members) {
+    auto chosen =
+        std::ranges::find(member.protocols, *group.protocol, [](const auto& p) { return p.first; });
+    if (chosen == member.protocols.end()) return std::nullopt;
+    // Version 0 is the prefix of every version, so later ones need not be known here.
+    wire::Reader reader(chosen->second);
+    reader.int16("version");
+    wire::ConsumerProtocolSubscription subscription;
+    wire::read(reader, 0, subscription);
+    if (!reader.ok()) return std::nullopt;
+    topics.insert(subscription.topics.begin(), subscription.topics.end());
+  }
+  return topics;
+}
+
 // Offsets of an empty group go offsets.retention.minutes after it emptied, or after the commit if
-// that was later; an expiry that the commit named itself wins.
+// that was later; those of a stable group's former topics that long after the commit; an expiry
+// that the commit named itself wins. A group that is empty and has no offsets left goes too.
 void Coordinator::expire_offsets(Group& group, TimestampMs wall, Step& step) {
-  if (!group.members.empty() || !group.pending.empty()) return;
+  if (!group.pending.empty()) return;
+  const bool active = !group.members.empty();
+  const auto topics = active ? subscribed_topics(group) : std::set<std::string>{};
+  if (active && (group.state != GroupState::kStable || !topics)) return;
   bool any_left = false;
   for (const auto& [topic, partitions] : group.offsets)
     for (const auto& [index, committed] : partitions) {
-      const TimestampMs since = std::max(group.state_since, committed.committed_at);
+      const TimestampMs since =
+          active ? committed.committed_at : std::max(group.state_since, committed.committed_at);
       const TimestampMs end = committed.expires_at != kNoTimestamp
                                   ? committed.expires_at
                                   : since + config_.offset_retention_ms;
-      if (end <= wall)
+      if (end <= wall && !topics->contains(topic))
         step.records.push_back(tombstone(group.id, topic, index));
       else
         any_left = true;
     }
-  const bool had_some = !group.offsets.empty();
-  if (had_some && !any_left)
+  if (!active && !any_left)
     step.records.push_back(
         {wire::encode_key(wire::GroupMetadataKey{.group = group.id}), std::nullopt});
 }
@@ -284,6 +327,15 @@ Result<> Coordinator::apply_group(const std::string& id, const std::optional<Byt
               .assignment = each.assignment};
     member.protocols.emplace_back(decoded.protocol.value_or(""), each.subscription);
   }
+  // A log may say what no coordinator of ours would: it is mended, not trusted.
+  if (!group.leader || !group.members.contains(*group.leader)) {
+    group.leader.reset();
+    if (!group.members.empty()) group.leader = group.members.begin()->first;
+  }
+  std::set<std::string> instances;
+  for (auto& [member_id, member] : group.members)
+    if (member.instance_id && !instances.insert(*member.instance_id).second)
+      member.instance_id.reset();
   return {};
 }
 

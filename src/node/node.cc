@@ -27,7 +27,9 @@ group::GroupConfig group_config(const config::NodeProperties& properties) {
           milliseconds(properties.number("group.initial.rebalance.delay.ms")),
       .max_size = static_cast<size_t>(properties.number("group.max.size")),
       .max_offset_metadata = static_cast<size_t>(properties.number("offset.metadata.max.bytes")),
-      .offset_retention_ms = properties.number("offsets.retention.minutes") * 60'000};
+      .offset_retention_ms = properties.number("offsets.retention.minutes") * 60'000,
+      .offset_check_interval =
+          milliseconds(properties.number("offsets.retention.check.interval.ms"))};
 }
 
 }  // namespace

@@ -1,0 +1,249 @@
+// What a host does for a coordinator, for tests: applies decisions, keeps the log and the replies,
+// moves the clock, restarts the machine from the log.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "group/coordinator.h"
+#include "wire/codec.h"
+#include "wire/consumer_protocol.h"
+#include "wire/errors.h"
+
+namespace millrace::group::testing {
+
+using machine::KeyValueRecord;
+using machine::Ticket;
+using wire::ErrorCode;
+
+// Topics "t0".."t9" with four partitions each.
+inline std::optional<Uuid> fake_topic(const std::string& name, int32_t partition) {
+  if (name.size() != 2 || name[0] != 't' || partition < 0 || partition > 3) return std::nullopt;
+  return Uuid::of_words({7, static_cast<uint64_t>(name[1])});
+}
+
+inline ByteBuffer bytes_of(std::string_view text) { return copy_of(as_bytes(text)); }
+
+// A consumer's subscription as JoinGroup carries it.
+inline ByteBuffer subscription(const std::vector<std::string>& topics) {
+  wire::ConsumerProtocolSubscription value;
+  value.topics = topics;
+  wire::Writer writer;
+  writer.int16(1);
+  wire::write(writer, 1, value);
+  return std::move(writer).take();
+}
+
+class Host {
+ public:
+  explicit Host(const GroupConfig& options = {}) : config(options) { start(); }
+
+  // Throws the machine away and replays the log, as after a crash.
+  void start() {
+    machine = std::make_unique<Coordinator>(config);
+    for (const KeyValueRecord& record : log) EXPECT_TRUE(machine->apply(record));
+    machine->on_loaded(now);
+    machine->check_invariants();
+  }
+
+  void take(Step decision) {
+    for (KeyValueRecord& record : decision.records) {
+      EXPECT_TRUE(machine->apply(record));
+      log.push_back(std::move(record));
+    }
+    for (auto& reply : decision.replies)
+      EXPECT_TRUE(replies.emplace(reply.ticket, std::move(reply.response)).second)
+          << "a second reply for one request";
+    machine->check_invariants();
+  }
+
+  // Time passes as the node lets it: a tick every 100 ms.
+  void advance(Duration by) {
+    for (const Instant until = now + by; now < until;) {
+      now = now + milliseconds(100);
+      wall += 100;
+      take(machine->on_tick(now, wall));
+    }
+  }
+
+  Caller caller(int16_t version) {
+    return {.ticket = Ticket{++tickets},
+            .version = version,
+            .client_id = "client",
+            .client_host = "127.0.0.1",
+            .now = now,
+            .wall = wall,
+            .fresh_id = Uuid::of_words({0x1111222233334444, tickets})};
+  }
+  Ticket join(const wire::JoinGroupRequest& request, int16_t version = 9) {
+    const Caller c = caller(version);
+    take(machine->join(request, c));
+    return c.ticket;
+  }
+  Ticket sync(const wire::SyncGroupRequest& request, int16_t version = 5) {
+    const Caller c = caller(version);
+    take(machine->sync(request, c));
+    return c.ticket;
+  }
+  Ticket heartbeat(const wire::HeartbeatRequest& request, int16_t version = 4) {
+    const Caller c = caller(version);
+    take(machine->heartbeat(request, c));
+    return c.ticket;
+  }
+  Ticket leave(const wire::LeaveGroupRequest& request, int16_t version = 5) {
+    const Caller c = caller(version);
+    take(machine->leave(request, c));
+    return c.ticket;
+  }
+  Ticket commit(const wire::OffsetCommitRequest& request, int16_t version = 9) {
+    const Caller c = caller(version);
+    take(machine->commit(request, c, fake_topic));
+    return c.ticket;
+  }
+  Ticket delete_offsets(const wire::OffsetDeleteRequest& request) {
+    const Caller c = caller(0);
+    take(machine->delete_offsets(request, c));
+    return c.ticket;
+  }
+  ErrorCode delete_group(const std::string& id) {
+    const Caller c = caller(2);
+    take(machine->delete_group(id, c));
+    const auto answer = reply<wire::DeleteGroupsResponse>(c.ticket);
+    return static_cast<ErrorCode>(answer.results.at(0).error_code);
+  }
+
+  template <class R>
+  const R* find(Ticket ticket) const {
+    const auto at = replies.find(ticket);
+    return at == replies.end() ? nullptr : std::get_if<R>(&at->second);
+  }
+  template <class R>
+  R reply(Ticket ticket) const {
+    const R* found = find<R>(ticket);
+    EXPECT_NE(found, nullptr) << "no reply";
+    return found ? *found : R{};
+  }
+  bool is_parked(Ticket ticket) const { return !replies.contains(ticket); }
+  template <class R>
+  ErrorCode error(Ticket ticket) const {
+    return static_cast<ErrorCode>(reply<R>(ticket).error_code);
+  }
+  ErrorCode join_error(Ticket t) const { return error<wire::JoinGroupResponse>(t); }
+  ErrorCode sync_error(Ticket t) const { return error<wire::SyncGroupResponse>(t); }
+  ErrorCode heartbeat_error(Ticket t) const { return error<wire::HeartbeatResponse>(t); }
+  std::string state(const std::string& group) const {
+    return machine->describe(group, 5).group_state;
+  }
+  // What is committed; -1: nothing.
+  int64_t offset(const std::string& group, const std::string& topic, int32_t partition) const {
+    wire::OffsetFetchRequest::OffsetFetchRequestGroup request;
+    request.group_id = group;
+    request.topics = {{.name = topic, .partition_indexes = {partition}}};
+    return machine->fetch(request).topics.at(0).partitions.at(0).committed_offset;
+  }
+
+  GroupConfig config;
+  std::unique_ptr<Coordinator> machine;
+  std::vector<KeyValueRecord> log;
+  std::map<Ticket, Response> replies;
+  Instant now{seconds(100)};
+  TimestampMs wall{1'700'000'000'000};
+
+ private:
+  uint64_t tickets = 0;
+};
+
+// A member as a client is one: knows its id and generation, joins and syncs.
+class Member {
+ public:
+  Member(Host& host, std::string group) : host_(host) {
+    request.group_id = std::move(group);
+    request.session_timeout_ms = 10'000;
+    request.rebalance_timeout_ms = 60'000;
+    request.protocol_type = "consumer";
+    request.protocols = {{.name = "range", .metadata = subscription({"t0"})}};
+  }
+
+  // Sends JoinGroup, twice when an id has to be fetched first.
+  Ticket join(int16_t version = 9) {
+    request.member_id = id;
+    joined_version = version;
+    ticket = host_.join(request, version);
+    if (!host_.is_parked(ticket) && host_.join_error(ticket) == ErrorCode::kMemberIdRequired) {
+      id = host_.reply<wire::JoinGroupResponse>(ticket).member_id;
+      return join(version);
+    }
+    take_join();
+    return ticket;
+  }
+  // Looks whether the join was answered meanwhile.
+  bool take_join() {
+    const auto* answer = host_.find<wire::JoinGroupResponse>(ticket);
+    if (answer == nullptr || answer->error_code != 0) return false;
+    id = answer->member_id;
+    generation = answer->generation_id;
+    leader = answer->leader;
+    members = answer->members;
+    return true;
+  }
+  bool leads() const { return leader == id; }
+  Ticket sync(const std::map<std::string, std::string>& assignments = {}) {
+    wire::SyncGroupRequest sync;
+    sync.group_id = request.group_id;
+    sync.generation_id = generation;
+    sync.member_id = id;
+    sync.group_instance_id = request.group_instance_id;
+    for (const auto& [member, bytes] : assignments)
+      sync.assignments.push_back({.member_id = member, .assignment = bytes_of(bytes)});
+    return ticket = host_.sync(sync);
+  }
+  std::string assignment() const {
+    return std::string(as_text(host_.reply<wire::SyncGroupResponse>(ticket).assignment));
+  }
+  wire::HeartbeatRequest heartbeat_request() const {
+    wire::HeartbeatRequest beat;
+    beat.group_id = request.group_id;
+    beat.generation_id = generation;
+    beat.member_id = id;
+    beat.group_instance_id = request.group_instance_id;
+    return beat;
+  }
+  ErrorCode heartbeat() { return host_.heartbeat_error(host_.heartbeat(heartbeat_request())); }
+  ErrorCode leave() {
+    wire::LeaveGroupRequest leave;
+    leave.group_id = request.group_id;
+    leave.members = {{.member_id = id, .group_instance_id = request.group_instance_id}};
+    const auto answer = host_.reply<wire::LeaveGroupResponse>(host_.leave(leave));
+    return static_cast<ErrorCode>(answer.members.at(0).error_code);
+  }
+  ErrorCode commit(const std::string& topic, int32_t partition, int64_t offset,
+                   int16_t version = 9) {
+    wire::OffsetCommitRequest commit;
+    commit.group_id = request.group_id;
+    commit.generation_id_or_member_epoch = generation;
+    commit.member_id = id;
+    commit.group_instance_id = request.group_instance_id;
+    auto& t = commit.topics.emplace_back();
+    t.name = topic;
+    t.partitions.push_back({.partition_index = partition, .committed_offset = offset});
+    const auto answer = host_.reply<wire::OffsetCommitResponse>(host_.commit(commit, version));
+    return static_cast<ErrorCode>(answer.topics.at(0).partitions.at(0).error_code);
+  }
+
+  wire::JoinGroupRequest request;
+  std::string id;
+  std::string leader;
+  int32_t generation = -1;
+  int16_t joined_version = 9;
+  std::vector<wire::JoinGroupResponse::JoinGroupResponseMember> members;
+  Ticket ticket{};
+
+ private:
+  Host& host_;
+};
+
+}  // namespace millrace::group::testing
