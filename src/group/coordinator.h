@@ -93,14 +93,19 @@ class Coordinator {
   bool needs_ticks() const;
 
   // Reads.
+  // Offsets that wait for the end of a transaction are UNSTABLE_OFFSET_COMMIT if stable ones are
+  // asked for; otherwise what was committed before them is given.
   wire::OffsetFetchResponse::OffsetFetchResponseGroup fetch(
-      const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request) const;
+      const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request,
+      bool require_stable = false) const;
   wire::DescribeGroupsResponse::DescribedGroup describe(const std::string& group_id,
                                                         int16_t version) const;
   std::vector<wire::ListGroupsResponse::ListedGroup> list() const;
 
   // Replay. Records of kinds that we do not know are passed over, as Kafka does (KIP-915).
-  Result<> apply(const machine::KeyValueRecord& record);
+  // Offsets in a transactional batch of `producer` count from its marker on, if it commits.
+  Result<> apply(const machine::KeyValueRecord& record, ProducerId producer = kNoProducerId);
+  void apply_marker(ProducerId producer, bool commit);
   void on_loaded(Instant now);
   void check_invariants() const;
 
@@ -129,6 +134,12 @@ class Coordinator {
     std::string metadata;
     TimestampMs committed_at;
     TimestampMs expires_at = kNoTimestamp;
+    uint64_t order = 0;  // of its record: of two commits the later in the log counts
+  };
+  struct OffsetKey {
+    std::string group, topic;
+    int32_t partition = 0;
+    friend auto operator<=>(const OffsetKey&, const OffsetKey&) = default;
   };
   using Partitions = std::map<int32_t, CommittedOffset>;
   struct Group {
@@ -180,6 +191,9 @@ class Coordinator {
   machine::KeyValueRecord group_record(const Group& group, TimestampMs wall) const;
   Group* find(const std::string& id);
   const Group* find(const std::string& id) const;
+  bool is_pending(const OffsetKey& key) const;
+  Result<> apply_offset(const machine::KeyValueRecord& record, ProducerId producer);
+  void put(const OffsetKey& key, CommittedOffset offset);
   Result<> apply_group(const std::string& id, const std::optional<ByteBuffer>& value);
   void tick_group(Group& group, Instant now, TimestampMs wall, Step& step);
 
@@ -187,6 +201,8 @@ class Coordinator {
   std::map<std::string, Group> groups_;
   bool loaded_ = false;
   Instant next_expiry_;
+  std::map<ProducerId, std::map<OffsetKey, CommittedOffset>> transactions_;  // undecided
+  uint64_t applied_ = 0;
 };
 
 }  // namespace millrace::group

@@ -442,6 +442,38 @@ TEST(Fetch, what_was_never_committed_is_minus_one_with_empty_metadata) {
   EXPECT_EQ(answer.topics[0].partitions[0].metadata, "");
 }
 
+machine::KeyValueRecord offset_record(int64_t offset) {
+  return {wire::encode_key(wire::OffsetCommitKey{.group = "g", .topic = "t0", .partition = 0}),
+          wire::encode_value(wire::OffsetCommitValue{.offset = offset}, 4)};
+}
+
+TEST(Transaction, its_offsets_count_from_a_commit_marker_on) {
+  Host host;
+  const ProducerId producer(7);
+  ASSERT_TRUE(host.machine->apply(offset_record(1)));
+  ASSERT_TRUE(host.machine->apply(offset_record(2), producer));
+  EXPECT_EQ(host.offset("g", "t0", 0), 1);
+  wire::OffsetFetchRequest::OffsetFetchRequestGroup request;
+  request.group_id = "g";
+  request.topics = {{.name = "t0", .partition_indexes = {0}}};
+  EXPECT_EQ(host.machine->fetch(request, true).topics.at(0).partitions.at(0).error_code,
+            wire::code_of(ErrorCode::kUnstableOffsetCommit));
+  host.machine->apply_marker(producer, false);
+  EXPECT_EQ(host.offset("g", "t0", 0), 1);
+  ASSERT_TRUE(host.machine->apply(offset_record(3), producer));
+  host.machine->apply_marker(producer, true);
+  EXPECT_EQ(host.offset("g", "t0", 0), 3);
+}
+
+TEST(Transaction, a_plain_commit_after_its_own_wins) {
+  Host host;
+  const ProducerId producer(7);
+  ASSERT_TRUE(host.machine->apply(offset_record(2), producer));
+  ASSERT_TRUE(host.machine->apply(offset_record(9)));
+  host.machine->apply_marker(producer, true);
+  EXPECT_EQ(host.offset("g", "t0", 0), 9);
+}
+
 TEST(Expiry, offsets_of_an_empty_group_count_from_when_it_emptied) {
   Host host({.offset_retention_ms = 60'000, .offset_check_interval = seconds(1)});
   auto members = stable_group(host, 1);

@@ -91,24 +91,27 @@ Step Coordinator::commit(const wire::OffsetCommitRequest& request, const Caller&
 }
 
 wire::OffsetFetchResponse::OffsetFetchResponseGroup Coordinator::fetch(
-    const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request) const {
+    const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request, bool require_stable) const {
   wire::OffsetFetchResponse::OffsetFetchResponseGroup result;
   result.group_id = request.group_id;
   const Group* group = find(request.group_id);
-  auto add = [](auto& partitions, int32_t index, const CommittedOffset* committed) {
-    partitions.push_back(
+  auto add = [&](auto& to, int32_t index, const CommittedOffset* committed) {
+    const bool unstable = require_stable && is_pending({request.group_id, to.name, index});
+    if (unstable) committed = nullptr;
+    to.partitions.push_back(
         {.partition_index = index,
          .committed_offset = committed ? committed->offset.value() : -1,
          .committed_leader_epoch = committed ? committed->leader_epoch.value() : -1,
-         .metadata = committed ? committed->metadata : ""});
+         .metadata = committed ? committed->metadata : "",
+         .error_code =
+             wire::code_of(unstable ? ErrorCode::kUnstableOffsetCommit : ErrorCode::kNone)});
   };
   if (!request.topics) {
     for (const auto& [topic, partitions] :
          group ? group->offsets : std::map<std::string, Partitions>{}) {
       auto& topic_result = result.topics.emplace_back();
       topic_result.name = topic;
-      for (const auto& [index, committed] : partitions)
-        add(topic_result.partitions, index, &committed);
+      for (const auto& [index, committed] : partitions) add(topic_result, index, &committed);
     }
     return result;
   }
@@ -122,7 +125,7 @@ wire::OffsetFetchResponse::OffsetFetchResponseGroup Coordinator::fetch(
         if (auto known = group->offsets.find(topic.name); known != group->offsets.end())
           if (auto found = known->second.find(index); found != known->second.end())
             committed = &found->second;
-      add(topic_result.partitions, index, committed);
+      add(topic_result, index, committed);
     }
   }
   return result;
@@ -257,7 +260,7 @@ void Coordinator::expire_offsets(Group& group, TimestampMs wall, Step& step) {
       const TimestampMs end = committed.expires_at != kNoTimestamp
                                   ? committed.expires_at
                                   : since + config_.offset_retention_ms;
-      if (end <= wall && !topics->contains(topic))
+      if (end <= wall && !topics->contains(topic) && !is_pending({group.id, topic, index}))
         step.records.push_back(tombstone(group.id, topic, index));
       else
         any_left = true;
@@ -267,16 +270,22 @@ void Coordinator::expire_offsets(Group& group, TimestampMs wall, Step& step) {
         {wire::encode_key(wire::GroupMetadataKey{.group = group.id}), std::nullopt});
 }
 
-Result<> Coordinator::apply(const machine::KeyValueRecord& record) {
+Result<> Coordinator::apply(const machine::KeyValueRecord& record, ProducerId producer) {
   wire::Reader reader(record.key);
   const int16_t type = reader.int16("type");
   if (type == wire::GroupMetadataKey::kApiKey) {
     ASSIGN_OR_RETURN(auto key, wire::decode_key<wire::GroupMetadataKey>(record.key));
     return apply_group(key.group, record.value);
   }
-  if (type != wire::OffsetCommitKey::kApiKey) return {};
-  ASSIGN_OR_RETURN(auto key, wire::decode_key<wire::OffsetCommitKey>(record.key));
+  if (type == wire::OffsetCommitKey::kApiKey) return apply_offset(record, producer);
+  return {};
+}
+
+Result<> Coordinator::apply_offset(const machine::KeyValueRecord& record, ProducerId producer) {
+  ASSIGN_OR_RETURN(auto decoded, wire::decode_key<wire::OffsetCommitKey>(record.key));
+  const OffsetKey key{decoded.group, decoded.topic, decoded.partition};
   if (!record.value) {
+    for (auto& [id, offsets] : transactions_) offsets.erase(key);
     Group* group = find(key.group);
     if (group == nullptr) return {};
     auto& partitions = group->offsets[key.topic];
@@ -285,14 +294,35 @@ Result<> Coordinator::apply(const machine::KeyValueRecord& record) {
     return {};
   }
   ASSIGN_OR_RETURN(auto value, wire::decode_value<wire::OffsetCommitValue>(*record.value));
+  const CommittedOffset offset{.offset = Offset(value.offset),
+                               .leader_epoch = LeaderEpoch(value.leader_epoch),
+                               .metadata = value.metadata,
+                               .committed_at = TimestampMs(value.commit_timestamp),
+                               .expires_at = TimestampMs(value.expire_timestamp),
+                               .order = ++applied_};
+  if (producer == kNoProducerId)
+    put(key, offset);
+  else
+    transactions_[producer][key] = offset;
+  return {};
+}
+
+void Coordinator::put(const OffsetKey& key, CommittedOffset offset) {
   Group& group = groups_[key.group];
   group.id = key.group;
-  group.offsets[key.topic][key.partition] = {.offset = Offset(value.offset),
-                                             .leader_epoch = LeaderEpoch(value.leader_epoch),
-                                             .metadata = value.metadata,
-                                             .committed_at = TimestampMs(value.commit_timestamp),
-                                             .expires_at = TimestampMs(value.expire_timestamp)};
-  return {};
+  CommittedOffset& now = group.offsets[key.topic][key.partition];
+  if (now.order <= offset.order) now = std::move(offset);
+}
+
+void Coordinator::apply_marker(ProducerId producer, bool commit) {
+  auto decided = transactions_.extract(producer);
+  if (decided.empty() || !commit) return;
+  for (auto& [key, offset] : decided.mapped()) put(key, std::move(offset));
+}
+
+bool Coordinator::is_pending(const OffsetKey& key) const {
+  return std::ranges::any_of(transactions_,
+                             [&](const auto& each) { return each.second.contains(key); });
 }
 
 // While the coordinator lives, the steps have changed the group already: only its end is taken from

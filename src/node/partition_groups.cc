@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "record/builder.h"
+#include "record/control.h"
 #include "record/record.h"
 
 namespace millrace::node {
@@ -26,7 +27,9 @@ ByteBuffer batch_of(const std::vector<machine::KeyValueRecord>& records, Timesta
 // Applies one batch of the log to a coordinator that is being loaded.
 Result<> replay(group::Coordinator& coordinator, ByteView bytes) {
   ASSIGN_OR_RETURN(auto batch, record::BatchView::parse(bytes));
-  if (batch.header().attributes.control()) return {};
+  const record::BatchHeader& header = batch.header();
+  const ProducerId producer =
+      header.attributes.transactional() ? header.producer_id : kNoProducerId;
   record::ReadScratch scratch;
   ASSIGN_OR_RETURN(auto reader, record::RecordReader::open(batch, scratch, kMaxBatch));
   record::RecordView record;
@@ -34,9 +37,16 @@ Result<> replay(group::Coordinator& coordinator, ByteView bytes) {
     ASSIGN_OR_RETURN(bool more, reader.next(record));
     if (!more) return {};
     if (!record.key) continue;
+    if (header.attributes.control()) {
+      ASSIGN_OR_RETURN(auto type, record::parse_control_key(*record.key));
+      const bool commits = type == record::ControlType::kCommit;
+      if (commits || type == record::ControlType::kAbort)
+        coordinator.apply_marker(producer, commits);
+      continue;
+    }
     machine::KeyValueRecord each{copy_of(*record.key), std::nullopt};
     if (record.value) each.value = copy_of(*record.value);
-    RETURN_IF_ERROR(coordinator.apply(each));
+    RETURN_IF_ERROR(coordinator.apply(each, producer));
   }
 }
 

@@ -188,9 +188,10 @@ void handle_offset_fetch(Call call) {
   for (const auto& wanted : request.groups) {
     auto& result = response.groups.emplace_back();
     result.group_id = wanted.group_id;
-    const ErrorCode code = call.node().groups().read(
-        wanted.group_id,
-        [&](const Coordinator& coordinator) { result = coordinator.fetch(wanted); });
+    const ErrorCode code =
+        call.node().groups().read(wanted.group_id, [&](const Coordinator& coordinator) {
+          result = coordinator.fetch(wanted, request.require_stable);
+        });
     result.error_code = wire::code_of(code);
   }
   if (call.version() < 8) fill_old_fields(response);
