@@ -49,6 +49,13 @@ BatchHeader read_legacy(const uint8_t* at, int8_t magic) {
   return header;
 }
 
+// Whether last_offset() and next_offset() are numbers of 64 bits: everything behind relies on it.
+bool offsets_fit(const BatchHeader& header) {
+  int64_t next = 0;
+  return !__builtin_add_overflow(header.base_offset.value(), header.last_offset_delta, &next) &&
+         !__builtin_add_overflow(next, 1, &next);
+}
+
 void seal(MutableByteView batch) {
   store_big(batch.data() + kCrcAt, crc32c(batch.subspan(kAttributesAt)));
 }
@@ -83,7 +90,12 @@ Result<std::optional<BatchHeader>> peek_header(ByteView bytes) {
   const size_t needed =
       magic == kCurrentMagic ? kBatchHeaderSize : kBatchOverhead + static_cast<size_t>(least);
   if (bytes.size() < needed) return std::nullopt;
-  return magic == kCurrentMagic ? read_current(bytes.data()) : read_legacy(bytes.data(), magic);
+  const BatchHeader header =
+      magic == kCurrentMagic ? read_current(bytes.data()) : read_legacy(bytes.data(), magic);
+  if (!offsets_fit(header))
+    return fail(Errc::kCorrupt, fmt::format("base offset {} with last offset delta {}",
+                                            header.base_offset, header.last_offset_delta));
+  return header;
 }
 
 Result<BatchView> BatchView::parse(ByteView bytes) {

@@ -9,6 +9,13 @@ namespace {
 
 constexpr size_t kCrcAt = 17, kCoveredAt = 21;
 
+// Timestamps are the producer's, and any number: a difference beyond 64 bits wraps, and the
+// reader's sum wraps back.
+int64_t wrapped_delta(TimestampMs timestamp, TimestampMs base) {
+  return static_cast<int64_t>(static_cast<uint64_t>(timestamp.value()) -
+                              static_cast<uint64_t>(base.value()));
+}
+
 size_t nullable_size(const std::optional<ByteView>& bytes) {
   return bytes ? varlong_size(static_cast<int64_t>(bytes->size())) + bytes->size() : 1;
 }
@@ -55,7 +62,7 @@ void BatchBuilder::append(const NewRecord& record) { append_at(next_offset_, rec
 void BatchBuilder::append_at(Offset offset, const NewRecord& record) {
   ASSERT(offset >= next_offset_, "offset {} after {}", offset, next_offset_);
   if (!base_timestamp_) base_timestamp_ = options_.delete_horizon.value_or(record.timestamp);
-  const Deltas deltas{.timestamp = record.timestamp - *base_timestamp_,
+  const Deltas deltas{.timestamp = wrapped_delta(record.timestamp, *base_timestamp_),
                       .offset = offset - options_.base_offset};
   put_varlong(bytes_, static_cast<int64_t>(body_size(record, deltas)));
   bytes_.push_back(0);

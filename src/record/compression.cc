@@ -117,11 +117,18 @@ Result<> decompress_snappy(ByteView input, size_t max_output, ByteBuffer& out) {
   return {};
 }
 
+// Kafka's default level, 9, stands for lz4's fast compressor; any other for the high one, whose
+// least level is 3.
+int lz4_level(int level) {
+  constexpr int kFast = 0, kLeastHigh = 3;
+  return level == level_range(Codec::kLz4).preset ? kFast : std::max(level, kLeastHigh);
+}
+
 void compress_lz4(int level, ByteView input, ByteBuffer& out) {
   LZ4F_preferences_t preferences{};
   preferences.frameInfo.blockSizeID = LZ4F_max64KB;
   preferences.frameInfo.blockMode = LZ4F_blockIndependent;
-  preferences.compressionLevel = level;
+  preferences.compressionLevel = lz4_level(level);
   const size_t at = out.size();
   out.resize(at + LZ4F_compressFrameBound(input.size(), &preferences));
   const size_t written = LZ4F_compressFrame(out.data() + at, out.size() - at, input.data(),

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "record/builder.h"
 
@@ -12,7 +13,7 @@ namespace {
 using Failure = std::unexpected<ProduceError>;
 
 constexpr int16_t kFirstVersionWithZstd = 7;
-constexpr size_t kLeastMessageBytes = 14;  // below this Kafka does not even take it for a message
+constexpr int32_t kLeastMessageBytes = 14;  // below this Kafka does not even take it for a message
 constexpr size_t kShownErrors = 3;
 
 Failure refuse(ProduceErrorCode code, std::string detail) {
@@ -26,16 +27,21 @@ Failure refuse_request(std::string detail) {
                               .whole_request = true});
 }
 
+Failure refuse_size(size_t size, const ProduceRules& rules) {
+  return refuse(ProduceErrorCode::kMessageTooLarge,
+                fmt::format("The record batch size in the append to {} is {} bytes which exceeds "
+                            "the maximum configured value of {}.",
+                            rules.topic_partition, size, rules.max_message_bytes));
+}
+
 // What Kafka finds while it only counts the batches of the field.
 std::expected<BatchView, ProduceError> single_batch(ByteView records) {
   if (records.size() >= 17) {
     const auto length = load_big<int32_t>(records.data() + 8);
-    if (length < static_cast<int32_t>(kLeastMessageBytes))
-      return length < 0 ? refuse_request(fmt::format(
-                              "Record size {} is less than the minimum record overhead ({})",
-                              length, kLeastMessageBytes))
-                        : refuse(ProduceErrorCode::kCorruptMessage,
-                                 fmt::format("batch length {} is impossible", length));
+    if (length < kLeastMessageBytes)
+      return refuse_request(
+          fmt::format("Record size {} is less than the minimum record overhead ({})", length,
+                      kLeastMessageBytes));
     const auto magic = static_cast<int8_t>(records[16]);
     if (magic < 0 || magic > kCurrentMagic)
       return refuse_request(fmt::format("Invalid magic found in record: {}", magic));
@@ -61,11 +67,7 @@ std::expected<void, ProduceError> check_batch(const BatchView& batch, const Prod
   if (from_client && header.base_offset != Offset(0))
     return invalid(fmt::format("base offset is {} instead of 0", header.base_offset));
   if (header.size_in_bytes() > rules.max_message_bytes)
-    return refuse(
-        ProduceErrorCode::kMessageTooLarge,
-        fmt::format("The record batch size in the append to {} is {} bytes which exceeds "
-                    "the maximum configured value of {}.",
-                    rules.topic_partition, header.size_in_bytes(), rules.max_message_bytes));
+    return refuse_size(batch.size_in_bytes(), rules);
   if (!batch.verify_crc())
     return refuse(ProduceErrorCode::kCorruptMessage, "the checksum of the batch is wrong");
   if (header.record_count <= 0 || header.last_offset_delta + int64_t{1} != header.record_count)
@@ -91,35 +93,51 @@ std::expected<void, ProduceError> check_batch(const BatchView& batch, const Prod
 // What a walk over the records found.
 struct Walk {
   std::vector<RecordError> errors;
-  ProduceErrorCode first_error = ProduceErrorCode::kInvalidRecord;
+  bool timestamp_refused = false;
   TimestampMs max_timestamp = kNoTimestamp;
   int32_t offset_of_max_timestamp = 0;
   int64_t uncompressed_bytes = 0;
+  bool stamped_by_client = false;  // the batch claims LogAppendTime
 
-  void add(int32_t index, ProduceErrorCode code, std::string message) {
-    if (errors.empty()) first_error = code;
-    errors.push_back({index, std::move(message)});
+  void add(int32_t index, std::string message) { errors.push_back({index, std::move(message)}); }
+  void add_timestamp(int32_t index, std::string message) {
+    timestamp_refused = true;
+    add(index, std::move(message));
   }
 };
 
+// a - b in the ring of 64 bits, as Java has it: a client may send any timestamp.
+int64_t wrapped(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
+}
+
+void check_timestamp(const RecordView& record, int32_t index, const ProduceRules& rules,
+                     Walk& walk) {
+  const int64_t behind = wrapped(rules.now.value(), record.timestamp.value());
+  if (behind <= rules.timestamp_before_max_ms && wrapped(0, behind) <= rules.timestamp_after_max_ms)
+    return;
+  walk.add_timestamp(
+      index, fmt::format("Timestamp {} of message with offset {} is out of range. The timestamp "
+                         "should be within [{}, {}]",
+                         record.timestamp, index,
+                         wrapped(rules.now.value(), rules.timestamp_before_max_ms),
+                         wrapped(rules.now.value(), wrapped(0, rules.timestamp_after_max_ms))));
+}
+
+// At most one error a record; its key comes first.
 void check_record(const RecordView& record, int32_t index, const ProduceRules& rules, Walk& walk) {
-  if (rules.keys_required && !record.key)
-    walk.add(index, ProduceErrorCode::kInvalidRecord,
-             fmt::format("Compacted topic cannot accept message without key in topic partition {}.",
-                         rules.topic_partition));
   if (record.timestamp > walk.max_timestamp) {
     walk.max_timestamp = record.timestamp;
     walk.offset_of_max_timestamp = index;
   }
-  if (rules.timestamp_type != TimestampType::kCreateTime || record.timestamp == kNoTimestamp)
-    return;
-  const int64_t ahead = record.timestamp - rules.now;
-  if (ahead > rules.timestamp_after_max_ms || -ahead > rules.timestamp_before_max_ms)
-    walk.add(index, ProduceErrorCode::kInvalidTimestamp,
-             fmt::format("Timestamp {} of message with offset {} is out of range. The timestamp "
-                         "should be within [{}, {}]",
-                         record.timestamp, index, rules.now - rules.timestamp_before_max_ms,
-                         rules.now + rules.timestamp_after_max_ms));
+  if (rules.keys_required && !record.key)
+    walk.add(index,
+             fmt::format("Compacted topic cannot accept message without key in topic partition {}.",
+                         rules.topic_partition));
+  else if (rules.timestamp_type == TimestampType::kCreateTime && record.timestamp != kNoTimestamp)
+    check_timestamp(record, index, rules, walk);
+  else if (walk.stamped_by_client)
+    walk.add_timestamp(index, "Producer should not set timestamp type to LogAppendTime.");
 }
 
 std::expected<Walk, ProduceError> walk_records(const BatchView& batch, const ProduceRules& rules,
@@ -131,7 +149,8 @@ std::expected<Walk, ProduceError> walk_records(const BatchView& batch, const Pro
         too_large ? ProduceErrorCode::kMessageTooLarge : ProduceErrorCode::kUnknownServerError,
         reader.error().message);
   }
-  Walk walk{.uncompressed_bytes = reader->uncompressed_bytes()};
+  Walk walk{.uncompressed_bytes = reader->uncompressed_bytes(),
+            .stamped_by_client = batch.header().timestamp_type() == TimestampType::kLogAppendTime};
   RecordView record;
   for (int32_t index = 0;; ++index) {
     auto more = reader->next(record);
@@ -147,17 +166,22 @@ std::expected<Walk, ProduceError> walk_records(const BatchView& batch, const Pro
 }
 
 Failure refuse_records(Walk walk) {
-  std::string shown;
-  for (size_t i = 0; i < std::min(kShownErrors, walk.errors.size()); ++i)
-    shown += fmt::format("{}{}", i ? ", " : "", walk.errors[i].message);
-  std::string message = fmt::format(
-      "One or more records have been rejected due to {} record errors in total, and only showing "
-      "the first three errors at most: [{}]",
-      walk.errors.size(), shown);
-  return Failure(ProduceError{.code = walk.first_error,
-                              .detail = message,
-                              .error_message = message,
-                              .record_errors = std::move(walk.errors)});
+  ProduceError error{.code = walk.timestamp_refused ? ProduceErrorCode::kInvalidTimestamp
+                                                    : ProduceErrorCode::kInvalidRecord};
+  if (walk.timestamp_refused) {
+    error.detail = "One or more records have been rejected due to invalid timestamp";
+  } else {
+    std::string shown;
+    for (size_t i = 0; i < std::min(kShownErrors, walk.errors.size()); ++i)
+      shown += fmt::format("{}{}", i ? ", " : "", walk.errors[i].message);
+    error.detail = fmt::format(
+        "One or more records have been rejected due to {} record errors in total, and only "
+        "showing the first three errors at most: [{}]",
+        walk.errors.size(), shown);
+  }
+  error.error_message = error.detail;
+  error.record_errors = std::move(walk.errors);
+  return Failure(std::move(error));
 }
 
 // The same records under the topic's codec.
@@ -212,6 +236,8 @@ std::expected<ValidatedBatch, ProduceError> validate_produce(MutableByteView rec
   const auto codec = static_cast<Codec>(batch->header().attributes.codec_id());
   if (rules.target_codec && *rules.target_codec != codec) {
     result.rebuilt = recompress(*batch, rules, scratch);
+    if (std::cmp_greater(result.rebuilt.size(), rules.max_message_bytes))
+      return refuse_size(result.rebuilt.size(), rules);
     result.bytes = result.rebuilt;
   } else {
     patch_max_timestamp(records, rules.timestamp_type, max_timestamp);

@@ -8,6 +8,11 @@ namespace {
 
 std::unexpected<Error> broken(const char* what) { return fail(Errc::kCorrupt, what); }
 
+// What a peer sent may be any number: a sum beyond 64 bits wraps, as Java's does.
+int64_t sum_wrapped(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+}
+
 // A nullable length-prefixed run of bytes. False: it is not there as it must be.
 bool take_bytes(ByteView body, size_t& at, std::optional<ByteView>& into) {
   auto length = get_varint(body, at);
@@ -49,6 +54,7 @@ Result<RecordReader> RecordReader::open(const BatchView& batch, ReadScratch& scr
                                         size_t max_decompressed) {
   if (batch.header().is_legacy())
     return fail(Errc::kUnsupported, "messages of magic 0 and 1 are not looked into");
+  if (batch.header().record_count < 0) return broken("the record count is negative");
   ASSIGN_OR_RETURN(Codec codec, batch.header().attributes.codec());
   if (codec == Codec::kNone) return RecordReader(batch.header(), batch.payload());
   scratch.unpacked.clear();
@@ -82,12 +88,11 @@ Result<bool> RecordReader::next(RecordView& record) {
   record.headers = HeaderList(body.data() + at, *header_count);
   if (!skip_headers(body, at, *header_count)) return broken("a header of a record is broken");
   if (at != body.size()) return broken("there are bytes behind a record's headers");
-  record.offset = header_.base_offset + *offset_delta;
+  record.offset = Offset(sum_wrapped(header_.base_offset.value(), *offset_delta));
   record.timestamp =
       header_.timestamp_type() == TimestampType::kLogAppendTime
           ? header_.max_timestamp
-          : TimestampMs(static_cast<int64_t>(static_cast<uint64_t>(header_.base_timestamp.value()) +
-                                             static_cast<uint64_t>(*timestamp_delta)));
+          : TimestampMs(sum_wrapped(header_.base_timestamp.value(), *timestamp_delta));
   record.sequence = header_.base_sequence == kNoSequence
                         ? kNoSequence
                         : advance_sequence(header_.base_sequence, index_);

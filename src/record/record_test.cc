@@ -159,6 +159,100 @@ TEST(ProduceValidation, recompresses_only_when_the_topics_codec_differs) {
   EXPECT_TRUE(rebuilt->batch.verify_crc());
 }
 
+TEST(ProduceValidation, a_batch_is_held_to_the_message_size_again_after_recompression) {
+  ByteBuffer batch = sample_batch({.codec = Codec::kZstd}, 200);
+  ReadScratch scratch;
+  ProduceRules rules{.now = TimestampMs(1000),
+                     .max_message_bytes = static_cast<int64_t>(batch.size()),
+                     .target_codec = Codec::kNone};
+  auto result = validate_produce(batch, rules, scratch);
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(result.error().code, ProduceErrorCode::kMessageTooLarge);
+}
+
+TEST(ProduceValidation, sizes_at_the_limits_pass_and_one_byte_more_does_not) {
+  const ByteBuffer batch = sample_batch();
+  const auto size = static_cast<int64_t>(batch.size());
+  ReadScratch scratch;
+  auto code = [&](int64_t message, int64_t segment) {
+    ByteBuffer copy = batch;
+    auto result = validate_produce(
+        copy, {.now = TimestampMs(1000), .max_message_bytes = message, .segment_bytes = segment},
+        scratch);
+    return result ? 0 : static_cast<int>(result.error().code);
+  };
+  EXPECT_EQ(code(size, size), 0);
+  EXPECT_EQ(code(size - 1, size), static_cast<int>(ProduceErrorCode::kMessageTooLarge));
+  EXPECT_EQ(code(size, size - 1), static_cast<int>(ProduceErrorCode::kRecordListTooLarge));
+}
+
+TEST(ProduceValidation, zstd_needs_produce_version_7) {
+  const ByteBuffer batch = sample_batch({.codec = Codec::kZstd});
+  ReadScratch scratch;
+  ByteBuffer copy = batch;
+  auto old = validate_produce(copy, {.api_version = 6, .now = TimestampMs(1000)}, scratch);
+  ASSERT_FALSE(old.has_value());
+  EXPECT_EQ(old.error().code, ProduceErrorCode::kUnsupportedCompressionType);
+  EXPECT_TRUE(validate_produce(copy, {.api_version = 7, .now = TimestampMs(1000)}, scratch));
+}
+
+TEST(ProduceValidation, a_record_has_one_error_and_a_bad_timestamp_decides_the_code) {
+  BatchBuilder builder({});
+  builder.append({.timestamp = TimestampMs(9000), .value = as_bytes("no key, too far ahead")});
+  builder.append({.timestamp = TimestampMs(9000), .key = as_bytes("k"), .value = as_bytes("v")});
+  ByteBuffer batch = std::move(builder).build();
+  ReadScratch scratch;
+  auto result = validate_produce(
+      batch, {.now = TimestampMs(0), .timestamp_after_max_ms = 500, .keys_required = true},
+      scratch);
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(result.error().code, ProduceErrorCode::kInvalidTimestamp);
+  EXPECT_EQ(result.error().record_errors.size(), 2u);
+}
+
+TEST(ProduceValidation, extreme_timestamps_wrap_instead_of_passing_by_overflow) {
+  for (int64_t extreme : {INT64_MAX, INT64_MIN + 1}) {
+    BatchBuilder builder({});
+    builder.append({.timestamp = TimestampMs(extreme), .value = as_bytes("v")});
+    ByteBuffer batch = std::move(builder).build();
+    ReadScratch scratch;
+    auto result = validate_produce(
+        batch, {.now = TimestampMs(1000), .timestamp_before_max_ms = 1000}, scratch);
+    ASSERT_FALSE(result.has_value()) << extreme;
+    EXPECT_EQ(result.error().code, ProduceErrorCode::kInvalidTimestamp);
+  }
+}
+
+TEST(ProduceValidation, a_client_may_not_stamp_log_append_time_where_the_broker_does) {
+  ByteBuffer batch = sample_batch(
+      {.timestamp_type = TimestampType::kLogAppendTime, .log_append_time = TimestampMs(1)});
+  ReadScratch scratch;
+  auto result = validate_produce(
+      batch, {.now = TimestampMs(9000), .timestamp_type = TimestampType::kLogAppendTime}, scratch);
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(result.error().code, ProduceErrorCode::kInvalidTimestamp);
+}
+
+TEST(ProduceValidation, an_impossible_length_fails_the_whole_request) {
+  ReadScratch scratch;
+  for (int32_t length : {-1, 0, 13}) {
+    ByteBuffer batch = sample_batch();
+    store_big(batch.data() + 8, length);
+    auto result = validate_produce(batch, {}, scratch);
+    ASSERT_FALSE(result.has_value());
+    EXPECT_TRUE(result.error().whole_request);
+    EXPECT_EQ(result.error().code, ProduceErrorCode::kCorruptMessage);
+  }
+}
+
+TEST(BatchView, offsets_beyond_64_bits_are_corrupt) {
+  ByteBuffer batch = sample_batch();
+  patch_base_offset(batch, Offset(INT64_MAX - 1));
+  EXPECT_EQ(BatchView::parse(batch).error().code, Errc::kCorrupt);
+  patch_base_offset(batch, Offset(INT64_MAX - 3));
+  EXPECT_TRUE(BatchView::parse(batch).has_value());
+}
+
 TEST(ControlBatch, carries_its_type) {
   const ByteBuffer bytes = build_control_batch(
       {}, {.type = ControlType::kLeaderChange, .timestamp = TimestampMs(5), .value = {}});
