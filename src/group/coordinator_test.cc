@@ -447,6 +447,26 @@ machine::KeyValueRecord offset_record(int64_t offset) {
           wire::encode_value(wire::OffsetCommitValue{.offset = offset}, 4)};
 }
 
+ByteBuffer from_hex(std::string_view hex) {
+  ByteBuffer bytes;
+  for (size_t i = 0; i < hex.size(); i += 2)
+    bytes.push_back(static_cast<uint8_t>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16)));
+  return bytes;
+}
+
+// Two records of a log that Apache Kafka 4.3.1 wrote.
+TEST(Restart, reads_what_apache_kafka_wrote) {
+  Host host;
+  host.log = {{from_hex("0001000d636c61737369632d67726f75700006636f6465637300000000"),
+               from_hex("000400000000000000190000000101000001a1fc2a780201001060939e67d2e84f669fd4"
+                        "1709f60ab2f4")},
+              {from_hex("0002000d636c61737369632d67726f7570"),
+               from_hex("00030008636f6e73756d657200000002ffffffff000001a1fc2a784d00000000")}};
+  host.start();
+  EXPECT_EQ(host.offset("classic-group", "codecs", 0), 25);
+  EXPECT_EQ(host.state("classic-group"), "Empty");
+}
+
 TEST(Transaction, its_offsets_count_from_a_commit_marker_on) {
   Host host;
   const ProducerId producer(7);
