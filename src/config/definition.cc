@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <unordered_map>
 
 namespace millrace::config {
 namespace {
@@ -93,11 +94,22 @@ std::optional<std::string> words_problem(const Definition& definition, std::stri
 
 }  // namespace
 
+// Looked up on the way of every request, so it is hashed.
 const Definition* find_definition(Scope scope, std::string_view name) {
-  auto found = std::ranges::find_if(all_definitions(), [&](const Definition& definition) {
-    return definition.scope == scope && definition.name == name;
-  });
-  return found == all_definitions().end() ? nullptr : &*found;
+  using Key = std::pair<Scope, std::string_view>;
+  struct Hash {
+    size_t operator()(const Key& key) const {
+      return std::hash<std::string_view>{}(key.second) + static_cast<size_t>(key.first);
+    }
+  };
+  static const auto kByName = [] {
+    std::unordered_map<Key, const Definition*, Hash> all;
+    for (const Definition& definition : all_definitions())
+      all.emplace(Key(definition.scope, definition.name), &definition);
+    return all;
+  }();
+  auto found = kByName.find({scope, name});
+  return found == kByName.end() ? nullptr : found->second;
 }
 
 std::optional<std::string> value_problem(const Definition& definition, const std::string& value) {

@@ -52,10 +52,18 @@ Result<> replay(group::Coordinator& coordinator, ByteView bytes) {
 
 }  // namespace
 
-// The partition count is that of the topic: partitions 0..n-1 are all hosted here.
-HostedPartition GroupHost::partition_of(const std::string& group_id) const {
+// Partitions 0..n-1 of the topic are all hosted here. Their number is counted once: groups would
+// lose their coordinators if it changed.
+HostedPartition GroupHost::partition_of(const std::string& group_id) {
   int32_t count = 0;
-  while (partitions_->find(TopicPartition{kOffsetsTopic, PartitionIndex(count)})) ++count;
+  {
+    std::lock_guard lock(mutex_);
+    while (!counted_ &&
+           partitions_->find(TopicPartition{kOffsetsTopic, PartitionIndex(partition_count_)}))
+      ++partition_count_;
+    counted_ = partition_count_ > 0;
+    count = partition_count_;
+  }
   if (count == 0) return {};
   return partitions_->find(
       TopicPartition{kOffsetsTopic, PartitionIndex(coordinator_partition(group_id, count))});

@@ -58,7 +58,7 @@ class GroupHost {
     uint64_t last_ticket = 0;
   };
 
-  HostedPartition partition_of(const std::string& group_id) const;
+  HostedPartition partition_of(const std::string& group_id);
   Slot& slot_of(const HostedPartition& hosted);
   // The three below under the partition's lock.
   Result<> load(Slot& slot, PartitionState& state);
@@ -70,7 +70,9 @@ class GroupHost {
   env::Host* host_;
   PartitionHost* partitions_;
   group::GroupConfig config_;
-  std::mutex mutex_;  // guards the map; a slot belongs to its partition's lock
+  std::mutex mutex_;  // guards what follows; a slot belongs to its partition's lock
+  int32_t partition_count_ = 0;
+  bool counted_ = false;
   std::map<PartitionIndex, std::unique_ptr<Slot>> slots_;
 };
 

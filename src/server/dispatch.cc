@@ -31,11 +31,15 @@ constexpr ServedApi kServed[] = {
     {ApiKey::kInitProducerId, {0, 5}, 0, handle_init_producer_id},
     {ApiKey::kOffsetForLeaderEpoch, {2, 4}, 2, handle_offset_for_leader_epoch},
     {ApiKey::kDescribeConfigs, {1, 4}, 1, handle_describe_configs},
+    {ApiKey::kDescribeLogDirs, {1, 5}, 1, handle_describe_log_dirs},
     {ApiKey::kCreatePartitions, {0, 3}, 0, handle_create_partitions},
     {ApiKey::kDeleteGroups, {0, 2}, 0, handle_delete_groups},
     {ApiKey::kIncrementalAlterConfigs, {0, 1}, 0, handle_incremental_alter_configs},
     {ApiKey::kOffsetDelete, {0, 0}, 0, handle_offset_delete},
     {ApiKey::kDescribeCluster, {0, 2}, 0, handle_describe_cluster},
+    {ApiKey::kDescribeProducers, {0, 0}, 0, handle_describe_producers},
+    {ApiKey::kListConfigResources, {0, 1}, 0, handle_list_config_resources},
+    {ApiKey::kDescribeTopicPartitions, {0, 0}, 0, handle_describe_topic_partitions},
 };
 
 }  // namespace

@@ -26,10 +26,14 @@ void handle_delete_records(Call call);
 void handle_init_producer_id(Call call);
 void handle_offset_for_leader_epoch(Call call);
 void handle_describe_configs(Call call);
+void handle_describe_log_dirs(Call call);
 void handle_create_partitions(Call call);
 void handle_delete_groups(Call call);
 void handle_offset_delete(Call call);
 void handle_incremental_alter_configs(Call call);
 void handle_describe_cluster(Call call);
+void handle_describe_producers(Call call);
+void handle_list_config_resources(Call call);
+void handle_describe_topic_partitions(Call call);
 
 }  // namespace millrace::server

@@ -1,0 +1,91 @@
+// DescribeTopicPartitions (KIP-966): topics by name in order, so many partitions a page, with
+// eligible leader replicas.
+#include <algorithm>
+#include <set>
+
+#include "controller/controller.h"
+#include "server/handlers/handlers.h"
+#include "server/topic_creation.h"
+#include "wire/describe_topic_partitions.h"
+
+namespace millrace::server {
+namespace {
+
+using Request = wire::DescribeTopicPartitionsRequest;
+using Response = wire::DescribeTopicPartitionsResponse;
+using wire::ErrorCode;
+
+std::vector<int32_t> numbers(const std::vector<NodeId>& ids) {
+  std::vector<int32_t> result;
+  for (NodeId id : ids) result.push_back(id.value());
+  return result;
+}
+
+Response::DescribeTopicPartitionsResponsePartition describe(const metadata::Image& image,
+                                                            size_t index,
+                                                            const metadata::PartitionState& p) {
+  Response::DescribeTopicPartitionsResponsePartition result{
+      .partition_index = static_cast<int32_t>(index),
+      .leader_id = p.leader.value(),
+      .leader_epoch = p.leader_epoch.value(),
+      .replica_nodes = numbers(p.replicas),
+      .isr_nodes = numbers(p.isr),
+      .eligible_leader_replicas = numbers(p.elr),
+      .last_known_elr = numbers(p.last_known_elr)};
+  for (NodeId replica : p.replicas) {
+    const metadata::Broker* broker = image.find_broker(replica);
+    if (broker == nullptr || broker->fenced) result.offline_replicas.push_back(replica.value());
+  }
+  if (p.leader == kNoNode) result.error_code = wire::code_of(ErrorCode::kLeaderNotAvailable);
+  return result;
+}
+
+// The names to describe, in order, from the cursor on.
+std::set<std::string> names_of(const Request& request, const metadata::Image& image) {
+  std::set<std::string> names;
+  for (const auto& topic : request.topics) names.insert(topic.name);
+  if (request.topics.empty())
+    for (const auto& [name, topic] : image.topics()) names.insert(name);
+  if (request.cursor) names.erase(names.begin(), names.lower_bound(request.cursor->topic_name));
+  return names;
+}
+
+}  // namespace
+
+void handle_describe_topic_partitions(Call call) {
+  auto request = call.decode<Request>();
+  if (!request) return;
+  const auto image = call.node().image();
+  int64_t left =
+      std::min<int64_t>(request->response_partition_limit,
+                        call.node().properties().number("max.request.partition.size.limit"));
+  Response response;
+  for (const std::string& name : names_of(*request, *image)) {
+    if (left <= 0) {
+      response.next_cursor = {.topic_name = name, .partition_index = 0};
+      break;
+    }
+    auto& result = response.topics.emplace_back();
+    result.name = name;
+    result.is_internal = is_internal_topic(name);
+    const metadata::Topic* topic = image->find_topic(std::string_view(name));
+    if (topic == nullptr) {
+      result.error_code =
+          wire::code_of(controller::topic_name_problem(name) ? ErrorCode::kInvalidTopicException
+                                                             : ErrorCode::kUnknownTopicOrPartition);
+      continue;
+    }
+    result.topic_id = topic->id;
+    const bool resumed = request->cursor && request->cursor->topic_name == name;
+    size_t index = resumed ? static_cast<size_t>(std::max(0, request->cursor->partition_index)) : 0;
+    for (; index < topic->partitions.size() && left > 0; ++index, --left)
+      result.partitions.push_back(describe(*image, index, topic->partitions[index]));
+    if (index < topic->partitions.size()) {
+      response.next_cursor = {.topic_name = name, .partition_index = static_cast<int32_t>(index)};
+      break;
+    }
+  }
+  call.respond(response);
+}
+
+}  // namespace millrace::server
