@@ -63,6 +63,15 @@ class Kcat(BrokerTest):
         self.node.start()
         self.assertEqual("one\ntwo\n", self.consume("lasting"))
 
+    def test_group_goes_on_where_it_committed(self):
+        self.kcat("-P", "-t", "grouped", send="one\ntwo\n")
+        begin = ("-X", "auto.offset.reset=earliest", "-e")
+        self.assertEqual("one\ntwo\n", self.kcat("-G", "readers", *begin, "grouped"))
+        self.assertEqual(0, self.node.stop())
+        self.node.start()
+        self.kcat("-P", "-t", "grouped", send="three\n")
+        self.assertEqual("three\n", self.kcat("-G", "readers", *begin, "grouped"))
+
 
 if __name__ == "__main__":
     unittest.main()
