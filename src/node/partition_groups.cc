@@ -162,6 +162,16 @@ wire::ErrorCode GroupHost::read(const std::string& group_id, const ReadFunction&
   });
 }
 
+void GroupHost::when_durable(const std::string& group_id, env::Shard& shard, AckDone done) {
+  HostedPartition hosted = partition_of(group_id);
+  if (!hosted)
+    return shard.post(
+        [done = std::move(done)]() mutable { done(wire::ErrorCode::kNotCoordinator); });
+  with_partition(*hosted.partition, [&](PartitionState& state) {
+    state.wait_for(state.log().log_end(), shard, std::move(done));
+  });
+}
+
 void GroupHost::read_all(const ReadFunction& look) {
   for (int32_t i = 0;; ++i) {
     auto hosted = partitions_->find(TopicPartition{kOffsetsTopic, PartitionIndex(i)});

@@ -44,6 +44,9 @@ class GroupHost {
   void run(Request request);
   // Reads at once. An error: no coordinator here.
   wire::ErrorCode read(const std::string& group_id, const ReadFunction& look);
+  // `done` is posted to `shard` when all that the group's coordinator has written so far is
+  // durable.
+  void when_durable(const std::string& group_id, env::Shard& shard, AckDone done);
   // Every coordinator that has been loaded or can be.
   void read_all(const ReadFunction& look);
 

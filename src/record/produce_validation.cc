@@ -213,6 +213,12 @@ ByteBuffer recompress(const BatchView& batch, const ProduceRules& rules, ReadScr
 
 }  // namespace
 
+std::optional<ProduceError> request_problem(ByteView records) {
+  auto batch = single_batch(records);
+  if (batch || !batch.error().whole_request) return std::nullopt;
+  return std::move(batch).error();
+}
+
 std::expected<ValidatedBatch, ProduceError> validate_produce(MutableByteView records,
                                                              const ProduceRules& rules,
                                                              ReadScratch& scratch) {

@@ -82,6 +82,10 @@ struct ValidatedBatch {
   int64_t uncompressed_bytes = 0;
 };
 
+// What is wrong with the field so badly that Kafka refuses the whole request before it appends
+// anything of it: an impossible length or magic at its front.
+std::optional<ProduceError> request_problem(ByteView records);
+
 // `records` is the field of the Produce request as it came; the accepted batch points into it.
 std::expected<ValidatedBatch, ProduceError> validate_produce(MutableByteView records,
                                                              const ProduceRules& rules,

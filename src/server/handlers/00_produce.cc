@@ -176,6 +176,14 @@ void produce_partition(const std::shared_ptr<Pending>& pending, const Target& ta
   });
 }
 
+// What Kafka finds before it looks at partitions one by one, and answers for all of them.
+std::optional<record::ProduceError> problem_of(const Request& request) {
+  for (const auto& topic : request.topic_data)
+    for (const auto& data : topic.partition_data)
+      if (auto problem = record::request_problem(data.records.bytes)) return problem;
+  return std::nullopt;
+}
+
 void prepare_response(Response& response, const Request& request) {
   for (const auto& topic : request.topic_data) {
     auto& result = response.responses.emplace_back();
@@ -194,6 +202,7 @@ void handle_produce(Call call) {
   auto pending = std::make_shared<Pending>(std::move(call), request->acks);
   prepare_response(pending->response, *request);
   const bool bad_acks = request->acks < -1 || request->acks > 1;
+  const auto problem = problem_of(*request);
   pending->waiting = 1;  // held until all partitions were looked at
   for (size_t t = 0; t < request->topic_data.size(); ++t)
     for (size_t p = 0; p < request->topic_data[t].partition_data.size(); ++p) {
@@ -201,6 +210,12 @@ void handle_produce(Call call) {
       auto& result = pending->response.responses[t].partition_responses[p];
       if (bad_acks) {
         refuse(result, ErrorCode::kInvalidRequiredAcks);
+        pending->any_error = true;
+        continue;
+      }
+      if (problem) {
+        refuse(result, *problem);
+        pending->any_error = true;
         continue;
       }
       const Target target = find_target(pending->call, request->topic_data[t], data.index);

@@ -184,18 +184,33 @@ void handle_offset_fetch(Call call) {
   auto decoded = call.decode<wire::OffsetFetchRequest>();
   if (!decoded) return;
   const auto request = normalised(std::move(*decoded), *call.node().image(), call.version());
-  wire::OffsetFetchResponse response;
+  // What was read may rest on commits that are not durable yet: the last group whose log has caught
+  // up sends the answer.
+  struct Pending {
+    Call call;
+    wire::OffsetFetchResponse response;
+    size_t left = 1;
+    void one_is_durable() {
+      if (--left > 0) return;
+      if (call.version() < 8) fill_old_fields(response);
+      call.respond(response);
+    }
+  };
+  auto pending = std::make_shared<Pending>(std::move(call));
+  node::GroupHost& groups = pending->call.node().groups();
   for (const auto& wanted : request.groups) {
-    auto& result = response.groups.emplace_back();
+    auto& result = pending->response.groups.emplace_back();
     result.group_id = wanted.group_id;
-    const ErrorCode code =
-        call.node().groups().read(wanted.group_id, [&](const Coordinator& coordinator) {
-          result = coordinator.fetch(wanted, request.require_stable);
-        });
+    const ErrorCode code = groups.read(wanted.group_id, [&](const Coordinator& coordinator) {
+      result = coordinator.fetch(wanted, request.require_stable);
+    });
     result.error_code = wire::code_of(code);
+    if (code != ErrorCode::kNone) continue;
+    ++pending->left;
+    groups.when_durable(wanted.group_id, pending->call.shard(),
+                        [pending](ErrorCode) { pending->one_is_durable(); });
   }
-  if (call.version() < 8) fill_old_fields(response);
-  call.respond(response);
+  pending->one_is_durable();
 }
 
 void handle_describe_groups(Call call) {
