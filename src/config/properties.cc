@@ -155,6 +155,11 @@ Result<NodeProperties> NodeProperties::of(Values values) {
   if (properties.list("process.roles").empty())
     return fail(Errc::kInvalid,
                 "Missing required configuration \"process.roles\": broker, controller or both");
+  for (const char* name : {"controller.quorum.voters", "controller.quorum.bootstrap.servers"})
+    if (properties.list(name).size() > 1)
+      return fail(Errc::kInvalid,
+                  fmt::format("{} names {} nodes: this version of Millrace runs a quorum of one",
+                              name, properties.list(name).size()));
   return properties;
 }
 

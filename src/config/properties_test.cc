@@ -65,6 +65,12 @@ TEST(NodeProperties, a_wrong_value_and_a_missing_node_id_stop_the_start) {
   EXPECT_NE(NodeProperties::of(values).error().message.find("node.id"), std::string::npos);
 }
 
+TEST(NodeProperties, a_quorum_of_several_nodes_is_refused) {
+  Values values = NodeProperties::embedded_default();
+  values["controller.quorum.voters"] = "1@a:1,2@b:1,3@c:1";
+  EXPECT_NE(NodeProperties::of(values).error().message.find("quorum of one"), std::string::npos);
+}
+
 TEST(ParseListeners, refuses_what_has_no_port_and_takes_ipv6) {
   EXPECT_FALSE(parse_listeners("listeners", "PLAINTEXT://localhost").has_value());
   EXPECT_EQ((*parse_listeners("listeners", "A://[::1]:9"))[0].host, "::1");

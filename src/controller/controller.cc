@@ -81,6 +81,10 @@ Records Controller::bootstrap_records() {
   return records;
 }
 
+Controller::Refusal Controller::too_many() {
+  return {ErrorCode::kPolicyViolation, "Excessively large number of partitions per request."};
+}
+
 std::vector<NodeId> Controller::usable_brokers() const {
   std::vector<NodeId> usable;
   for (const auto& [id, broker] : image_.brokers())
@@ -158,6 +162,8 @@ std::expected<Controller::Placement, Controller::Refusal> Controller::place(
     return std::unexpected(Refusal{ErrorCode::kInvalidReplicationFactor,
                                    "Replication factor must be larger than 0, or -1 to use the "
                                    "default value."});
+  // Before a record is made for each of them.
+  if (std::cmp_greater(placement.partitions, kMaxRecords)) return std::unexpected(too_many());
   const size_t usable = usable_brokers().size();
   if (std::cmp_greater(placement.replication_factor, usable))
     return std::unexpected(Refusal{
@@ -235,6 +241,12 @@ std::expected<Records, Controller::Refusal> Controller::create_topic(
 Decided<wire::CreateTopicsResponse> Controller::decide_create_topics(
     const wire::CreateTopicsRequest& request) {
   Decided<wire::CreateTopicsResponse> decided;
+  auto collides_with_created = [&](const std::string& name) {
+    return std::ranges::any_of(decided.records, [&](const auto& record) {
+      const auto* created = std::get_if<wire::TopicRecord>(&record);
+      return created && topic_names_collide(created->name, name);
+    });
+  };
   std::map<std::string, int> times;
   for (const auto& topic : request.topics) ++times[topic.name];
   for (const auto& topic : request.topics) {
@@ -243,10 +255,14 @@ Decided<wire::CreateTopicsResponse> Controller::decide_create_topics(
     std::expected<Records, Refusal> records =
         times[topic.name] > 1
             ? std::unexpected(Refusal{ErrorCode::kInvalidRequest, "Duplicate topic name."})
+        : collides_with_created(topic.name)
+            ? std::unexpected(
+                  Refusal{ErrorCode::kInvalidTopicException,
+                          fmt::format("Topic '{}' collides with another topic of the request.",
+                                      topic.name)})
             : create_topic(topic, result);
     if (records && decided.records.size() + records->size() > kMaxRecords)
-      records = std::unexpected(Refusal{ErrorCode::kPolicyViolation,
-                                        "Excessively large number of partitions per request."});
+      records = std::unexpected(too_many());
     if (!records) {
       result.error_code = wire::code_of(records.error().code);
       result.error_message = records.error().message;
@@ -308,6 +324,7 @@ std::expected<Records, Controller::Refusal> Controller::add_partitions(
         fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.",
                     topic.name, now, topic.count)});
   const size_t added = static_cast<size_t>(topic.count) - now;
+  if (added > kMaxRecords) return std::unexpected(too_many());
   Placement placement{
       .partitions = topic.count,
       .replication_factor = static_cast<int16_t>(known->partitions[0].replicas.size())};
@@ -340,13 +357,17 @@ std::expected<Records, Controller::Refusal> Controller::add_partitions(
 Decided<wire::CreatePartitionsResponse> Controller::decide_create_partitions(
     const wire::CreatePartitionsRequest& request) {
   Decided<wire::CreatePartitionsResponse> decided;
+  std::map<std::string, int> times;
+  for (const auto& topic : request.topics) ++times[topic.name];
   for (const auto& topic : request.topics) {
     auto& result = decided.response.results.emplace_back();
     result.name = topic.name;
-    auto records = add_partitions(topic);
+    std::expected<Records, Refusal> records =
+        times[topic.name] > 1
+            ? std::unexpected(Refusal{ErrorCode::kInvalidRequest, "Duplicate topic name."})
+            : add_partitions(topic);
     if (records && decided.records.size() + records->size() > kMaxRecords)
-      records = std::unexpected(Refusal{ErrorCode::kPolicyViolation,
-                                        "Excessively large number of partitions per request."});
+      records = std::unexpected(too_many());
     if (!records) {
       result.error_code = wire::code_of(records.error().code);
       result.error_message = records.error().message;
@@ -398,11 +419,18 @@ std::expected<Records, Controller::Refusal> Controller::alter_resource(
 Decided<wire::IncrementalAlterConfigsResponse> Controller::decide_alter_configs(
     const wire::IncrementalAlterConfigsRequest& request) {
   Decided<wire::IncrementalAlterConfigsResponse> decided;
+  std::map<std::pair<int8_t, std::string>, int> times;
+  for (const auto& resource : request.resources)
+    ++times[{resource.resource_type, resource.resource_name}];
   for (const auto& resource : request.resources) {
     auto& result = decided.response.responses.emplace_back();
     result.resource_type = resource.resource_type;
     result.resource_name = resource.resource_name;
-    auto records = alter_resource(resource);
+    std::expected<Records, Refusal> records =
+        times[{resource.resource_type, resource.resource_name}] > 1
+            ? std::unexpected(
+                  Refusal{ErrorCode::kInvalidRequest, "Each resource must appear at most once."})
+            : alter_resource(resource);
     if (!records) {
       result.error_code = wire::code_of(records.error().code);
       result.error_message = records.error().message;

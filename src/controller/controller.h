@@ -79,6 +79,7 @@ class Controller {
   };
   using Topic = wire::CreateTopicsRequest::CreatableTopic;
 
+  static Refusal too_many();
   std::expected<Placement, Refusal> place(const Topic& topic) const;
   std::expected<Placement, Refusal> place_manually(const Topic& topic) const;
   std::expected<metadata::ConfigMap, Refusal> configs_of(const Topic& topic) const;

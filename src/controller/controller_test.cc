@@ -101,6 +101,34 @@ TEST_F(ControllerTest, a_name_twice_in_one_request_is_refused_both_times) {
   EXPECT_EQ(response.topics[2].error_code, 0);
 }
 
+TEST_F(ControllerTest, a_count_of_partitions_that_nobody_means_is_refused_before_anything_is_made) {
+  EXPECT_EQ(create_one(topic("t", INT32_MAX)), ErrorCode::kPolicyViolation);
+  create({topic("u")});
+  wire::CreatePartitionsRequest request;
+  request.topics = {{.name = "u", .count = INT32_MAX, .assignments = std::nullopt}};
+  auto decided = controller_.decide_create_partitions(request);
+  EXPECT_EQ(decided.response.results[0].error_code, wire::code_of(ErrorCode::kPolicyViolation));
+}
+
+TEST_F(ControllerTest, names_that_collide_within_one_request_are_not_both_made) {
+  auto response = create({topic("a.b"), topic("a_b")});
+  EXPECT_EQ(response.topics[0].error_code, 0);
+  EXPECT_EQ(response.topics[1].error_code, wire::code_of(ErrorCode::kInvalidTopicException));
+}
+
+TEST(Image, a_quota_that_was_removed_is_not_in_a_snapshot) {
+  metadata::Image image;
+  wire::ClientQuotaRecord quota{
+      .entity = {{.entity_type = "user", .entity_name = "me"}}, .key = "k", .value = 5};
+  ASSERT_TRUE(image.apply(quota, Offset(0)).has_value());
+  quota.value = 7;
+  ASSERT_TRUE(image.apply(quota, Offset(1)).has_value());
+  EXPECT_EQ(image.to_records().size(), 1u);
+  quota.remove = true;
+  ASSERT_TRUE(image.apply(quota, Offset(2)).has_value());
+  EXPECT_TRUE(image.to_records().empty());
+}
+
 TEST_F(ControllerTest, validate_only_checks_and_changes_nothing) {
   EXPECT_EQ(create({topic("t")}, true).topics[0].error_code, 0);
   EXPECT_EQ(controller_.image().find_topic(std::string_view("t")), nullptr);

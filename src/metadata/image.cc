@@ -77,8 +77,6 @@ Result<> Image::apply(const wire::MetadataRecord& record, Offset offset) {
           return keep("token " + r.token_id, r);
         else if constexpr (std::is_same_v<Record, RemoveDelegationTokenRecord>)
           return kept_.erase("token " + r.token_id), Result<>{};
-        else if constexpr (std::is_same_v<Record, ClientQuotaRecord>)
-          return keep("quota " + to_json(0, r), r);
         else
           return on(r);
       },
@@ -232,6 +230,16 @@ Result<> Image::on(const wire::FeatureLevelRecord& r) {
 Result<> Image::on(const wire::ProducerIdsRecord& r) {
   next_producer_id_ = ProducerId(r.next_producer_id);
   producer_ids_ = r;
+  return {};
+}
+
+Result<> Image::on(const wire::ClientQuotaRecord& r) {
+  std::string key = "quota";
+  for (const auto& each : r.entity)
+    key += fmt::format(" {}={}", each.entity_type, each.entity_name.value_or("<default>"));
+  key += " " + r.key;
+  if (!r.remove) return keep(std::move(key), r);
+  kept_.erase(key);
   return {};
 }
 

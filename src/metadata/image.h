@@ -114,6 +114,7 @@ class Image {
   Result<> on(const wire::FeatureLevelRecord& r);
   Result<> on(const wire::ProducerIdsRecord& r);
   Result<> on(const wire::ClearElrRecord& r);
+  Result<> on(const wire::ClientQuotaRecord& r);
   // Kept word for word for snapshots: nothing of ours acts on them yet.
   Result<> keep(std::string key, wire::MetadataRecord record);
 
