@@ -11,10 +11,9 @@
 // that leave when those (and
 //   all before them) are durable. A reply may answer a request of an earlier step.
 // Threads: none; the host serialises.
-// Invariants (check_invariants): GR1 a generation never shrinks while the group lives. GR2 in
-// Stable every member has the
-//   assignment of this generation. GR3 the leader is a member. GR4 at most one member has an
-//   instance id.
+// Invariants. By construction: GR1 a generation never shrinks while the group lives; GR2 in Stable
+// every member has the assignment of this generation. Asserted by check_invariants(): GR3 the
+// leader is a member; GR4 an instance id belongs to one member.
 // KIP-62, KIP-134, KIP-345, KIP-394, KIP-447, KIP-800, KIP-814.
 #pragma once
 
