@@ -17,15 +17,17 @@ def parse_layers(text):
     """layers.txt -> {module: (kind, allowed modules)}."""
     layers = {}
     for line in text.splitlines():
-        match = re.match(r"([a-z_]+)\s+\d+\s+([a-z]+):(.*)", line)
+        match = re.match(r"([a-z_/]+)\s+\d+\s+([a-z]+):(.*)", line)
         if match:
             layers[match[1]] = (match[2], set(match[3].split()))
     return layers
 
 
-def module_of(path):
-    parts = path.split("/")
-    return parts[1] if parts[0] == "src" and len(parts) > 2 else None
+def module_of(path, layers):
+    """The innermost module that a path below src/ lies in; a folder that is none belongs to the one around it."""
+    parts = path.split("/")[:-1]
+    inner = ["/".join(parts[:length]) for length in range(len(parts), 1, -1)]
+    return next((name for name in inner if name in layers), parts[0] if parts else None)
 
 
 def check_source(path, text, layers):
@@ -37,9 +39,9 @@ def check_source(path, text, layers):
 
 
 def check_includes(path, lines, layers):
-    module = module_of(path)
-    if module is None:
+    if not path.startswith("src/") or path.count("/") < 2:
         return
+    module = module_of(path.removeprefix("src/"), layers)
     if module not in layers:
         yield f"{path}:1: layers: module {module} is not in layers.txt; list it with its kind and edges"
         return
@@ -50,7 +52,7 @@ def check_includes(path, lines, layers):
             continue
         target = match[2]
         if match[1] == '"':
-            to = target.split("/")[0]
+            to = module_of(target, layers)
             if to != module and to not in allowed:
                 yield f"{path}:{number}: layers: {module} may not include {to}; see layers.txt"
         elif path.endswith("_test.cc") or kind in ("adapter", "app"):

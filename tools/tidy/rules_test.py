@@ -4,7 +4,8 @@ import unittest
 
 import rules
 
-LAYERS = rules.parse_layers("base 0 pure:\nwire 1 pure: base\nruntime 6 adapter: base\nnode 4 driver: base wire\n")
+LAYERS = rules.parse_layers("base 0 pure:\nwire 1 pure: base\nruntime 6 adapter: base\nnode 4 driver: base wire\n"
+                            "client/core 3 pure: base\nclient 4 driver: base wire client/core\n")
 
 
 def found(path, text):
@@ -23,6 +24,13 @@ class Rules(unittest.TestCase):
 
     def test_a_module_that_is_not_listed(self):
         self.caught("src/stray/x.h", "int x;\n", "layers")
+
+    def test_a_folder_that_is_a_module_of_its_own(self):
+        self.caught("src/client/core/x.h", '#include "wire/reader.h"\n', "layers")
+        self.caught("src/client/core/x.h", '#include "client/x.h"\n', "layers")
+        self.caught("src/node/x.h", '#include "client/core/x.h"\n', "layers")
+        self.assertEqual(found("src/client/x.cc", '#include "client/core/x.h"\n#include "wire/reader.h"\n'), [])
+        self.assertEqual(found("src/wire/testing/x.h", '#include "base/bytes.h"\n#include "wire/testing/y.h"\n'), [])
 
     def test_forbidden_includes_of_pure_modules(self):
         for name in ("thread", "mutex", "random", "filesystem", "fstream", "sys/socket.h", "boost/asio/ip/tcp.hpp"):

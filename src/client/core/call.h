@@ -1,0 +1,64 @@
+// A request to be made of a broker, before anyone knows which version will be spoken: what the
+// machines of this module put out and what connection.h sends. Not here: choosing the broker and
+// waiting for the answer (client/client.h).
+// Inputs: a message of wire/. The versions are those that we can read and write, and mean what we
+// think they mean; the connection takes the newest one that the broker has too.
+// Threads: values.
+#pragma once
+
+#include <functional>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "client/core/messages.h"
+#include "wire/api_table.h"
+#include "wire/codec.h"
+
+namespace millrace::client::core {
+
+// A broker answers the requests of one connection one after the other, so what may wait long gets a
+// connection of its own.
+enum class Lane : uint8_t { kCalls, kFetch, kGroup };
+
+// Which broker a call is for, and on which of the connections to it.
+struct Destination {
+  NodeId node = kNoNode;  // kNoNode: any
+  Lane lane = Lane::kCalls;
+
+  static Destination any() { return {}; }
+  static Destination to(NodeId node, Lane lane = Lane::kCalls) { return {node, lane}; }
+  friend bool operator==(const Destination&, const Destination&) = default;
+};
+
+struct Call {
+  wire::ApiKey api = wire::ApiKey::kApiVersions;
+  wire::VersionRange versions;
+  std::function<Result<ByteBuffer>(int16_t version)> encode;
+  bool has_answer = true;  // false: Produce with acks=0
+  Duration timeout{};      // zero: the client's
+};
+
+// What came back for a call: the body of the response, and the version that it is in.
+struct Answer {
+  int16_t version = 0;
+  ByteBuffer body;
+};
+
+// The versions of an API that this client speaks. The names of topics are what its machines know of
+// committed offsets, so the version of those that has topic ids only is left out.
+wire::VersionRange spoken_versions(wire::ApiKey api);
+
+// `request` is kept by the call; bytes that it points to (wire::Records) must live as long.
+template <class Request>
+Call call_of(Request request) {
+  const auto api = static_cast<wire::ApiKey>(Request::kApiKey);
+  return {.api = api,
+          .versions = spoken_versions(api),
+          .encode = [request = std::move(request)](int16_t version) {
+            return wire::encode(request, version);
+          }};
+}
+
+}  // namespace millrace::client::core

@@ -1,0 +1,75 @@
+// Which response belongs to a request: ResponseOf<wire::MetadataRequest> is wire::MetadataResponse.
+// A message is added here when the client first speaks it.
+#pragma once
+
+#include "wire/api_versions.h"
+#include "wire/consumer_group_describe.h"
+#include "wire/create_partitions.h"
+#include "wire/create_topics.h"
+#include "wire/delete_groups.h"
+#include "wire/delete_records.h"
+#include "wire/delete_topics.h"
+#include "wire/describe_cluster.h"
+#include "wire/describe_configs.h"
+#include "wire/describe_groups.h"
+#include "wire/describe_log_dirs.h"
+#include "wire/describe_quorum.h"
+#include "wire/fetch.h"
+#include "wire/find_coordinator.h"
+#include "wire/heartbeat.h"
+#include "wire/incremental_alter_configs.h"
+#include "wire/init_producer_id.h"
+#include "wire/join_group.h"
+#include "wire/leave_group.h"
+#include "wire/list_groups.h"
+#include "wire/list_offsets.h"
+#include "wire/metadata.h"
+#include "wire/offset_commit.h"
+#include "wire/offset_delete.h"
+#include "wire/offset_fetch.h"
+#include "wire/produce.h"
+#include "wire/sync_group.h"
+
+namespace millrace::client::core {
+
+template <class Request>
+struct Exchange;
+
+#define MILLRACE_EXCHANGE(name)            \
+  template <>                              \
+  struct Exchange<wire::name##Request> {   \
+    using Response = wire::name##Response; \
+  }
+MILLRACE_EXCHANGE(ApiVersions);
+MILLRACE_EXCHANGE(ConsumerGroupDescribe);
+MILLRACE_EXCHANGE(CreatePartitions);
+MILLRACE_EXCHANGE(CreateTopics);
+MILLRACE_EXCHANGE(DeleteGroups);
+MILLRACE_EXCHANGE(DeleteRecords);
+MILLRACE_EXCHANGE(DeleteTopics);
+MILLRACE_EXCHANGE(DescribeCluster);
+MILLRACE_EXCHANGE(DescribeConfigs);
+MILLRACE_EXCHANGE(DescribeGroups);
+MILLRACE_EXCHANGE(DescribeLogDirs);
+MILLRACE_EXCHANGE(DescribeQuorum);
+MILLRACE_EXCHANGE(Fetch);
+MILLRACE_EXCHANGE(FindCoordinator);
+MILLRACE_EXCHANGE(Heartbeat);
+MILLRACE_EXCHANGE(IncrementalAlterConfigs);
+MILLRACE_EXCHANGE(InitProducerId);
+MILLRACE_EXCHANGE(JoinGroup);
+MILLRACE_EXCHANGE(LeaveGroup);
+MILLRACE_EXCHANGE(ListGroups);
+MILLRACE_EXCHANGE(ListOffsets);
+MILLRACE_EXCHANGE(Metadata);
+MILLRACE_EXCHANGE(OffsetCommit);
+MILLRACE_EXCHANGE(OffsetDelete);
+MILLRACE_EXCHANGE(OffsetFetch);
+MILLRACE_EXCHANGE(Produce);
+MILLRACE_EXCHANGE(SyncGroup);
+#undef MILLRACE_EXCHANGE
+
+template <class Request>
+using ResponseOf = Exchange<Request>::Response;
+
+}  // namespace millrace::client::core
