@@ -1,36 +1,58 @@
-// The group coordinator of one partition of __consumer_offsets: classic groups and committed
-// offsets, as a replicated machine (machine/replicated.h) whose records are Kafka's (docs: kafka,
-// __consumer_offsets). Not here: which partition a group belongs to, the log, the clock
-// (node/group_host); topics' existence (TopicLookup).
+// The group coordinator: a replicated machine (machine/replicated.h) over one partition of
+// __consumer_offsets, in Kafka's record format (docs/format/groups.md). It keeps the classic
+// consumer groups whose ids hash to that partition (base/hash.h, coordinator_partition) and the
+// offsets that were committed under those ids.
 //
-// Replicated: offsets, and of a group its generation, protocol, leader and members with their
-// assignments. Soft: sessions,
-//   joins and syncs under way, members that were given an id and have not come back with it. A
-//   replay gives the first; on_loaded() starts sessions anew for the members it gave.
-// Steps: every function that may change something returns a Step: records to append, and replies
-// that leave when those (and
-//   all before them) are durable. A reply may answer a request of an earlier step.
-// Threads: none; the host serialises.
-// Invariants. By construction: GR1 a generation never shrinks while the group lives; GR2 in Stable
-// every member has the assignment of this generation. Asserted by check_invariants(): GR3 the
-// leader is a member; GR4 an instance id belongs to one member.
-// KIP-62, KIP-134, KIP-345, KIP-394, KIP-447, KIP-800, KIP-814.
+// Not here: finding the partition and its leader, loading its log, appending and committing
+// records (node/partition_groups), framing and splitting requests over partitions
+// (server/handlers), who may do what.
+//
+// Inputs: decoded requests, with the time and a ticket in a RequestContext. Outputs: decisions.
+// What a request waits for may come much later, out of another request's decision or a tick's.
+//
+// What the host does, beyond machine/replicated.h:
+//   H1 Replies leave when every record appended before them is committed, their own decision's and
+//      all earlier ones; this holds for reads too. So nobody is told of state that may be lost.
+//   H2 A decision whose records do not fit one batch is appended as several, in order: every prefix
+//      of them is a legal log. Its replies wait for the last.
+//   H3 apply() runs for a decision's records before the next call.
+//   H4 on_tick() is called at or after next_deadline(), which every call may change. It may have
+//      nothing to say.
+//
+// State. Replicated, hence the same after any replay: the groups as last written, their committed
+// and pending transactional offsets. Soft, lost on a restart by design: parked requests, ids given
+// out but not yet used, sessions, and a rebalance in progress (it is written when its leader's
+// SyncGroup arrives; members of one that was lost get ILLEGAL_GENERATION and join again).
+//
+// Kinds of group. Classic ones are served whole. Groups of the consumer (KIP-848), share (KIP-932)
+// and streams (KIP-1071) protocols are *preserved*: each of their records is kept by key, their
+// offsets are served, ListGroups names them, DescribeGroups says GROUP_ID_NOT_FOUND as Kafka does.
+// A consumer group's members, who cannot heartbeat here, are removed one session timeout after
+// loading, with the records Kafka writes; then it is Empty, and becomes classic when somebody
+// joins. Until then JoinGroup gets COORDINATOR_LOAD_IN_PROGRESS, which clients retry. Records of
+// types that nobody knows are ignored (KIP-915).
+//
+// Numbered invariants: see check_invariants(). Threads: one caller at a time.
+// KIP-62, KIP-134, KIP-211, KIP-345, KIP-394, KIP-429, KIP-447, KIP-814, KIP-1043.
 #pragma once
 
-#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
-#include <set>
+#include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
+#include "base/error.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "base/uuid.h"
+#include "group/group_config.h"
 #include "machine/replicated.h"
 #include "wire/delete_groups.h"
 #include "wire/describe_groups.h"
-#include "wire/errors.h"
 #include "wire/heartbeat.h"
 #include "wire/join_group.h"
 #include "wire/leave_group.h"
@@ -42,166 +64,125 @@
 
 namespace millrace::group {
 
-struct GroupConfig {
-  Duration min_session{seconds(6)};
-  Duration max_session{seconds(1800)};
-  Duration initial_rebalance_delay{seconds(3)};
-  size_t max_size = INT32_MAX;
-  size_t max_offset_metadata = 4096;
-  int64_t offset_retention_ms = 7 * 24 * 3'600'000LL;
-  Duration offset_check_interval{seconds(600)};
-};
-
-// Who asks, when. `fresh_id` becomes the id of a member that has none.
-struct Caller {
-  machine::Ticket ticket{};
-  int16_t version = 0;
-  std::string client_id;
-  std::string client_host;
-  Instant now;
-  TimestampMs wall;
-  Uuid fresh_id;
-};
-
 using Response =
     std::variant<wire::JoinGroupResponse, wire::SyncGroupResponse, wire::HeartbeatResponse,
                  wire::LeaveGroupResponse, wire::OffsetCommitResponse, wire::OffsetDeleteResponse,
                  wire::DeleteGroupsResponse>;
-using Step = machine::Decision<machine::KeyValueRecord, Response>;
+using Decision = machine::Decision<machine::KeyValueRecord, Response>;
 
-// The id of a topic that has this partition; nothing: there is none.
-using TopicLookup = std::function<std::optional<Uuid>(const std::string& topic, int32_t partition)>;
+// Who asks and when. The texts live as long as the call.
+struct RequestContext {
+  machine::Ticket ticket{};
+  std::string_view client_id;
+  std::string_view client_host;  // as Java prints an address: "/127.0.0.1"
+  int16_t api_version = 0;
+  Instant now;
+  TimestampMs wall;
+  Uuid fresh_id;  // random; part of the member id if one has to be made
+};
 
-enum class GroupState { kEmpty, kPreparingRebalance, kCompletingRebalance, kStable };
-std::string_view state_name(GroupState state);  // "Empty", "PreparingRebalance", ...
+// What the metadata says of topics, as of the call. Asked only during the call it is given to.
+class Topics {
+ public:
+  virtual ~Topics() = default;
+  virtual std::optional<Uuid> id_of(std::string_view name) const = 0;
+  virtual std::optional<std::string> name_of(const Uuid& id) const = 0;
+  virtual bool has_partition(std::string_view name, PartitionIndex partition) const = 0;
+};
+
+struct DeletedTopic {
+  std::string name;
+  Uuid id;
+};
+
+// What is committed for one partition, or pending in a transaction.
+struct CommittedOffset {
+  Offset offset;
+  LeaderEpoch leader_epoch = kNoLeaderEpoch;
+  TimestampMs commit_timestamp = kNoTimestamp;
+  TimestampMs expire_timestamp = kNoTimestamp;  // -1: by retention
+  Uuid topic_id;                                // zero: committed before ids were recorded
+  uint64_t order = 0;                           // of its record among all that were applied
+  std::string metadata;
+};
+
+struct State;
 
 class Coordinator {
  public:
-  explicit Coordinator(const GroupConfig& config) : config_(config) {}
+  explicit Coordinator(const GroupConfig& config);
+  ~Coordinator();
+  Coordinator(Coordinator&&) noexcept;
+  Coordinator& operator=(Coordinator&&) noexcept;
 
-  Step join(const wire::JoinGroupRequest& request, const Caller& caller);
-  Step sync(const wire::SyncGroupRequest& request, const Caller& caller);
-  Step heartbeat(const wire::HeartbeatRequest& request, const Caller& caller);
-  Step leave(const wire::LeaveGroupRequest& request, const Caller& caller);
-  Step commit(const wire::OffsetCommitRequest& request, const Caller& caller,
-              const TopicLookup& topics);
-  Step delete_group(const std::string& group_id, const Caller& caller);
-  Step delete_offsets(const wire::OffsetDeleteRequest& request, const Caller& caller);
-  // Sessions, rebalances and offsets whose time is over.
-  Step on_tick(Instant now, TimestampMs wall);
-  bool needs_ticks() const;
-
-  // Reads.
-  // Offsets that wait for the end of a transaction are UNSTABLE_OFFSET_COMMIT if stable ones are
-  // asked for; otherwise what was committed before them is given.
-  wire::OffsetFetchResponse::OffsetFetchResponseGroup fetch(
-      const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request,
-      bool require_stable = false) const;
-  wire::DescribeGroupsResponse::DescribedGroup describe(const std::string& group_id,
-                                                        int16_t version) const;
-  std::vector<wire::ListGroupsResponse::ListedGroup> list() const;
-
-  // Replay. Records of kinds that we do not know are passed over, as Kafka does (KIP-915).
-  // Offsets in a transactional batch of `producer` count from its marker on, if it commits.
-  Result<> apply(const machine::KeyValueRecord& record, ProducerId producer = kNoProducerId);
+  // --- Replay: from the log at loading, and of a decision's records when they were appended.
+  // kCorrupt, kTruncated, kUnsupported: a record of a known type that cannot be read; nothing
+  // changed. Never fails on records of a decision.
+  Result<> apply(const machine::KeyValueRecord& record);
+  // A record of a transactional batch: its offsets are pending until the producer's marker.
+  Result<> apply_transactional(const machine::KeyValueRecord& record, ProducerId producer);
   void apply_marker(ProducerId producer, bool commit);
-  void on_loaded(Instant now);
+  // The log is replayed to its end: sessions of all members start now. Call once, before decisions.
+  Decision on_loaded(Instant now, TimestampMs wall);
+
+  // --- Requests. Each takes the request at context.api_version and gives, now or in a later
+  // decision, exactly one reply for context.ticket.
+  Decision decide_join_group(const wire::JoinGroupRequest& request, const RequestContext& context);
+  Decision decide_sync_group(const wire::SyncGroupRequest& request, const RequestContext& context);
+  Decision decide_heartbeat(const wire::HeartbeatRequest& request, const RequestContext& context);
+  Decision decide_leave_group(const wire::LeaveGroupRequest& request,
+                              const RequestContext& context);
+  Decision decide_offset_commit(const wire::OffsetCommitRequest& request, const Topics& topics,
+                                const RequestContext& context);
+  Decision decide_offset_delete(const wire::OffsetDeleteRequest& request,
+                                const RequestContext& context);
+  // The reply has a result for each of `request`'s names, all of which belong to this partition.
+  Decision decide_delete_groups(const wire::DeleteGroupsRequest& request,
+                                const RequestContext& context);
+
+  // --- Reads. The caller sends them under H1.
+  struct FetchOptions {
+    int16_t api_version = 0;
+    bool require_stable = false;
+  };
+  wire::OffsetFetchResponse::OffsetFetchResponseGroup fetch_offsets(
+      const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request, const Topics& topics,
+      const FetchOptions& options) const;
+  wire::DescribeGroupsResponse::DescribedGroup describe_group(const std::string& group_id,
+                                                              int16_t api_version) const;
+  std::vector<wire::ListGroupsResponse::ListedGroup> list_groups(
+      const wire::ListGroupsRequest& request) const;
+
+  // --- Time and the world.
+  Decision on_tick(Instant now, TimestampMs wall);
+  Instant next_deadline() const;  // Instant::never(): nothing to wait for
+  // Tombstones for what was committed to the topics, pending transactional offsets included.
+  Decision on_topics_deleted(std::span<const DeletedTopic> topics);
+
+  // --- Looking inside.
+  // Asserts, in every group:
+  //   (1) a classic group is Empty only without members, and without members is Empty or, while it
+  //       is still waiting for others, PreparingRebalance;
+  //   (2) the leader is a member; there is one exactly when there are members;
+  //   (3) instance ids and the members that have them map one to one;
+  //   (4) the count of parked joins is right; joins are parked only in PreparingRebalance, syncs
+  //       only in CompletingRebalance;
+  //   (5) in CompletingRebalance and Stable every member supports the chosen protocol, and the
+  //       counts of supporters by protocol are right;
+  //   (6) once loaded, a member has a running session unless it is parked; PreparingRebalance has a
+  //       running join timer; CompletingRebalance has a running sync timer;
+  //   (7) an id that was given out but not yet used is no member's;
+  //   (8) the index of pending transactional offsets and the offsets themselves agree.
   void check_invariants() const;
+  std::string describe() const;  // one line: numbers of groups, members, offsets, parked requests
+  // The replicated state as text, the same for any two machines that have the same. Classic groups
+  // that are rebalancing show only their id: what they were before is replaced at their next write.
+  std::string describe_replicated() const;
+  std::optional<CommittedOffset> committed(std::string_view group_id,
+                                           const TopicPartition& partition) const;
 
  private:
-  struct Waiting {
-    machine::Ticket ticket{};
-    int16_t version = 0;
-  };
-  struct Member {
-    std::string id;
-    std::optional<std::string> instance_id;
-    std::string client_id, client_host;
-    int32_t rebalance_timeout_ms = 0;
-    int32_t session_timeout_ms = 0;
-    std::vector<std::pair<std::string, ByteBuffer>> protocols;
-    ByteBuffer assignment;
-    std::optional<Waiting> joining;
-    std::optional<Waiting> syncing;
-    bool is_new = false;     // has not had the answer to its first join, so it knows no id
-    bool owes_sync = false;  // joined this generation and has not synced
-    Instant session_ends;
-  };
-  struct CommittedOffset {
-    Offset offset;
-    LeaderEpoch leader_epoch = kNoLeaderEpoch;
-    std::string metadata;
-    TimestampMs committed_at;
-    TimestampMs expires_at = kNoTimestamp;
-    uint64_t order = 0;  // of its record: of two commits the later in the log counts
-  };
-  struct OffsetKey {
-    std::string group, topic;
-    int32_t partition = 0;
-    friend auto operator<=>(const OffsetKey&, const OffsetKey&) = default;
-  };
-  using Partitions = std::map<int32_t, CommittedOffset>;
-  struct Group {
-    GroupState state = GroupState::kEmpty;
-    std::string id;
-    std::string protocol_type;
-    int32_t generation = 0;
-    std::optional<std::string> protocol;
-    std::optional<std::string> leader;
-    std::map<std::string, Member> members;
-    std::map<std::string, Instant> pending;     // ids given out, not yet joined
-    Instant phase_ends = Instant::never();      // of the join or sync phase under way
-    std::optional<Instant> initial_delay_ends;  // set while a new group waits for more members
-    TimestampMs state_since;
-    std::map<std::string, Partitions> offsets;
-  };
-
-  Step refuse_join(const Caller& caller, wire::ErrorCode code, std::string member_id = "") const;
-  std::optional<wire::ErrorCode> check_join(const wire::JoinGroupRequest& request) const;
-  Step join_new(Group& group, const wire::JoinGroupRequest& request, const Caller& caller);
-  Step join_static_again(Group& group, Member old, const wire::JoinGroupRequest& request,
-                         const Caller& caller);
-  Step rejoin(Group& group, Member& member, const wire::JoinGroupRequest& request,
-              const Caller& caller);
-  Member& add_member(Group& group, const std::string& id, const wire::JoinGroupRequest& request,
-                     const Caller& caller);
-  wire::JoinGroupResponse join_response(const Group& group, const Member& member) const;
-  bool has_common_protocol(const Group& group, const wire::JoinGroupRequest& request) const;
-
-  void prepare_rebalance(Group& group, Instant now, Step& step);
-  void complete_join_when_all_are_there(Group& group, const Caller& caller, Step& step);
-  void complete_join(Group& group, Instant now, TimestampMs wall, Step& step);
-  void remove_member(Group& group, const std::string& id, Step& step);
-  void after_removal(Group& group, Instant now, TimestampMs wall, Step& step);
-  void finish_sync(Group& group, const wire::SyncGroupRequest& request, const Caller& caller,
-                   Step& step);
-  std::string vote(const Group& group) const;
-  Duration longest_rebalance(const Group& group) const;
-
-  std::optional<wire::ErrorCode> check_member(const Group& group, const std::string& member_id,
-                                              const std::optional<std::string>& instance_id) const;
-  std::optional<wire::ErrorCode> check_commit(const wire::OffsetCommitRequest& request,
-                                              const Caller& caller);
-  std::string leave_one(Group& group, const wire::LeaveGroupRequest::MemberIdentity& who,
-                        wire::ErrorCode& code, Step& step);
-  // The topics that active consumers read; nothing: not consumers, or not to be read.
-  std::optional<std::set<std::string>> subscribed_topics(const Group& group) const;
-  void expire_offsets(Group& group, TimestampMs wall, Step& step);
-  machine::KeyValueRecord group_record(const Group& group, TimestampMs wall) const;
-  Group* find(const std::string& id);
-  const Group* find(const std::string& id) const;
-  bool is_pending(const OffsetKey& key) const;
-  Result<> apply_offset(const machine::KeyValueRecord& record, ProducerId producer);
-  void put(const OffsetKey& key, CommittedOffset offset);
-  Result<> apply_group(const std::string& id, const std::optional<ByteBuffer>& value);
-  void tick_group(Group& group, Instant now, TimestampMs wall, Step& step);
-
-  GroupConfig config_;
-  std::map<std::string, Group> groups_;
-  bool loaded_ = false;
-  Instant next_expiry_;
-  std::map<ProducerId, std::map<OffsetKey, CommittedOffset>> transactions_;  // undecided
-  uint64_t applied_ = 0;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace millrace::group

@@ -399,7 +399,7 @@ TEST(Commit, the_generation_and_the_state_count) {
 }
 
 TEST(Commit, metadata_is_measured_in_java_characters) {
-  Host host({.max_offset_metadata = 4});
+  Host host({.offset_metadata_max_size = 4});
   EXPECT_EQ(commit_error(host, simple_commit("日本語x")), ErrorCode::kNone);
   EXPECT_EQ(commit_error(host, simple_commit("𝄞𝄞x")), ErrorCode::kOffsetMetadataTooLarge);
 }
@@ -421,7 +421,7 @@ TEST(Commit, is_written_as_kafka_writes_it) {
   const auto value = wire::decode_value<wire::OffsetCommitValue>(*host.log.back().value);
   ASSERT_TRUE(value);
   EXPECT_EQ((*host.log.back().value)[1], 4);
-  EXPECT_EQ(value->topic_id, *fake_topic("t0", 1));
+  EXPECT_EQ(value->topic_id, *host.topics.id_of("t0"));
   EXPECT_EQ(value->leader_epoch, 3);
   request.retention_time_ms = 5'000;
   host.commit(request, 4);
@@ -435,7 +435,7 @@ TEST(Fetch, what_was_never_committed_is_minus_one_with_empty_metadata) {
   wire::OffsetFetchRequest::OffsetFetchRequestGroup request;
   request.group_id = "unknown";
   request.topics = {{.name = "t0", .partition_indexes = {0}}};
-  const auto answer = host.machine->fetch(request);
+  const auto answer = host.fetch(request);
   EXPECT_EQ(answer.error_code, 0);
   EXPECT_EQ(answer.topics.at(0).partitions.at(0).committed_offset, -1);
   EXPECT_EQ(answer.topics[0].partitions[0].committed_leader_epoch, -1);
@@ -471,16 +471,16 @@ TEST(Transaction, its_offsets_count_from_a_commit_marker_on) {
   Host host;
   const ProducerId producer(7);
   ASSERT_TRUE(host.machine->apply(offset_record(1)));
-  ASSERT_TRUE(host.machine->apply(offset_record(2), producer));
+  ASSERT_TRUE(host.machine->apply_transactional(offset_record(2), producer));
   EXPECT_EQ(host.offset("g", "t0", 0), 1);
   wire::OffsetFetchRequest::OffsetFetchRequestGroup request;
   request.group_id = "g";
   request.topics = {{.name = "t0", .partition_indexes = {0}}};
-  EXPECT_EQ(host.machine->fetch(request, true).topics.at(0).partitions.at(0).error_code,
+  EXPECT_EQ(host.fetch(request, 9, true).topics.at(0).partitions.at(0).error_code,
             wire::code_of(ErrorCode::kUnstableOffsetCommit));
   host.machine->apply_marker(producer, false);
   EXPECT_EQ(host.offset("g", "t0", 0), 1);
-  ASSERT_TRUE(host.machine->apply(offset_record(3), producer));
+  ASSERT_TRUE(host.machine->apply_transactional(offset_record(3), producer));
   host.machine->apply_marker(producer, true);
   EXPECT_EQ(host.offset("g", "t0", 0), 3);
 }
@@ -488,14 +488,14 @@ TEST(Transaction, its_offsets_count_from_a_commit_marker_on) {
 TEST(Transaction, a_plain_commit_after_its_own_wins) {
   Host host;
   const ProducerId producer(7);
-  ASSERT_TRUE(host.machine->apply(offset_record(2), producer));
+  ASSERT_TRUE(host.machine->apply_transactional(offset_record(2), producer));
   ASSERT_TRUE(host.machine->apply(offset_record(9)));
   host.machine->apply_marker(producer, true);
   EXPECT_EQ(host.offset("g", "t0", 0), 9);
 }
 
 TEST(Expiry, offsets_of_an_empty_group_count_from_when_it_emptied) {
-  Host host({.offset_retention_ms = 60'000, .offset_check_interval = seconds(1)});
+  Host host({.offsets_retention = seconds(60), .offsets_retention_check_interval = seconds(1)});
   auto members = stable_group(host, 1);
   members[0].commit("t0", 0, 1);
   for (int i = 0; i < 100; ++i) {
@@ -512,7 +512,7 @@ TEST(Expiry, offsets_of_an_empty_group_count_from_when_it_emptied) {
 }
 
 TEST(Expiry, a_commit_may_name_its_own) {
-  Host host({.offset_check_interval = seconds(1)});
+  Host host({.offsets_retention_check_interval = seconds(1)});
   auto request = simple_commit();
   request.retention_time_ms = 5'000;
   host.commit(request, 4);
@@ -565,19 +565,20 @@ TEST(OffsetDelete, an_active_group_of_another_type_is_not_empty) {
 
 TEST(Describe, an_unknown_group_is_dead_or_not_found_by_version) {
   Host host;
-  EXPECT_EQ(host.machine->describe("g", 5).group_state, "Dead");
-  EXPECT_EQ(host.machine->describe("g", 5).error_code, 0);
-  EXPECT_EQ(host.machine->describe("g", 6).error_code, wire::code_of(ErrorCode::kGroupIdNotFound));
+  EXPECT_EQ(host.machine->describe_group("g", 5).group_state, "Dead");
+  EXPECT_EQ(host.machine->describe_group("g", 5).error_code, 0);
+  EXPECT_EQ(host.machine->describe_group("g", 6).error_code,
+            wire::code_of(ErrorCode::kGroupIdNotFound));
 }
 
 TEST(Describe, a_host_is_written_and_shown_as_java_prints_it) {
   Host host;
   auto members = stable_group(host, 1);
-  EXPECT_EQ(host.machine->describe("g", 5).members.at(0).client_host, "/127.0.0.1");
+  EXPECT_EQ(host.machine->describe_group("g", 5).members.at(0).client_host, "/127.0.0.1");
   const auto value = wire::decode_value<wire::GroupMetadataValue>(*host.log.back().value);
   EXPECT_EQ(value->members.at(0).client_host, "/127.0.0.1");
   host.start();
-  EXPECT_EQ(host.machine->describe("g", 5).members.at(0).client_host, "/127.0.0.1");
+  EXPECT_EQ(host.machine->describe_group("g", 5).members.at(0).client_host, "/127.0.0.1");
 }
 
 }  // namespace

@@ -20,16 +20,17 @@ std::string metadata_directory(const config::NodeProperties& properties,
 }
 
 group::GroupConfig group_config(const config::NodeProperties& properties) {
+  auto time = [&](const char* name) { return milliseconds(properties.number(name)); };
   return {
-      .min_session = milliseconds(properties.number("group.min.session.timeout.ms")),
-      .max_session = milliseconds(properties.number("group.max.session.timeout.ms")),
-      .initial_rebalance_delay =
-          milliseconds(properties.number("group.initial.rebalance.delay.ms")),
-      .max_size = static_cast<size_t>(properties.number("group.max.size")),
-      .max_offset_metadata = static_cast<size_t>(properties.number("offset.metadata.max.bytes")),
-      .offset_retention_ms = properties.number("offsets.retention.minutes") * 60'000,
-      .offset_check_interval =
-          milliseconds(properties.number("offsets.retention.check.interval.ms"))};
+      .min_session_timeout = time("group.min.session.timeout.ms"),
+      .max_session_timeout = time("group.max.session.timeout.ms"),
+      .initial_rebalance_delay = time("group.initial.rebalance.delay.ms"),
+      .max_size = static_cast<int32_t>(properties.number("group.max.size")),
+      .offset_metadata_max_size =
+          static_cast<int32_t>(properties.number("offset.metadata.max.bytes")),
+      .offsets_retention = milliseconds(properties.number("offsets.retention.minutes") * 60'000),
+      .offsets_retention_check_interval = time("offsets.retention.check.interval.ms"),
+      .consumer_session_timeout = time("group.consumer.session.timeout.ms")};
 }
 
 }  // namespace
@@ -82,7 +83,6 @@ Result<> Node::start(const NodeOptions& options) {
   published_.store(std::make_shared<metadata::Image>(image));
   for (const auto& [name, topic] : image.topics()) open_partitions(image, *topic);
   groups_ = std::make_unique<GroupHost>(*host_, *partitions_, group_config(*properties_));
-  groups_->start();
   every(kRetentionCheck,
         [this] { partitions_->delete_old_segments(host_->shard(0).clock().wall()); });
   every(kCheckpointInterval, [this] { partitions_->write_checkpoints(); });
@@ -170,16 +170,21 @@ void Node::open_partitions(const metadata::Image& image, const metadata::Topic& 
   }
 }
 
-void Node::close_vanished(const metadata::Image& before, const metadata::Image& after) {
+std::vector<group::DeletedTopic> Node::close_vanished(const metadata::Image& before,
+                                                      const metadata::Image& after) {
+  std::vector<group::DeletedTopic> vanished;
   for (const auto& [name, topic] : before.topics()) {
     if (after.find_topic(topic->id) != nullptr) continue;
+    vanished.push_back({name, topic->id});
     for (size_t i = 0; i < topic->partitions.size(); ++i)
       partitions_->remove({name, PartitionIndex(static_cast<int32_t>(i))}, random_uuid());
   }
+  return vanished;
 }
 
 void Node::follow(const metadata::Image& before, const metadata::Image& after) {
-  close_vanished(before, after);
+  const auto vanished = close_vanished(before, after);
+  if (!vanished.empty()) groups_->topics_deleted(vanished);
   for (const auto& [name, topic] : after.topics()) {
     const metadata::ConfigResource resource{metadata::ConfigResourceType::kTopic, name};
     auto known = before.topics().find(name);

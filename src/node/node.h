@@ -79,7 +79,8 @@ class Node {
   void run_command(Command command);
   void committed(Commit commit);
   void follow(const metadata::Image& before, const metadata::Image& after);
-  void close_vanished(const metadata::Image& before, const metadata::Image& after);
+  std::vector<group::DeletedTopic> close_vanished(const metadata::Image& before,
+                                                  const metadata::Image& after);
   void open_partitions(const metadata::Image& image, const metadata::Topic& topic);
   storage::LogOptions log_options(const metadata::Image& image, const std::string& topic) const;
   void every(Duration interval, std::function<void()> work);

@@ -1,6 +1,8 @@
 #include "node/partition_groups.h"
 
+#include <algorithm>
 #include <mutex>
+#include <span>
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -11,17 +13,28 @@
 namespace millrace::node {
 namespace {
 
-constexpr Duration kTick = milliseconds(100);
-constexpr size_t kMaxBatch = 64 << 20;
+constexpr size_t kMaxBatch = 64 << 20;   // that is read
+constexpr size_t kBatchBytes = 1 << 20;  // that is written, but for a record that is larger
 constexpr const char* kOffsetsTopic = "__consumer_offsets";
 
-ByteBuffer batch_of(const std::vector<machine::KeyValueRecord>& records, TimestampMs now) {
+ByteBuffer batch_of(std::span<const machine::KeyValueRecord> records, TimestampMs now) {
   record::BatchBuilder builder({});
   for (const auto& each : records)
     builder.append({.timestamp = now,
                     .key = ByteView(each.key),
                     .value = each.value ? std::optional<ByteView>(*each.value) : std::nullopt});
   return std::move(builder).build();
+}
+
+// How many of the records, one at least, make a batch.
+size_t batch_count(std::span<const machine::KeyValueRecord> records) {
+  size_t bytes = 0, count = 0;
+  for (const auto& each : records) {
+    bytes += each.key.size() + (each.value ? each.value->size() : 0);
+    if (count > 0 && bytes > kBatchBytes) break;
+    ++count;
+  }
+  return count;
 }
 
 // Applies one batch of the log to a coordinator that is being loaded.
@@ -46,11 +59,16 @@ Result<> replay(group::Coordinator& coordinator, ByteView bytes) {
     }
     machine::KeyValueRecord each{copy_of(*record.key), std::nullopt};
     if (record.value) each.value = copy_of(*record.value);
-    RETURN_IF_ERROR(coordinator.apply(each, producer));
+    RETURN_IF_ERROR(producer == kNoProducerId ? coordinator.apply(each)
+                                              : coordinator.apply_transactional(each, producer));
   }
 }
 
 }  // namespace
+
+HostedPartition GroupHost::partition(PartitionIndex index) const {
+  return partitions_->find(TopicPartition{kOffsetsTopic, index});
+}
 
 // Partitions 0..n-1 of the topic are all hosted here. Their number is counted once: groups would
 // lose their coordinators if it changed.
@@ -58,22 +76,26 @@ HostedPartition GroupHost::partition_of(const std::string& group_id) {
   int32_t count = 0;
   {
     std::lock_guard lock(mutex_);
-    while (!counted_ &&
-           partitions_->find(TopicPartition{kOffsetsTopic, PartitionIndex(partition_count_)}))
-      ++partition_count_;
+    while (!counted_ && partition(PartitionIndex(partition_count_))) ++partition_count_;
     counted_ = partition_count_ > 0;
     count = partition_count_;
   }
   if (count == 0) return {};
-  return partitions_->find(
-      TopicPartition{kOffsetsTopic, PartitionIndex(coordinator_partition(group_id, count))});
+  return partition(PartitionIndex(coordinator_partition(group_id, count)));
 }
 
-GroupHost::Slot& GroupHost::slot_of(const HostedPartition& hosted) {
-  std::lock_guard lock(mutex_);
-  auto& slot = slots_[hosted.partition->name().partition];
-  if (!slot) slot = std::make_unique<Slot>();
-  return *slot;
+// A partition of the same name is another one when its topic was deleted and made again.
+std::shared_ptr<GroupHost::Slot> GroupHost::slot_of(const HostedPartition& hosted) {
+  auto slot = std::make_shared<Slot>(hosted.partition);
+  std::shared_ptr<Slot> former;
+  {
+    std::lock_guard lock(mutex_);
+    auto& known = slots_[hosted.partition->name().partition];
+    if (known && known->partition == hosted.partition) return known;
+    former = std::exchange(known, slot);
+  }
+  if (former) with_partition(*former->partition, [&](PartitionState&) { discard(*former); });
+  return slot;
 }
 
 Result<> GroupHost::load(Slot& slot, PartitionState& state) {
@@ -85,8 +107,10 @@ Result<> GroupHost::load(Slot& slot, PartitionState& state) {
     return replayed.has_value();
   }));
   RETURN_IF_ERROR(replayed);
-  coordinator->on_loaded(host_->shard(0).clock().now());
   slot.coordinator = std::move(coordinator);
+  const env::Clock& clock = host_->shard(0).clock();
+  perform(slot, state, slot.coordinator->on_loaded(clock.now(), clock.wall()));
+  arm(slot);
   return {};
 }
 
@@ -97,23 +121,28 @@ void GroupHost::discard(Slot& slot) {
         [done = std::move(waiter.done)]() mutable { done(wire::ErrorCode::kNotCoordinator, {}); });
 }
 
-void GroupHost::perform(Slot& slot, PartitionState& state, group::Step step) {
-  if (!step.records.empty()) {
+Result<> GroupHost::append(Slot& slot, PartitionState& state,
+                           const std::vector<machine::KeyValueRecord>& records) {
+  std::span<const machine::KeyValueRecord> left(records);
+  while (!left.empty()) {
     const TimestampMs now = host_->shard(0).clock().wall();
-    ByteBuffer batch = batch_of(step.records, now);
+    const auto piece = left.first(batch_count(left));
+    left = left.subspan(piece.size());
+    ByteBuffer batch = batch_of(piece, now);
     const MutableByteView view = batch;
-    auto appended = state.log().append({&view, 1}, state.leadership().epoch, now);
-    for (const auto& each : step.records)
-      if (appended)
-        if (auto applied = slot.coordinator->apply(each); !applied)
-          LOG_ERROR("group record: {}", applied.error().message);
-    if (!appended) {
-      LOG_ERROR("append to {}: {}", state.log().path(), appended.error().message);
-      return discard(slot);
-    }
+    RETURN_IF_ERROR(state.log().append({&view, 1}, state.leadership().epoch, now));
+    for (const auto& each : piece) RETURN_IF_ERROR(slot.coordinator->apply(each));
+  }
+  return {};
+}
+
+void GroupHost::perform(Slot& slot, PartitionState& state, group::Decision decision) {
+  if (auto appended = append(slot, state, decision.records); !appended) {
+    LOG_ERROR("append to {}: {}", state.log().path(), appended.error().message);
+    return discard(slot);
   }
   slot.coordinator->check_invariants();
-  for (auto& reply : step.replies) {
+  for (auto& reply : decision.replies) {
     auto waiter = slot.waiters.extract(reply.ticket);
     if (waiter.empty()) continue;
     state.wait_for(state.log().log_end(), *waiter.mapped().shard,
@@ -125,39 +154,54 @@ void GroupHost::perform(Slot& slot, PartitionState& state, group::Step step) {
   }
 }
 
-void GroupHost::run(Request request) {
-  HostedPartition hosted = partition_of(request.group_id);
-  if (!hosted)
-    return request.shard->post(
-        [done = std::move(request.done)]() mutable { done(wire::ErrorCode::kNotCoordinator, {}); });
-  Slot& slot = slot_of(hosted);
+bool GroupHost::with_coordinator(const HostedPartition& hosted, const SlotFunction& work) {
+  const auto slot = slot_of(hosted);
+  bool there = false;
   const bool grew = with_partition(*hosted.partition, [&](PartitionState& state) {
     const Offset before = state.log().log_end();
-    const auto ticket = static_cast<machine::Ticket>(++slot.last_ticket);
-    slot.waiters.emplace(ticket, Waiter{request.shard, std::move(request.done)});
-    if (auto loaded = load(slot, state); !loaded || state.is_offline()) {
+    if (auto loaded = load(*slot, state); !loaded || state.is_offline()) {
       if (!loaded) LOG_ERROR("coordinator: {}", loaded.error().message);
-      discard(slot);
+      discard(*slot);
       return false;
     }
-    env::Random& random = request.shard->random();
-    request.caller.ticket = ticket;
-    request.caller.now = request.shard->clock().now();
-    request.caller.wall = request.shard->clock().wall();
-    request.caller.fresh_id = Uuid::from_random({random.next(), random.next()});
-    perform(slot, state, request.step(*slot.coordinator, request.caller));
+    there = true;
+    perform(*slot, state, work(*slot));
+    arm(*slot);
     return state.log().log_end() != before;
   });
   if (grew) partitions_->appended(hosted);
+  return there;
+}
+
+void GroupHost::run(Request request) {
+  const HostedPartition hosted = partition_of(request.group_id);
+  const auto decide = [&](Slot& slot) {
+    const auto ticket = static_cast<machine::Ticket>(++slot.last_ticket);
+    slot.waiters.emplace(ticket, Waiter{request.shard, std::move(request.done)});
+    env::Random& random = request.shard->random();
+    const env::Clock& clock = request.shard->clock();
+    const group::RequestContext context{
+        .ticket = ticket,
+        .client_id = request.client_id,
+        .client_host = request.client_host,
+        .api_version = request.api_version,
+        .now = clock.now(),
+        .wall = clock.wall(),
+        .fresh_id = Uuid::from_random({random.next(), random.next()})};
+    return request.step(*slot.coordinator, context);
+  };
+  if (hosted && with_coordinator(hosted, decide)) return;
+  request.shard->post(
+      [done = std::move(request.done)]() mutable { done(wire::ErrorCode::kNotCoordinator, {}); });
 }
 
 wire::ErrorCode GroupHost::read(const std::string& group_id, const ReadFunction& look) {
   HostedPartition hosted = partition_of(group_id);
   if (!hosted) return wire::ErrorCode::kNotCoordinator;
-  Slot& slot = slot_of(hosted);
+  const auto slot = slot_of(hosted);
   return with_partition(*hosted.partition, [&](PartitionState& state) {
-    if (state.is_offline() || !load(slot, state)) return wire::ErrorCode::kNotCoordinator;
-    look(*slot.coordinator);
+    if (state.is_offline() || !load(*slot, state)) return wire::ErrorCode::kNotCoordinator;
+    look(*slot->coordinator);
     return wire::ErrorCode::kNone;
   });
 }
@@ -173,42 +217,46 @@ void GroupHost::when_durable(const std::string& group_id, env::Shard& shard, Ack
 }
 
 void GroupHost::read_all(const ReadFunction& look) {
-  for (int32_t i = 0;; ++i) {
-    auto hosted = partitions_->find(TopicPartition{kOffsetsTopic, PartitionIndex(i)});
-    if (!hosted) return;
-    Slot& slot = slot_of(hosted);
+  for (int32_t i = 0; const HostedPartition hosted = partition(PartitionIndex(i)); ++i) {
+    const auto slot = slot_of(hosted);
     with_partition(*hosted.partition, [&](PartitionState& state) {
-      if (!state.is_offline() && load(slot, state)) look(*slot.coordinator);
+      if (!state.is_offline() && load(*slot, state)) look(*slot->coordinator);
     });
   }
 }
 
-void GroupHost::tick_later() {
-  host_->shard(0).after(kTick, [this] {
-    tick();
-    tick_later();
+void GroupHost::topics_deleted(const std::vector<group::DeletedTopic>& topics) {
+  for (int32_t i = 0; const HostedPartition hosted = partition(PartitionIndex(i)); ++i)
+    with_coordinator(hosted,
+                     [&](Slot& slot) { return slot.coordinator->on_topics_deleted(topics); });
+}
+
+void GroupHost::arm(Slot& slot) {
+  if (!slot.coordinator) return;
+  const Instant next = slot.coordinator->next_deadline();
+  if (next >= slot.timer) return;
+  slot.timer = next;
+  env::Shard& shard = host_->shard(0);
+  shard.post([this, &shard, index = slot.partition->name().partition, next] {
+    const Duration delay = std::max<Duration>(next - shard.clock().now(), Duration::zero());
+    shard.after(delay, [this, index, next] { on_timer(index, next); });
   });
 }
 
-void GroupHost::tick() {
-  std::vector<PartitionIndex> indexes;
-  {
-    std::lock_guard lock(mutex_);
-    for (const auto& [index, slot] : slots_) indexes.push_back(index);
-  }
-  env::Shard& shard = host_->shard(0);
-  for (PartitionIndex index : indexes) {
-    auto hosted = partitions_->find(TopicPartition{kOffsetsTopic, index});
-    if (!hosted) continue;
-    Slot& slot = slot_of(hosted);
-    const bool grew = with_partition(*hosted.partition, [&](PartitionState& state) {
-      if (!slot.coordinator || !slot.coordinator->needs_ticks() || state.is_offline()) return false;
-      const Offset before = state.log().log_end();
-      perform(slot, state, slot.coordinator->on_tick(shard.clock().now(), shard.clock().wall()));
-      return state.log().log_end() != before;
-    });
-    if (grew) partitions_->appended(hosted);
-  }
+// A timer that an earlier one replaced finds another instant in the slot and does nothing.
+void GroupHost::on_timer(PartitionIndex index, Instant armed) {
+  const HostedPartition hosted = partition(index);
+  if (!hosted) return;
+  const auto slot = slot_of(hosted);
+  const bool counts = with_partition(*hosted.partition, [&](PartitionState&) {
+    if (slot->timer != armed) return false;
+    slot->timer = Instant::never();
+    return true;
+  });
+  if (!counts) return;
+  const env::Clock& clock = host_->shard(0).clock();
+  with_coordinator(hosted,
+                   [&](Slot& at) { return at.coordinator->on_tick(clock.now(), clock.wall()); });
 }
 
 }  // namespace millrace::node

@@ -6,7 +6,9 @@
 // for the high watermark of
 //   the end of the log at that moment, so that none is ahead of the records it rests on.
 // Failure: an append that fails throws the coordinator away; who waits gets NOT_COORDINATOR and the
-// next use loads it anew. Threads: any shard.
+// next use loads it anew.
+// Time: a timer on shard 0 for each coordinator's next deadline; none runs while nothing is due.
+// Threads: any shard; topics_deleted() on shard 0.
 #pragma once
 
 #include <functional>
@@ -23,20 +25,21 @@ using GroupDone = std::move_only_function<void(wire::ErrorCode, group::Response)
 
 class GroupHost {
  public:
-  using StepFunction = std::function<group::Step(group::Coordinator&, const group::Caller&)>;
+  using StepFunction =
+      std::function<group::Decision(group::Coordinator&, const group::RequestContext&)>;
   using ReadFunction = std::function<void(const group::Coordinator&)>;
 
   GroupHost(env::Host& host, PartitionHost& partitions, const group::GroupConfig& config)
       : host_(&host), partitions_(&partitions), config_(config) {}
 
-  // Begins the ticks; on shard 0.
-  void start() { tick_later(); }
-
-  // Runs `step` in the coordinator of `group_id`; `done` is posted to `shard` when its reply may
-  // leave. `caller` lacks what the host knows: ticket, times, fresh id.
+  // Runs `step` in the coordinator of `group_id`, with what the host knows (ticket, times, fresh
+  // id) beside what the request says of its client; `done` is posted to `shard` when its reply may
+  // leave.
   struct Request {
     std::string group_id;
-    group::Caller caller;
+    int16_t api_version = 0;
+    std::string client_id;
+    std::string client_host;
     StepFunction step;
     env::Shard* shard = nullptr;
     GroupDone done;
@@ -49,6 +52,8 @@ class GroupHost {
   void when_durable(const std::string& group_id, env::Shard& shard, AckDone done);
   // Every coordinator that has been loaded or can be.
   void read_all(const ReadFunction& look);
+  // The metadata has lost these topics: what was committed to them goes.
+  void topics_deleted(const std::vector<group::DeletedTopic>& topics);
 
  private:
   struct Waiter {
@@ -56,27 +61,36 @@ class GroupHost {
     GroupDone done;
   };
   struct Slot {
-    std::unique_ptr<group::Coordinator> coordinator;  // null: not loaded
-    std::map<machine::Ticket, Waiter> waiters;
+    const std::shared_ptr<Partition> partition;         // whose lock guards the rest
+    std::unique_ptr<group::Coordinator> coordinator{};  // null: not loaded
+    std::map<machine::Ticket, Waiter> waiters{};
     uint64_t last_ticket = 0;
+    Instant timer = Instant::never();  // that runs on shard 0
   };
+  using SlotFunction = std::function<group::Decision(Slot&)>;
 
+  HostedPartition partition(PartitionIndex index) const;
   HostedPartition partition_of(const std::string& group_id);
-  Slot& slot_of(const HostedPartition& hosted);
-  // The three below under the partition's lock.
+  std::shared_ptr<Slot> slot_of(const HostedPartition& hosted);
+  // Performs what `work` decides in the partition's coordinator. False: there is none, and nothing
+  // was done.
+  bool with_coordinator(const HostedPartition& hosted, const SlotFunction& work);
+  void on_timer(PartitionIndex index, Instant armed);
+  // The rest under the partition's lock.
   Result<> load(Slot& slot, PartitionState& state);
-  void perform(Slot& slot, PartitionState& state, group::Step step);
+  void perform(Slot& slot, PartitionState& state, group::Decision decision);
+  Result<> append(Slot& slot, PartitionState& state,
+                  const std::vector<machine::KeyValueRecord>& records);
   void discard(Slot& slot);
-  void tick_later();
-  void tick();
+  void arm(Slot& slot);
 
   env::Host* host_;
   PartitionHost* partitions_;
   group::GroupConfig config_;
-  std::mutex mutex_;  // guards what follows; a slot belongs to its partition's lock
+  std::mutex mutex_;  // guards what follows
   int32_t partition_count_ = 0;
   bool counted_ = false;
-  std::map<PartitionIndex, std::unique_ptr<Slot>> slots_;
+  std::map<PartitionIndex, std::shared_ptr<Slot>> slots_;
 };
 
 }  // namespace millrace::node

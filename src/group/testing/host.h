@@ -20,11 +20,27 @@ using machine::KeyValueRecord;
 using machine::Ticket;
 using wire::ErrorCode;
 
-// Topics "t0".."t9" with four partitions each.
-inline std::optional<Uuid> fake_topic(const std::string& name, int32_t partition) {
-  if (name.size() != 2 || name[0] != 't' || partition < 0 || partition > 3) return std::nullopt;
-  return Uuid::of_words({7, static_cast<uint64_t>(name[1])});
-}
+// Topics "t0".."t9" with four partitions each, and what a test adds.
+class FakeTopics final : public Topics {
+ public:
+  FakeTopics() {
+    for (uint64_t i = 0; i < 10; ++i) ids[fmt::format("t{}", i)] = Uuid::of_words({7, i + 1});
+  }
+  std::optional<Uuid> id_of(std::string_view name) const override {
+    const auto at = ids.find(name);
+    if (at == ids.end()) return std::nullopt;
+    return at->second;
+  }
+  std::optional<std::string> name_of(const Uuid& id) const override {
+    for (const auto& [name, known] : ids)
+      if (known == id) return name;
+    return std::nullopt;
+  }
+  bool has_partition(std::string_view name, PartitionIndex partition) const override {
+    return ids.contains(name) && partition.value() >= 0 && partition.value() < 4;
+  }
+  std::map<std::string, Uuid, std::less<>> ids;
+};
 
 inline ByteBuffer bytes_of(std::string_view text) { return copy_of(as_bytes(text)); }
 
@@ -46,11 +62,10 @@ class Host {
   void start() {
     machine = std::make_unique<Coordinator>(config);
     for (const KeyValueRecord& record : log) EXPECT_TRUE(machine->apply(record));
-    machine->on_loaded(now);
-    machine->check_invariants();
+    take(machine->on_loaded(now, wall));
   }
 
-  void take(Step decision) {
+  void take(Decision decision) {
     for (KeyValueRecord& record : decision.records) {
       EXPECT_TRUE(machine->apply(record));
       log.push_back(std::move(record));
@@ -61,59 +76,64 @@ class Host {
     machine->check_invariants();
   }
 
-  // Time passes as the node lets it: a tick every 100 ms.
   void advance(Duration by) {
-    for (const Instant until = now + by; now < until;) {
-      now = now + milliseconds(100);
-      wall += 100;
+    const Instant until = now + by;
+    while (machine->next_deadline() <= until) {
+      move_to(std::max(now, machine->next_deadline()));
       take(machine->on_tick(now, wall));
     }
+    move_to(until);
   }
 
-  Caller caller(int16_t version) {
-    return {.ticket = Ticket{++tickets},
-            .version = version,
-            .client_id = "client",
-            .client_host = "127.0.0.1",
-            .now = now,
-            .wall = wall,
-            .fresh_id = Uuid::of_words({0x1111222233334444, tickets})};
+  RequestContext context(int16_t version) {
+    last = Ticket{++tickets};
+    const Uuid fresh_id = Uuid::of_words({0x1111222233334444, tickets});
+    return {last, "client", "/127.0.0.1", version, now, wall, fresh_id};
   }
+
   Ticket join(const wire::JoinGroupRequest& request, int16_t version = 9) {
-    const Caller c = caller(version);
-    take(machine->join(request, c));
+    const RequestContext c = context(version);
+    take(machine->decide_join_group(request, c));
     return c.ticket;
   }
   Ticket sync(const wire::SyncGroupRequest& request, int16_t version = 5) {
-    const Caller c = caller(version);
-    take(machine->sync(request, c));
+    const RequestContext c = context(version);
+    take(machine->decide_sync_group(request, c));
     return c.ticket;
   }
   Ticket heartbeat(const wire::HeartbeatRequest& request, int16_t version = 4) {
-    const Caller c = caller(version);
-    take(machine->heartbeat(request, c));
+    const RequestContext c = context(version);
+    take(machine->decide_heartbeat(request, c));
     return c.ticket;
   }
   Ticket leave(const wire::LeaveGroupRequest& request, int16_t version = 5) {
-    const Caller c = caller(version);
-    take(machine->leave(request, c));
+    const RequestContext c = context(version);
+    take(machine->decide_leave_group(request, c));
     return c.ticket;
   }
   Ticket commit(const wire::OffsetCommitRequest& request, int16_t version = 9) {
-    const Caller c = caller(version);
-    take(machine->commit(request, c, fake_topic));
+    const RequestContext c = context(version);
+    take(machine->decide_offset_commit(request, topics, c));
     return c.ticket;
   }
+
   Ticket delete_offsets(const wire::OffsetDeleteRequest& request) {
-    const Caller c = caller(0);
-    take(machine->delete_offsets(request, c));
+    const RequestContext c = context(0);
+    take(machine->decide_offset_delete(request, c));
     return c.ticket;
   }
   ErrorCode delete_group(const std::string& id) {
-    const Caller c = caller(2);
-    take(machine->delete_group(id, c));
+    const RequestContext c = context(2);
+    wire::DeleteGroupsRequest request;
+    request.groups_names = {id};
+    take(machine->decide_delete_groups(request, c));
     const auto answer = reply<wire::DeleteGroupsResponse>(c.ticket);
     return static_cast<ErrorCode>(answer.results.at(0).error_code);
+  }
+  wire::OffsetFetchResponse::OffsetFetchResponseGroup fetch(
+      const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request, int16_t version = 9,
+      bool require_stable = false) const {
+    return machine->fetch_offsets(request, topics, {version, require_stable});
   }
 
   template <class R>
@@ -136,24 +156,28 @@ class Host {
   ErrorCode sync_error(Ticket t) const { return error<wire::SyncGroupResponse>(t); }
   ErrorCode heartbeat_error(Ticket t) const { return error<wire::HeartbeatResponse>(t); }
   std::string state(const std::string& group) const {
-    return machine->describe(group, 5).group_state;
+    return machine->describe_group(group, 5).group_state;
   }
   // What is committed; -1: nothing.
-  int64_t offset(const std::string& group, const std::string& topic, int32_t partition) const {
-    wire::OffsetFetchRequest::OffsetFetchRequestGroup request;
-    request.group_id = group;
-    request.topics = {{.name = topic, .partition_indexes = {partition}}};
-    return machine->fetch(request).topics.at(0).partitions.at(0).committed_offset;
+  int64_t offset(std::string_view group, const std::string& topic, int32_t partition) const {
+    const auto found = machine->committed(group, {topic, PartitionIndex(partition)});
+    return found ? found->offset.value() : -1;
   }
 
   GroupConfig config;
+  FakeTopics topics;
   std::unique_ptr<Coordinator> machine;
   std::vector<KeyValueRecord> log;
   std::map<Ticket, Response> replies;
   Instant now{seconds(100)};
   TimestampMs wall{1'700'000'000'000};
+  Ticket last{};
 
  private:
+  void move_to(Instant to) {
+    wall += std::chrono::duration_cast<milliseconds>(to - now).count();
+    now = to;
+  }
   uint64_t tickets = 0;
 };
 
@@ -229,6 +253,7 @@ class Member {
     commit.group_instance_id = request.group_instance_id;
     auto& t = commit.topics.emplace_back();
     t.name = topic;
+    t.topic_id = host_.topics.id_of(topic).value_or(Uuid::zero());
     t.partitions.push_back({.partition_index = partition, .committed_offset = offset});
     const auto answer = host_.reply<wire::OffsetCommitResponse>(host_.commit(commit, version));
     return static_cast<ErrorCode>(answer.topics.at(0).partitions.at(0).error_code);

@@ -9,14 +9,16 @@
 namespace millrace::server {
 namespace {
 
-using group::Caller;
 using group::Coordinator;
+using group::RequestContext;
 using wire::ErrorCode;
 
-Caller caller_of(const Call& call) {
-  return {.version = call.version(),
+node::GroupHost::Request request_for(const Call& call, const std::string& group_id) {
+  return {.group_id = group_id,
+          .api_version = call.version(),
           .client_id = call.header().client_id,
-          .client_host = call.peer().host};
+          .client_host = "/" + call.peer().host,
+          .shard = &call.shard()};
 }
 
 // Runs `step` for a request that is answered with one Response; `refused` makes the response of an
@@ -24,18 +26,14 @@ Caller caller_of(const Call& call) {
 template <class Response>
 void run_step(Call call, const std::string& group_id, node::GroupHost::StepFunction step,
               std::function<Response(ErrorCode)> refused) {
-  node::Node& node = call.node();
-  env::Shard* shard = &call.shard();
-  Caller caller = caller_of(call);
+  node::GroupHost& groups = call.node().groups();
+  auto request = request_for(call, group_id);
   auto waiting = std::make_shared<Call>(std::move(call));
-  node.groups().run(
-      {.group_id = group_id,
-       .caller = std::move(caller),
-       .step = std::move(step),
-       .shard = shard,
-       .done = [waiting, refused = std::move(refused)](ErrorCode code, group::Response response) {
-         waiting->respond(code == ErrorCode::kNone ? std::get<Response>(response) : refused(code));
-       }});
+  request.step = std::move(step);
+  request.done = [waiting, refused = std::move(refused)](ErrorCode code, group::Response response) {
+    waiting->respond(code == ErrorCode::kNone ? std::get<Response>(response) : refused(code));
+  };
+  groups.run(std::move(request));
 }
 
 template <class Response>
@@ -46,46 +44,52 @@ Response with_error(ErrorCode code) {
 }
 
 template <class Request, class Response>
-void run_simple(Call call, group::Step (Coordinator::*step)(const Request&, const Caller&)) {
+void run_simple(Call call,
+                group::Decision (Coordinator::*step)(const Request&, const RequestContext&)) {
   auto request = call.decode<Request>();
   if (!request) return;
   const std::string group_id = request->group_id;
   run_step<Response>(
       std::move(call), group_id,
-      [request = std::move(*request), step](Coordinator& c, const Caller& caller) {
-        return (c.*step)(request, caller);
+      [request = std::move(*request), step](Coordinator& c, const RequestContext& context) {
+        return (c.*step)(request, context);
       },
       with_error<Response>);
 }
 
-group::TopicLookup lookup_in(std::shared_ptr<const metadata::Image> image) {
-  return [image](const std::string& name, int32_t partition) -> std::optional<Uuid> {
-    const metadata::Topic* topic = image->find_topic(name);
-    if (topic == nullptr || partition < 0 ||
-        std::cmp_greater_equal(partition, topic->partitions.size()))
-      return std::nullopt;
-    return topic->id;
-  };
-}
+class ImageTopics final : public group::Topics {
+ public:
+  explicit ImageTopics(std::shared_ptr<const metadata::Image> image) : image_(std::move(image)) {}
+
+  std::optional<Uuid> id_of(std::string_view name) const override {
+    const metadata::Topic* topic = image_->find_topic(name);
+    return topic ? std::optional(topic->id) : std::nullopt;
+  }
+  std::optional<std::string> name_of(const Uuid& id) const override {
+    const metadata::Topic* topic = image_->find_topic(id);
+    return topic ? std::optional(topic->name) : std::nullopt;
+  }
+  bool has_partition(std::string_view name, PartitionIndex partition) const override {
+    const metadata::Topic* topic = image_->find_topic(name);
+    return topic && partition.value() >= 0 &&
+           std::cmp_less(partition.value(), topic->partitions.size());
+  }
+
+ private:
+  std::shared_ptr<const metadata::Image> image_;
+};
 
 // Versions before 8 ask for one group, in other fields.
-wire::OffsetFetchRequest normalised(wire::OffsetFetchRequest request, const metadata::Image& image,
-                                    int16_t version) {
-  if (version < 8) {
-    auto& group = request.groups.emplace_back();
-    group.group_id = request.group_id;
-    group.topics.reset();
-    if (request.topics) {
-      group.topics.emplace();
-      for (const auto& topic : *request.topics)
-        group.topics->push_back({.name = topic.name, .partition_indexes = topic.partition_indexes});
-    }
+wire::OffsetFetchRequest normalised(wire::OffsetFetchRequest request, int16_t version) {
+  if (version >= 8) return request;
+  auto& group = request.groups.emplace_back();
+  group.group_id = request.group_id;
+  group.topics.reset();
+  if (request.topics) {
+    group.topics.emplace();
+    for (const auto& topic : *request.topics)
+      group.topics->push_back({.name = topic.name, .partition_indexes = topic.partition_indexes});
   }
-  for (auto& group : request.groups)
-    if (version >= 10 && group.topics)
-      for (auto& topic : *group.topics)
-        if (const metadata::Topic* known = image.find_topic(topic.topic_id))
-          topic.name = known->name;
   return request;
 }
 
@@ -105,14 +109,6 @@ void fill_old_fields(wire::OffsetFetchResponse& response) {
   response.groups.clear();
 }
 
-bool matches(const std::vector<std::string>& filter, const std::string& value) {
-  auto same = [&](const std::string& wanted) {
-    return std::ranges::equal(wanted, value,
-                              [](char a, char b) { return std::tolower(a) == std::tolower(b); });
-  };
-  return filter.empty() || std::ranges::any_of(filter, same);
-}
-
 }  // namespace
 
 void handle_join_group(Call call) {
@@ -122,8 +118,8 @@ void handle_join_group(Call call) {
   const bool null_name = call.version() >= 7;
   run_step<wire::JoinGroupResponse>(
       std::move(call), group_id,
-      [request = std::move(*request)](Coordinator& c, const Caller& caller) {
-        return c.join(request, caller);
+      [request = std::move(*request)](Coordinator& c, const RequestContext& context) {
+        return c.decide_join_group(request, context);
       },
       [member_id, null_name](ErrorCode code) {
         auto response = with_error<wire::JoinGroupResponse>(code);
@@ -134,32 +130,29 @@ void handle_join_group(Call call) {
 }
 
 void handle_sync_group(Call call) {
-  run_simple<wire::SyncGroupRequest, wire::SyncGroupResponse>(std::move(call), &Coordinator::sync);
+  run_simple<wire::SyncGroupRequest, wire::SyncGroupResponse>(std::move(call),
+                                                              &Coordinator::decide_sync_group);
 }
 
 void handle_heartbeat(Call call) {
   run_simple<wire::HeartbeatRequest, wire::HeartbeatResponse>(std::move(call),
-                                                              &Coordinator::heartbeat);
+                                                              &Coordinator::decide_heartbeat);
 }
 
 void handle_leave_group(Call call) {
   run_simple<wire::LeaveGroupRequest, wire::LeaveGroupResponse>(std::move(call),
-                                                                &Coordinator::leave);
+                                                                &Coordinator::decide_leave_group);
 }
 
 void handle_offset_delete(Call call) {
-  run_simple<wire::OffsetDeleteRequest, wire::OffsetDeleteResponse>(std::move(call),
-                                                                    &Coordinator::delete_offsets);
+  run_simple<wire::OffsetDeleteRequest, wire::OffsetDeleteResponse>(
+      std::move(call), &Coordinator::decide_offset_delete);
 }
 
 void handle_offset_commit(Call call) {
   auto request = call.decode<wire::OffsetCommitRequest>();
   if (!request) return;
-  const auto image = call.node().image();
-  if (call.version() >= 10)
-    for (auto& topic : request->topics)
-      if (const metadata::Topic* known = image->find_topic(topic.topic_id))
-        topic.name = known->name;
+  ImageTopics topics(call.node().image());
   const std::string group_id = request->group_id;
   auto refused = [topics = request->topics](ErrorCode code) {
     wire::OffsetCommitResponse response;
@@ -175,15 +168,18 @@ void handle_offset_commit(Call call) {
   };
   run_step<wire::OffsetCommitResponse>(
       std::move(call), group_id,
-      [request = std::move(*request), lookup = lookup_in(image)](
-          Coordinator& c, const Caller& caller) { return c.commit(request, caller, lookup); },
+      [request = std::move(*request), topics](Coordinator& c, const RequestContext& context) {
+        return c.decide_offset_commit(request, topics, context);
+      },
       refused);
 }
 
 void handle_offset_fetch(Call call) {
   auto decoded = call.decode<wire::OffsetFetchRequest>();
   if (!decoded) return;
-  const auto request = normalised(std::move(*decoded), *call.node().image(), call.version());
+  const auto request = normalised(std::move(*decoded), call.version());
+  const ImageTopics topics(call.node().image());
+  const Coordinator::FetchOptions options{call.version(), request.require_stable};
   // What was read may rest on commits that are not durable yet: the last group whose log has caught
   // up sends the answer.
   struct Pending {
@@ -202,7 +198,7 @@ void handle_offset_fetch(Call call) {
     auto& result = pending->response.groups.emplace_back();
     result.group_id = wanted.group_id;
     const ErrorCode code = groups.read(wanted.group_id, [&](const Coordinator& coordinator) {
-      result = coordinator.fetch(wanted, request.require_stable);
+      result = coordinator.fetch_offsets(wanted, topics, options);
     });
     result.error_code = wire::code_of(code);
     if (code != ErrorCode::kNone) continue;
@@ -221,7 +217,7 @@ void handle_describe_groups(Call call) {
     auto& result = response.groups.emplace_back();
     result.group_id = id;
     const ErrorCode code = call.node().groups().read(id, [&](const Coordinator& coordinator) {
-      result = coordinator.describe(id, call.version());
+      result = coordinator.describe_group(id, call.version());
     });
     if (code != ErrorCode::kNone) result.error_code = wire::code_of(code);
   }
@@ -233,10 +229,7 @@ void handle_list_groups(Call call) {
   if (!request) return;
   wire::ListGroupsResponse response;
   call.node().groups().read_all([&](const Coordinator& coordinator) {
-    for (auto& each : coordinator.list())
-      if (matches(request->states_filter, each.group_state) &&
-          matches(request->types_filter, each.group_type))
-        response.groups.push_back(std::move(each));
+    std::ranges::move(coordinator.list_groups(*request), std::back_inserter(response.groups));
   });
   if (call.version() < 4)
     for (auto& each : response.groups) each.group_state.clear();
@@ -254,27 +247,27 @@ void handle_delete_groups(Call call) {
     wire::DeleteGroupsResponse response;
     size_t left;
   };
-  node::Node& node = call.node();
-  env::Shard* shard = &call.shard();
-  const Caller caller = caller_of(call);
   if (request->groups_names.empty()) return call.respond(wire::DeleteGroupsResponse{});
+  node::GroupHost& groups = call.node().groups();
   auto pending = std::make_shared<Pending>(std::move(call), wire::DeleteGroupsResponse{},
                                            request->groups_names.size());
-  for (const std::string& id : request->groups_names)
-    node.groups().run(
-        {.group_id = id,
-         .caller = caller,
-         .step = [id](Coordinator& c, const Caller& who) { return c.delete_group(id, who); },
-         .shard = shard,
-         .done =
-             [pending, id](ErrorCode code, group::Response response) {
-               auto& results = pending->response.results;
-               if (code == ErrorCode::kNone)
-                 results.push_back(std::get<wire::DeleteGroupsResponse>(response).results[0]);
-               else
-                 results.push_back({.group_id = id, .error_code = wire::code_of(code)});
-               if (--pending->left == 0) pending->call.respond(pending->response);
-             }});
+  for (const std::string& id : request->groups_names) {
+    auto each = request_for(pending->call, id);
+    each.step = [id](Coordinator& c, const RequestContext& context) {
+      wire::DeleteGroupsRequest one;
+      one.groups_names = {id};
+      return c.decide_delete_groups(one, context);
+    };
+    each.done = [pending, id](ErrorCode code, group::Response response) {
+      auto& results = pending->response.results;
+      if (code == ErrorCode::kNone)
+        results.push_back(std::get<wire::DeleteGroupsResponse>(response).results[0]);
+      else
+        results.push_back({.group_id = id, .error_code = wire::code_of(code)});
+      if (--pending->left == 0) pending->call.respond(pending->response);
+    };
+    groups.run(std::move(each));
+  }
 }
 
 }  // namespace millrace::server

@@ -1,0 +1,329 @@
+#include "group/coordinator.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "group/classic_protocol.h"
+#include "group/offsets.h"
+#include "group/records.h"
+#include "group/state.h"
+#include "wire/codec.h"
+
+namespace millrace::group {
+namespace {
+
+Step begin(State& state, const RequestContext& context) {
+  return {.state = state, .now = context.now, .wall = context.wall};
+}
+
+// --- Replay.
+
+Result<> apply_group_metadata(State& state, const KeyValueRecord& record) {
+  ASSIGN_OR_RETURN(auto key, wire::decode_key<wire::GroupMetadataKey>(record.key));
+  Group* group = state.find(key.group);
+  if (!record.value) {
+    if (group != nullptr && std::holds_alternative<ClassicGroup>(*group))
+      state.groups.erase(key.group);
+    return {};
+  }
+  ASSIGN_OR_RETURN(auto value, wire::decode_value<wire::GroupMetadataValue>(*record.value));
+  if (group == nullptr || !std::holds_alternative<ClassicGroup>(*group))
+    group = &state.groups.insert_or_assign(key.group, ClassicGroup(key.group, TimestampMs(-1)))
+                 .first->second;
+  auto& classic = std::get<ClassicGroup>(*group);
+  // A new group is written when its first member is joining already; the rebalance that runs will
+  // write what comes of it.
+  if (!classic.is_in(ClassicState::kPreparingRebalance)) classic.restore(std::move(value));
+  return {};
+}
+
+struct AppliedOffset {
+  wire::OffsetCommitKey key;
+  std::optional<CommittedOffset> offset;  // nothing: a tombstone
+};
+
+Result<AppliedOffset> decode_offset(const KeyValueRecord& record) {
+  AppliedOffset applied;
+  // The legacy key has the same fields.
+  wire::Reader reader(record.key);
+  reader.int16("type");
+  wire::read(reader, 0, applied.key);
+  RETURN_IF_ERROR(reader.status());
+  if (!record.value) return applied;
+  ASSIGN_OR_RETURN(auto value, wire::decode_value<wire::OffsetCommitValue>(*record.value));
+  applied.offset = offset_of(std::move(value));
+  return applied;
+}
+
+Result<> apply_offset(State& state, const KeyValueRecord& record, ProducerId producer) {
+  ASSIGN_OR_RETURN(AppliedOffset applied, decode_offset(record));
+  const wire::OffsetCommitKey& key = applied.key;
+  const PartitionRef ref{key.topic, PartitionIndex(key.partition)};
+  if (!applied.offset) {
+    state.offsets.remove(key.group, ref);
+    return {};
+  }
+  if (state.find(key.group) == nullptr)  // committed to without ever being joined: a simple group
+    state.groups.emplace(key.group, ClassicGroup(key.group, applied.offset->commit_timestamp));
+  applied.offset->order = state.offsets.next_order();
+  if (producer == kNoProducerId)
+    state.offsets.put(key.group, ref, std::move(*applied.offset));
+  else
+    state.offsets.put_pending(producer, key.group, ref, std::move(*applied.offset));
+  return {};
+}
+
+Result<> apply_preserved(State& state, const KeyValueRecord& record, PreservedKind kind) {
+  ASSIGN_OR_RETURN(std::string id, group_id_of_key(record.key));
+  Group* group = state.find(id);
+  auto* preserved = group ? std::get_if<PreservedGroup>(group) : nullptr;
+  if (preserved == nullptr || preserved->kind() != kind) {
+    if (!record.value) return {};
+    group = &state.groups.insert_or_assign(id, PreservedGroup(id, kind)).first->second;
+    preserved = std::get_if<PreservedGroup>(group);
+  }
+  if (!preserved->apply(record)) state.groups.erase(id);
+  return {};
+}
+
+Result<> apply_record(State& state, const KeyValueRecord& record, ProducerId producer) {
+  ASSIGN_OR_RETURN(const int16_t type, key_type(record.key));
+  switch (type) {
+    case wire::LegacyOffsetCommitKey::kApiKey:
+    case wire::OffsetCommitKey::kApiKey: return apply_offset(state, record, producer);
+    case wire::GroupMetadataKey::kApiKey: return apply_group_metadata(state, record);
+    default: break;
+  }
+  if (const auto kind = preserved_kind(type)) return apply_preserved(state, record, *kind);
+  LOG_DEBUG("__consumer_offsets: a record of the unknown type {} is ignored", type);
+  return {};
+}
+
+// --- Timers.
+
+Timer* timer_of(State& state, const TimerOwner& owner) {
+  if (owner.kind == TimerKind::kOffsetExpiry) return &state.offset_expiry;
+  Group* group = state.find(owner.group_id);
+  if (group == nullptr) return nullptr;
+  if (auto* preserved = std::get_if<PreservedGroup>(group))
+    return owner.kind == TimerKind::kDrain ? &preserved->drain_timer : nullptr;
+  auto& classic = std::get<ClassicGroup>(*group);
+  if (owner.kind == TimerKind::kJoin) return &classic.join_timer;
+  if (owner.kind == TimerKind::kSync) return &classic.sync_timer;
+  if (owner.kind != TimerKind::kSession) return nullptr;
+  if (ClassicMember* member = classic.find(owner.member_id)) return &member->session;
+  const auto unused = classic.unused_ids().find(owner.member_id);
+  return unused == classic.unused_ids().end() ? nullptr : &unused->second;
+}
+
+void fire(Step& step, const TimerOwner& owner) {
+  if (owner.kind == TimerKind::kOffsetExpiry) return Offsets(step).expire();
+  if (owner.kind == TimerKind::kDrain) {
+    const auto& group = std::get<PreservedGroup>(*step.state.find(owner.group_id));
+    for (auto& record : group.removal_of_members()) step.append(std::move(record));
+    return;
+  }
+  ClassicGroup& group = *step.state.find_classic(owner.group_id);
+  ClassicProtocol protocol(step);
+  if (owner.kind == TimerKind::kJoin) return protocol.on_join_timeout(group);
+  if (owner.kind == TimerKind::kSync) return protocol.on_sync_timeout(group);
+  protocol.on_session_expired(group, owner.member_id);
+}
+
+// --- Reads.
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  return std::ranges::equal(
+      a, b, {}, [](char c) { return std::tolower(c); }, [](char c) { return std::tolower(c); });
+}
+
+std::string_view trimmed(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+bool listed_in(const std::vector<std::string>& filter, std::string_view name) {
+  if (filter.empty()) return true;
+  return std::ranges::any_of(filter, [&](const std::string& wanted) {
+    return equal_ignoring_case(trimmed(wanted), name);
+  });
+}
+
+wire::ListGroupsResponse::ListedGroup listed(const std::string& id, const Group& group) {
+  wire::ListGroupsResponse::ListedGroup entry;
+  entry.group_id = id;
+  if (const auto* classic = std::get_if<ClassicGroup>(&group)) {
+    entry.protocol_type = classic->protocol_type().value_or("");
+    entry.group_state = state_name(classic->state());
+    entry.group_type = "classic";
+  } else {
+    const auto& preserved = std::get<PreservedGroup>(group);
+    entry.protocol_type = kind_name(preserved.kind());
+    entry.group_state = preserved.is_empty() ? "Empty" : "Stable";
+    entry.group_type = kind_name(preserved.kind());
+  }
+  return entry;
+}
+
+void describe_members(const ClassicGroup& group, wire::DescribeGroupsResponse::DescribedGroup& to) {
+  const bool stable = group.is_in(ClassicState::kStable);
+  if (stable) to.protocol_data = group.protocol().value_or("");
+  for (const auto& [id, member] : group.members()) {
+    auto& entry = to.members.emplace_back();
+    entry.member_id = id;
+    entry.group_instance_id = member.instance_id;
+    entry.client_id = member.client_id;
+    entry.client_host = member.client_host;
+    if (stable) entry.member_metadata = member.metadata_of(to.protocol_data);
+    entry.member_assignment = member.assignment;
+  }
+}
+
+}  // namespace
+
+Coordinator::Coordinator(const GroupConfig& config) : state_(std::make_unique<State>()) {
+  state_->config = config;
+}
+Coordinator::~Coordinator() = default;
+Coordinator::Coordinator(Coordinator&&) noexcept = default;
+Coordinator& Coordinator::operator=(Coordinator&&) noexcept = default;
+
+Result<> Coordinator::apply(const KeyValueRecord& record) {
+  return apply_record(*state_, record, kNoProducerId);
+}
+
+Result<> Coordinator::apply_transactional(const KeyValueRecord& record, ProducerId producer) {
+  return apply_record(*state_, record, producer);
+}
+
+void Coordinator::apply_marker(ProducerId producer, bool commit) {
+  state_->offsets.end_transaction(producer, commit);
+}
+
+Decision Coordinator::on_loaded(Instant now, TimestampMs wall) {
+  Step step{.state = *state_, .now = now, .wall = wall};
+  for (auto& [id, group] : state_->groups) {
+    if (auto* classic = std::get_if<ClassicGroup>(&group)) {
+      ClassicProtocol(step).on_loaded(*classic);
+      continue;
+    }
+    auto& preserved = std::get<PreservedGroup>(group);
+    if (preserved.kind() == PreservedKind::kConsumer && !preserved.is_empty())
+      state_->timers.arm(preserved.drain_timer, now + state_->config.consumer_session_timeout,
+                         {TimerKind::kDrain, id, ""});
+  }
+  state_->timers.arm(state_->offset_expiry, now + state_->config.offsets_retention_check_interval,
+                     {TimerKind::kOffsetExpiry, "", ""});
+  state_->loaded = true;
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_join_group(const wire::JoinGroupRequest& request,
+                                        const RequestContext& context) {
+  Step step = begin(*state_, context);
+  ClassicProtocol(step).join(request, context);
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_sync_group(const wire::SyncGroupRequest& request,
+                                        const RequestContext& context) {
+  Step step = begin(*state_, context);
+  ClassicProtocol(step).sync(request, context);
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_heartbeat(const wire::HeartbeatRequest& request,
+                                       const RequestContext& context) {
+  Step step = begin(*state_, context);
+  ClassicProtocol(step).heartbeat(request, context);
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_leave_group(const wire::LeaveGroupRequest& request,
+                                         const RequestContext& context) {
+  Step step = begin(*state_, context);
+  ClassicProtocol(step).leave(request, context);
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_offset_commit(const wire::OffsetCommitRequest& request,
+                                           const Topics& topics, const RequestContext& context) {
+  Step step = begin(*state_, context);
+  Offsets(step).commit(request, topics, context);
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_offset_delete(const wire::OffsetDeleteRequest& request,
+                                           const RequestContext& context) {
+  Step step = begin(*state_, context);
+  Offsets(step).delete_offsets(request, context);
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_delete_groups(const wire::DeleteGroupsRequest& request,
+                                           const RequestContext& context) {
+  Step step = begin(*state_, context);
+  Offsets(step).delete_groups(request, context);
+  return std::move(step.decision);
+}
+
+wire::OffsetFetchResponse::OffsetFetchResponseGroup Coordinator::fetch_offsets(
+    const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request, const Topics& topics,
+    const FetchOptions& options) const {
+  return fetch(*state_, request, topics, options);
+}
+
+wire::DescribeGroupsResponse::DescribedGroup Coordinator::describe_group(
+    const std::string& group_id, int16_t api_version) const {
+  constexpr int16_t kSaysGroupIdNotFound = 6;  // KIP-1043
+  wire::DescribeGroupsResponse::DescribedGroup answer;
+  answer.group_id = group_id;
+  const Group* group = state_->find(group_id);
+  if (group != nullptr && std::holds_alternative<ClassicGroup>(*group)) {
+    const auto& classic = std::get<ClassicGroup>(*group);
+    answer.group_state = state_name(classic.state());
+    answer.protocol_type = classic.protocol_type().value_or("");
+    describe_members(classic, answer);
+    return answer;
+  }
+  answer.group_state = "Dead";
+  if (api_version >= kSaysGroupIdNotFound) {
+    answer.error_code = code_of(ErrorCode::kGroupIdNotFound);
+    answer.error_message = group ? fmt::format("Group {} is not a classic group.", group_id)
+                                 : fmt::format("Group {} not found.", group_id);
+  }
+  return answer;
+}
+
+std::vector<wire::ListGroupsResponse::ListedGroup> Coordinator::list_groups(
+    const wire::ListGroupsRequest& request) const {
+  std::vector<wire::ListGroupsResponse::ListedGroup> groups;
+  for (const auto& [id, group] : state_->groups) {
+    auto entry = listed(id, group);
+    if (listed_in(request.states_filter, entry.group_state) &&
+        listed_in(request.types_filter, entry.group_type))
+      groups.push_back(std::move(entry));
+  }
+  return groups;
+}
+
+Decision Coordinator::on_tick(Instant now, TimestampMs wall) {
+  Step step{.state = *state_, .now = now, .wall = wall};
+  while (auto entry = state_->timers.pop(now)) {
+    Timer* timer = timer_of(*state_, entry->owner);
+    if (timer != nullptr && state_->timers.fires(*timer, *entry, now)) fire(step, entry->owner);
+  }
+  return std::move(step.decision);
+}
+
+Instant Coordinator::next_deadline() const { return state_->timers.next(); }
+
+Decision Coordinator::on_topics_deleted(std::span<const DeletedTopic> topics) {
+  Step step{.state = *state_};
+  Offsets(step).on_topics_deleted(topics);
+  return std::move(step.decision);
+}
+
+}  // namespace millrace::group

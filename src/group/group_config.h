@@ -1,0 +1,26 @@
+// What of a broker's configuration the group coordinator acts on. Not here: parsing (config/), the
+// topic __consumer_offsets and its own configs (node/).
+#pragma once
+
+#include <cstdint>
+
+#include "base/time.h"
+
+namespace millrace::group {
+
+// Defaults are Kafka's. The comment is the name in server.properties.
+struct GroupConfig {
+  Duration min_session_timeout = seconds(6);      // group.min.session.timeout.ms
+  Duration max_session_timeout = seconds(1800);   // group.max.session.timeout.ms
+  Duration initial_rebalance_delay = seconds(3);  // group.initial.rebalance.delay.ms
+  int32_t max_size = INT32_MAX;                   // group.max.size
+  // A member that has no id yet cannot send heartbeats while its JoinGroup waits; it is forgotten
+  // after this long. Fixed in Kafka.
+  Duration new_member_join_timeout = seconds(300);
+  int32_t offset_metadata_max_size = 4096;  // offset.metadata.max.bytes, in UTF-16 code units
+  milliseconds offsets_retention = seconds(7 * 24 * 3600);   // offsets.retention.minutes
+  Duration offsets_retention_check_interval = seconds(600);  // ...retention.check.interval.ms
+  Duration consumer_session_timeout = seconds(45);           // group.consumer.session.timeout.ms
+};
+
+}  // namespace millrace::group

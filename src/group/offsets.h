@@ -1,0 +1,46 @@
+// Commits, fetches and deletions of offsets, deletion of groups, and expiry. Internal to group/.
+// One Offsets object serves one step; the fetch is a read of the state.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "group/state.h"
+
+namespace millrace::group {
+
+class Offsets {
+ public:
+  explicit Offsets(Step& step) : step_(step), state_(step.state) {}
+
+  void commit(const wire::OffsetCommitRequest& request, const Topics& topics,
+              const RequestContext& context);
+  void delete_offsets(const wire::OffsetDeleteRequest& request, const RequestContext& context);
+  void delete_groups(const wire::DeleteGroupsRequest& request, const RequestContext& context);
+  void on_topics_deleted(std::span<const DeletedTopic> topics);
+  // A bounded piece of the work; arms the timer for the next one.
+  void expire();
+
+ private:
+  using CommitTopic = wire::OffsetCommitRequest::OffsetCommitRequestTopic;
+  using CommitPartition = wire::OffsetCommitRequest::OffsetCommitRequestPartition;
+
+  ErrorCode check_commit(const wire::OffsetCommitRequest& request, int16_t version);
+  ErrorCode check_classic_commit(ClassicGroup& group, const wire::OffsetCommitRequest& request);
+  ErrorCode check_preserved_commit(const PreservedGroup& group,
+                                   const wire::OffsetCommitRequest& request) const;
+  ErrorCode check_offset_delete(const std::string& group_id);
+  ErrorCode delete_group(const std::string& group_id);
+  bool is_subscribed(const std::string& group_id, const std::string& topic);
+  size_t expire_group(const std::string& group_id, const Group& group);
+  bool expire_offsets(const std::string& group_id, const Group& group);
+
+  Step& step_;
+  State& state_;
+};
+
+wire::OffsetFetchResponse::OffsetFetchResponseGroup fetch(
+    State& state, const wire::OffsetFetchRequest::OffsetFetchRequestGroup& request,
+    const Topics& topics, const Coordinator::FetchOptions& options);
+
+}  // namespace millrace::group
