@@ -19,6 +19,7 @@
 #include "node/node.h"
 #include "record/record.h"
 #include "server/connection.h"
+#include "server/fetch_session_cache.h"
 #include "server/output_queue.h"
 #include "wire/api_table.h"
 #include "wire/codec.h"
@@ -28,6 +29,7 @@ namespace millrace::server {
 // What the handlers of one shard share.
 struct Services {
   node::Node* node = nullptr;
+  FetchSessionCache* fetch_sessions = nullptr;  // of the whole broker
   record::ReadScratch scratch;
 };
 

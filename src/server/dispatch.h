@@ -23,7 +23,7 @@ std::span<const ServedApi> served_apis();
 
 class Dispatcher final : public RequestHandler {
  public:
-  explicit Dispatcher(node::Node& node) { services_.node = &node; }
+  explicit Dispatcher(Services services) : services_(std::move(services)) {}
   void handle(ByteView frame, PeerInfo& peer, Reply reply) override;
   bool may_be_overtaken(int16_t api_key) const override {
     return api_key == static_cast<int16_t>(wire::ApiKey::kProduce);

@@ -11,14 +11,18 @@ constexpr Duration kIdleCheck = seconds(10);
 
 }  // namespace
 
-Server::Server(env::Host& host, node::Node& node) : host_(&host) {
+Server::Server(env::Host& host, node::Node& node)
+    : host_(&host),
+      fetch_sessions_(host, static_cast<size_t>(node.properties().number(
+                                "max.incremental.fetch.session.cache.slots"))) {
   const auto& properties = node.properties();
   limits_.max_request_bytes = static_cast<size_t>(properties.number("socket.request.max.bytes"));
   max_idle_ = milliseconds(properties.number("connections.max.idle.ms"));
   max_connections_ =
       static_cast<size_t>(properties.number("max.connections")) / host.shard_count() + 1;
   for (size_t i = 0; i < host.shard_count(); ++i) {
-    shards_.push_back(std::make_unique<ShardConnections>(node));
+    shards_.push_back(std::make_unique<ShardConnections>(
+        Services{.node = &node, .fetch_sessions = &fetch_sessions_}));
     host.shard(i).post([this, i] { close_idle(i); });
   }
 }

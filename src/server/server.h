@@ -26,7 +26,7 @@ class Server {
 
  private:
   struct ShardConnections {
-    explicit ShardConnections(node::Node& node) : dispatcher(node) {}
+    explicit ShardConnections(Services services) : dispatcher(std::move(services)) {}
     ShardInput input;
     Dispatcher dispatcher;
     std::vector<std::shared_ptr<Connection>> open;
@@ -38,6 +38,7 @@ class Server {
   void close_all(size_t shard, std::function<void()> done);
 
   env::Host* host_;
+  FetchSessionCache fetch_sessions_;
   ConnectionLimits limits_;
   Duration max_idle_;
   size_t max_connections_;  // of each shard

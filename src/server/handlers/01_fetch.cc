@@ -1,8 +1,7 @@
 // Fetch (KIP-74, KIP-98, KIP-227, KIP-320, KIP-516). Data leave as ranges of log files. A fetch
 // that finds too little waits in the partitions it asked for and looks again when one of them
-// moves, or when its time is over. Sessions: the session cache is full, so to speak: session id 0
-// is answered and the client goes on without one (KIP-227 allows it); a request with a session id
-// gets FETCH_SESSION_ID_NOT_FOUND.
+// moves, or when its time is over. An incremental one (server/fetch_sessions) is looked at as a
+// whole; what has no news is left out of its answer.
 #include <algorithm>
 
 #include "server/handlers/handlers.h"
@@ -143,7 +142,8 @@ class Look {
 // A fetch that may have to wait. It keeps itself alive by the callbacks that it leaves behind.
 class Fetch : public std::enable_shared_from_this<Fetch> {
  public:
-  Fetch(Call call, Request request) : call_(std::move(call)), request_(std::move(request)) {
+  Fetch(Call call, Request request, FetchTicket ticket)
+      : call_(std::move(call)), request_(std::move(request)), ticket_(ticket) {
     deadline_ = call_.shard().clock().now() + milliseconds(std::max(0, request_.max_wait_ms));
   }
 
@@ -165,6 +165,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
     answered_ = true;
     call_.shard().cancel(timer_);
     if (waiter_) waiter_->cancel();
+    call_.services().fetch_sessions->finish(ticket_, request_, looked.response, call_.shard());
     call_.respond(looked.response, std::move(looked.ranges));
   }
 
@@ -193,6 +194,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
 
   Call call_;
   Request request_;
+  FetchTicket ticket_;
   Instant deadline_;
   env::TimerId timer_ = env::TimerId::kNone;
   std::shared_ptr<node::FetchWaiter> waiter_;
@@ -204,12 +206,14 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
 void handle_fetch(Call call) {
   auto request = call.decode<Request>();
   if (!request) return;
-  if (request->session_id != 0) {
+  const FetchTicket ticket =
+      call.services().fetch_sessions->begin(*request, call.version(), call.shard());
+  if (ticket.error != ErrorCode::kNone) {
     Response response;
-    response.error_code = wire::code_of(ErrorCode::kFetchSessionIdNotFound);
+    response.error_code = wire::code_of(ticket.error);
     return call.respond(response);
   }
-  std::make_shared<Fetch>(std::move(call), std::move(*request))->look();
+  std::make_shared<Fetch>(std::move(call), std::move(*request), ticket)->look();
 }
 
 }  // namespace millrace::server
