@@ -5,98 +5,106 @@
 #include <string_view>
 #include <vector>
 
+#include "app/command.h"
 #include "app/format.h"
 #include "app/start.h"
+#include "app/topic.h"
 
+namespace millrace::app {
 namespace {
 
-constexpr std::string_view kUsage = R"(millrace: Apache Kafka, in one binary
+using Words = std::vector<std::string>;
 
-  millrace start [FILE] [--override NAME=VALUE]...
-      Starts a node. FILE is a server.properties as Apache Kafka takes it; without one a single
-      node listens on localhost:9092 and keeps its data in ./data.
-  millrace format -t CLUSTER_ID -c FILE [--ignore-formatted]
-      Gives the log directories of FILE their meta.properties, as kafka-storage.sh format does.
-      A start does it by itself, with a new cluster id, when there is none.
-  millrace version
-
-Called as kafka-storage.sh, kafka-server-start.sh or kafka-run-class.sh it takes their arguments.
-)";
-
-int usage_error(std::string_view problem) {
-  fmt::print(stderr, "millrace: {}\n\n{}", problem, kUsage);
-  return 2;
-}
-
-// The arguments behind the command.
-using Words = std::vector<std::string_view>;
-
-int run_start(const Words& words) {
-  millrace::app::StartOptions options;
-  for (size_t i = 0; i < words.size(); ++i) {
-    if (words[i] == "--override" && i + 1 < words.size()) {
-      const std::string_view pair = words[++i];
-      const size_t equals = pair.find('=');
-      if (equals == std::string_view::npos) return usage_error("--override takes NAME=VALUE");
-      options.overrides[std::string(pair.substr(0, equals))] = pair.substr(equals + 1);
-    } else if (words[i].starts_with("-") || !options.properties_file.empty()) {
-      return usage_error(fmt::format("'{}' is not understood", words[i]));
-    } else {
-      options.properties_file = words[i];
-    }
+int run_start(const StartOptions& given, const Words& overrides) {
+  StartOptions options = given;
+  for (const auto& pair : overrides) {
+    auto setting = parse_setting(pair);
+    if (!setting) return usage_error("--override takes NAME=VALUE", "start");
+    options.overrides[setting->name] = setting->value;
   }
-  return millrace::app::start(options);
+  return start(options);
 }
 
-// kafka-storage.sh format -t ID -c FILE [--ignore-formatted] [--standalone] [--add-scram SPEC]...
-int run_format(const Words& words) {
-  millrace::app::FormatOptions options;
-  for (size_t i = 0; i < words.size(); ++i) {
-    const bool has_value = i + 1 < words.size();
-    if ((words[i] == "-t" || words[i] == "--cluster-id") && has_value)
-      options.cluster_id = words[++i];
-    else if ((words[i] == "-c" || words[i] == "--config") && has_value)
-      options.properties_file = words[++i];
-    else if (words[i] == "-g" || words[i] == "--ignore-formatted")
-      options.ignore_formatted = true;
-    else if (words[i] != "-s" && words[i] != "--standalone")
-      return usage_error(fmt::format("format: '{}' is not supported", words[i]));
-  }
-  if (options.cluster_id.empty() || options.properties_file.empty())
-    return usage_error("format takes -t CLUSTER_ID and -c FILE");
-  return millrace::app::format(options);
+void add_start(Command& root) {
+  auto command = root.add(
+      "start", {"Starts a node.",
+                "millrace start\nmillrace start server.properties --override log.dirs=data"});
+  auto options = std::make_shared<StartOptions>();
+  auto overrides = std::make_shared<Words>();
+  command.argument("FILE", options->properties_file,
+                   "A server.properties, as Apache Kafka takes it; without one a single node "
+                   "listens on localhost:9092 and keeps its data in ./data",
+                   Command::Count::kOptional);
+  command.option("--override", *overrides, "NAME=VALUE, stronger than the file; repeatable");
+  command.runs([options, overrides] { return run_start(*options, *overrides); });
 }
 
-// Called by the name of a script of Apache Kafka's: that script's arguments.
-std::optional<int> run_as_script(std::string_view name, Words words) {
-  if (name == "kafka-server-start.sh") return run_start(words);
+void add_format(Command& root) {
+  auto command = root.add(
+      "format", {"Gives log directories their meta.properties, as kafka-storage.sh format does. A "
+                 "start does it by itself, with a new cluster id, when there is none.",
+                 "millrace format -t MkU3OEVBNTcwNTJENDM2Qk -c server.properties"});
+  auto options = std::make_shared<FormatOptions>();
+  auto standalone = std::make_shared<bool>(false);
+  command.option("-t,--cluster-id", options->cluster_id, "The id of the cluster: 22 characters");
+  command.option("-c,--config", options->properties_file, "The server.properties");
+  command.flag("-g,--ignore-formatted", options->ignore_formatted,
+               "Leaves directories alone that are formatted already");
+  command.flag("-s,--standalone", *standalone, "A quorum of this node alone, which it always is");
+  command.runs([options, standalone] {
+    if (options->cluster_id.empty() || options->properties_file.empty())
+      return usage_error("format takes -t CLUSTER_ID and -c FILE", "format");
+    return format(*options);
+  });
+}
+
+void add_version(Command& root) {
+  auto command = root.add("version", {"Prints the version.", ""});
+  command.runs([] {
+    fmt::print("millrace {} (Apache Kafka 4.3)\n", MILLRACE_VERSION);
+    return kExitOk;
+  });
+}
+
+// Called by the name of a script of Apache Kafka's: that script's arguments become ours.
+std::optional<Words> words_of_script(std::string_view name, const Words& words) {
+  const Words rest(words.begin() + (words.empty() ? 0 : 1), words.end());
+  auto ours = [](std::string_view command, const Words& arguments) {
+    Words all{std::string(command)};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return all;
+  };
+  if (!name.starts_with("kafka-")) return words;
+  if (name == "kafka-server-start.sh") return ours("start", words);
   if (name == "kafka-run-class.sh" && !words.empty() && words[0] == "kafka.Kafka")
-    return run_start({words.begin() + 1, words.end()});
+    return ours("start", rest);
   if (name == "kafka-storage.sh" && !words.empty() && words[0] == "format")
-    return run_format({words.begin() + 1, words.end()});
-  if (name.starts_with("kafka-"))
-    return usage_error(fmt::format("{} is not served with these arguments", name));
+    return ours("format", rest);
   return std::nullopt;
 }
 
+int run(std::string_view name, const Words& given) {
+  auto words = words_of_script(name, given);
+  if (!words) return usage_error(fmt::format("{} is not served with these arguments", name), "");
+  auto root = Command::root(
+      {"Millrace: Apache Kafka, in one binary. Called as kafka-storage.sh, kafka-server-start.sh "
+       "or "
+       "kafka-run-class.sh it takes their arguments.",
+       "millrace start\necho hello | millrace produce first\nmillrace consume first --until-end"});
+  add_start(root);
+  add_format(root);
+  add_topic_commands(root);
+  add_version(root);
+  std::vector<const char*> arguments{"millrace"};
+  for (const auto& word : *words) arguments.push_back(word.c_str());
+  return root.run(static_cast<int>(arguments.size()), arguments.data());
+}
+
 }  // namespace
+}  // namespace millrace::app
 
 int main(int argc, char** argv) {
   std::string_view name = argv[0];
   name.remove_prefix(name.find_last_of('/') + 1);
-  const Words all(argv + 1, argv + argc);
-  if (auto status = run_as_script(name, all)) return *status;
-  const std::string_view command = all.empty() ? "help" : all[0];
-  const Words words(all.begin() + (all.empty() ? 0 : 1), all.end());
-  if (command == "start") return run_start(words);
-  if (command == "format") return run_format(words);
-  if (command == "version") {
-    fmt::print("millrace {} (Apache Kafka 4.3)\n", MILLRACE_VERSION);
-    return 0;
-  }
-  if (command == "help" || command == "--help" || command == "-h") {
-    fmt::print("{}", kUsage);
-    return 0;
-  }
-  return usage_error(fmt::format("there is no command '{}'", command));
+  return millrace::app::run(name, {argv + 1, argv + argc});
 }

@@ -112,6 +112,19 @@ void Client::refresh(const Topics& topics, Done<wire::MetadataResponse> done) {
        });
 }
 
+void Client::find_coordinator(const std::string& group, Done<core::FoundCoordinator> done) {
+  call(core::Destination::any(), wire::FindCoordinatorRequest{.coordinator_keys = {group}},
+       [this, done = std::move(done)](Result<wire::FindCoordinatorResponse> response) mutable {
+         if (!response) return done(std::unexpected(std::move(response).error()));
+         if (response->coordinators.empty())
+           return done(fail(Errc::kCorrupt, "FindCoordinator answers nothing"));
+         const auto& found = response->coordinators.front();
+         if (found.error_code == 0)
+           metadata_.note_broker(NodeId(found.node_id), found.host, found.port);
+         done(core::FoundCoordinator{NodeId(found.node_id), found.error_code, found.error_message});
+       });
+}
+
 void Client::api_versions(core::Destination to, Done<wire::ApiVersionsResponse> done) {
   with_link(to, [done = std::move(done)](Result<std::shared_ptr<Link>> link) mutable {
     if (!link) return done(std::unexpected(std::move(link).error()));

@@ -64,7 +64,7 @@ class Client {
   static Done<core::Answer> decoding(Done<core::ResponseOf<Request>> done) {
     return [done = std::move(done)](Result<core::Answer> answer) mutable {
       if (!answer) return done(std::unexpected(std::move(answer).error()));
-      done(wire::decode<core::ResponseOf<Request>>(answer->body, answer->version));
+      done(core::response_to<Request>(*answer));
     };
   }
 
@@ -75,6 +75,9 @@ class Client {
   };
   // Asks a broker for brokers and topics, and takes them into metadata().
   void refresh(const Topics& topics, Done<wire::MetadataResponse> done);
+
+  // The coordinator of a consumer group; its address is known then.
+  void find_coordinator(const std::string& group, Done<core::FoundCoordinator> done);
 
   // What a broker serves: from the agreement on versions of its connection.
   void api_versions(core::Destination to, Done<wire::ApiVersionsResponse> done);

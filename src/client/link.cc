@@ -25,7 +25,7 @@ void Link::open(env::Host& host) {
 
 void Link::opened(Result<std::unique_ptr<env::Connection>> opened) {
   if (conversation_.over()) return;
-  if (!opened) return lose(opened.error().code, opened.error().message);
+  if (!opened) return run(core::Connection::Lost{std::move(opened).error()});
   stream_ = std::move(*opened);
   stream_->set_events(this);
   stream_->watch_read(true);

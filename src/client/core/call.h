@@ -56,9 +56,21 @@ Call call_of(Request request) {
   const auto api = static_cast<wire::ApiKey>(Request::kApiKey);
   return {.api = api,
           .versions = spoken_versions(api),
-          .encode = [request = std::move(request)](int16_t version) {
-            return wire::encode(request, version);
-          }};
+          .encode =
+              [request = std::move(request)](int16_t version) {
+                auto form = request;
+                to_version(form, version);
+                return wire::encode(form, version);
+              },
+          .has_answer = true,
+          .timeout = {}};
+}
+
+template <class Request>
+Result<ResponseOf<Request>> response_to(const Answer& answer) {
+  auto response = wire::decode<ResponseOf<Request>>(answer.body, answer.version);
+  if (response) from_version(*response, answer.version);
+  return response;
 }
 
 }  // namespace millrace::client::core

@@ -1,5 +1,7 @@
 // Which response belongs to a request: ResponseOf<wire::MetadataRequest> is wire::MetadataResponse.
 // A message is added here when the client first speaks it.
+// Machines and applications use the newest form of a message only. Where older versions say the
+// same in other fields, to_version() and from_version() move it there and back.
 #pragma once
 
 #include "wire/api_versions.h"
@@ -71,5 +73,17 @@ MILLRACE_EXCHANGE(SyncGroup);
 
 template <class Request>
 using ResponseOf = Exchange<Request>::Response;
+
+template <class Request>
+void to_version(Request&, int16_t) {}
+void to_version(wire::FindCoordinatorRequest& request, int16_t version);  // coordinator_keys
+void to_version(wire::LeaveGroupRequest& request, int16_t version);       // members
+void to_version(wire::DeleteTopicsRequest& request, int16_t version);     // topics
+void to_version(wire::OffsetFetchRequest& request, int16_t version);      // groups
+
+template <class Response>
+void from_version(Response&, int16_t) {}
+void from_version(wire::FindCoordinatorResponse& response, int16_t version);  // coordinators
+void from_version(wire::OffsetFetchResponse& response, int16_t version);      // groups
 
 }  // namespace millrace::client::core

@@ -38,10 +38,20 @@ struct TopicInfo {
   std::map<PartitionIndex, PartitionInfo> partitions;
 };
 
+// The answer of FindCoordinator for one group.
+struct FoundCoordinator {
+  NodeId node = kNoNode;
+  int16_t error = 0;
+  std::optional<std::string> message;
+};
+
 class MetadataCache {
  public:
   // Takes in a response. A port out of range, or a topic without a name, is left out.
   void update(const wire::MetadataResponse& response);
+
+  // A broker that another response tells of.
+  void note_broker(NodeId node, const std::string& host, int32_t port);
 
   const std::map<NodeId, BrokerAddress>& brokers() const { return brokers_; }
   const std::map<std::string, TopicInfo>& topics() const { return topics_; }

@@ -1,0 +1,146 @@
+#include "app/command.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <map>
+
+namespace millrace::app {
+namespace {
+
+std::string footer_of(const Command::Text& text) {
+  std::string footer = text.example.empty() ? "" : "\nFor example:";
+  for (size_t begin = 0; begin < text.example.size();) {
+    const size_t end = std::min(text.example.find('\n', begin), text.example.size());
+    footer += "\n  " + text.example.substr(begin, end - begin);
+    begin = end + 1;
+  }
+  return footer;
+}
+
+void expect(CLI::Option* option, Command::Count count, bool several) {
+  if (count == Command::Count::kOne || count == Command::Count::kSome) option->required();
+  if (several) option->expected(count == Command::Count::kAny ? 0 : 1, 1 << 20);
+}
+
+}  // namespace
+
+int usage_error(std::string_view problem, std::string_view command) {
+  fmt::print(stderr, "millrace: {}\n  Help: millrace {}{}--help\n", problem, command,
+             command.empty() ? "" : " ");
+  return kExitUsage;
+}
+
+struct Command::Tree {
+  CLI::App root;
+  std::map<const CLI::App*, std::function<int()>> actions;
+};
+
+Command Command::root(const Text& text) {
+  auto tree = std::make_shared<Tree>();
+  tree->root.description(text.summary);
+  tree->root.footer(footer_of(text));
+  tree->root.name("millrace");
+  tree->root.set_help_flag("-h,--help", "Prints this help");
+  tree->root.require_subcommand(1);
+  return {tree, &tree->root};
+}
+
+Command Command::add(const std::string& name, const Text& text) {
+  CLI::App* added = self_->add_subcommand(name, text.summary);
+  added->footer(footer_of(text));
+  added->require_subcommand(1);  // until it gets an action
+  return {tree_, added};
+}
+
+void Command::flag(const std::string& names, bool& into, const std::string& help) {
+  self_->add_flag(names, into, help);
+}
+
+void Command::option(const std::string& names, std::string& into, const std::string& help) {
+  self_->add_option(names, into, help)->type_name("");
+}
+
+void Command::option(const std::string& names, int32_t& into, const std::string& help) {
+  self_->add_option(names, into, help)->type_name("N");
+}
+
+void Command::option(const std::string& names, std::optional<int64_t>& into,
+                     const std::string& help) {
+  self_->add_option_function<int64_t>(
+           names, [&into](int64_t value) { into = value; }, help)
+      ->type_name("N");
+}
+
+void Command::option(const std::string& names, std::optional<std::string>& into,
+                     const std::string& help) {
+  self_
+      ->add_option_function<std::string>(
+          names, [&into](const std::string& value) { into = value; }, help)
+      ->type_name("");
+}
+
+void Command::option(const std::string& names, std::vector<std::string>& into,
+                     const std::string& help) {
+  self_->add_option(names, into, help)
+      ->type_name("")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void Command::option(const std::string& names, std::vector<int32_t>& into,
+                     const std::string& help) {
+  self_->add_option(names, into, help)
+      ->type_name("N")
+      ->expected(1)
+      ->delimiter(',')
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void Command::option(const std::string& names, std::string& into, const std::string& help,
+                     const Choice& choice) {
+  CLI::Option* option = self_->add_option(names, into, help);
+  option->type_name("")->capture_default_str();
+  if (!choice.values.empty()) option->check(CLI::IsMember(choice.values));
+  if (!choice.variable.empty()) option->envname(choice.variable);
+}
+
+void Command::argument(const std::string& name, std::string& into, const std::string& help,
+                       Count count) {
+  CLI::Option* option = self_->add_option(name, into, help);
+  option->type_name("");
+  expect(option, count, false);
+}
+
+void Command::argument(const std::string& name, std::vector<std::string>& into,
+                       const std::string& help, Count count) {
+  CLI::Option* option = self_->add_option(name, into, help);
+  option->type_name("");
+  expect(option, count, true);
+}
+
+void Command::runs(std::function<int()> action) {
+  self_->require_subcommand(0);
+  tree_->actions[self_] = std::move(action);
+}
+
+int Command::run(int argc, const char* const* argv) {
+  CLI::App& root = tree_->root;
+  try {
+    root.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return root.exit(help);
+  } catch (const CLI::ParseError& error) {
+    std::string path;
+    for (const CLI::App* at = &root; !at->get_subcommands().empty();) {
+      at = at->get_subcommands().front();
+      path += (path.empty() ? "" : " ") + at->get_name();
+    }
+    return usage_error(error.what(), path);
+  }
+  const CLI::App* chosen = &root;
+  while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands().front();
+  return tree_->actions.at(chosen)();
+}
+
+}  // namespace millrace::app
