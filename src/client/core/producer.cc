@@ -381,7 +381,7 @@ void Producer::set_wake(Instant now) {
     wake_at(is_ready(queue, now) ? now + options_.retry_backoff
                                  : std::max(first.not_before, first.created + options_.linger));
   }
-  for (const auto& [name, waiting] : unplaced_) wake_at(now + options_.retry_backoff);
+  if (!unplaced_.empty()) wake_at(now + options_.retry_backoff);
 }
 
 std::string Producer::describe() const {
