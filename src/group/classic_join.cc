@@ -11,6 +11,7 @@ constexpr int16_t kNeedsKnownMemberId = 4;    // KIP-394
 constexpr int16_t kNullableProtocolName = 7;  // before: "" stands for none
 constexpr int16_t kKnowsSkipAssignment = 9;   // KIP-814
 constexpr int16_t kHasRebalanceTimeout = 1;
+constexpr std::string_view kConsumers = "consumer";  // the protocol type that both protocols have
 
 // Kafka's collection of protocols is a map by name: the first of a name counts.
 std::vector<MemberProtocol> distinct(
@@ -57,7 +58,9 @@ ClassicGroup* ClassicProtocol::group_to_join(const Join& join) {
   if (group != nullptr && std::holds_alternative<ClassicGroup>(*group))
     return &std::get<ClassicGroup>(*group);
   const auto* preserved = group ? std::get_if<PreservedGroup>(group) : nullptr;
-  if (preserved && preserved->kind() != PreservedKind::kConsumer) {
+  const bool fits = preserved && preserved->kind() == PreservedKind::kConsumer &&
+                    (preserved->is_empty() || join.request.protocol_type == kConsumers);
+  if (preserved && !fits) {
     refuse_join(join, ErrorCode::kInconsistentGroupProtocol, "");
     return nullptr;
   }

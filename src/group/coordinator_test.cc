@@ -8,41 +8,6 @@ namespace {
 
 using namespace testing;
 
-// A group of members that is Stable: the first leads, each has its number as assignment.
-std::vector<Member> stable_group(Host& host, size_t count) {
-  std::vector<Member> members;
-  for (size_t i = 0; i < count; ++i) members.emplace_back(host, "g");
-  for (Member& member : members) member.join();
-  host.advance(seconds(10));
-  std::map<std::string, std::string> assignments;
-  for (size_t i = 0; i < count; ++i) {
-    EXPECT_TRUE(members[i].take_join());
-    assignments[members[i].id] = std::to_string(i);
-  }
-  for (Member& member : members)
-    if (!member.leads()) member.sync();
-  for (Member& member : members)
-    if (member.leads()) member.sync(assignments);
-  EXPECT_EQ(host.state("g"), "Stable");
-  return members;
-}
-
-wire::OffsetCommitRequest simple_commit(const std::string& metadata = "") {
-  wire::OffsetCommitRequest request;
-  request.group_id = "g";
-  request.topics = {{.name = "t0",
-                     .partitions = {{.partition_index = 1,
-                                     .committed_offset = 42,
-                                     .committed_leader_epoch = 3,
-                                     .committed_metadata = metadata}}}};
-  return request;
-}
-
-ErrorCode commit_error(Host& host, const wire::OffsetCommitRequest& request, int16_t version = 9) {
-  const auto answer = host.reply<wire::OffsetCommitResponse>(host.commit(request, version));
-  return static_cast<ErrorCode>(answer.topics.at(0).partitions.at(0).error_code);
-}
-
 TEST(Join, an_empty_group_id_is_invalid) {
   Host host;
   EXPECT_EQ(host.join_error(Member(host, "").join()), ErrorCode::kInvalidGroupId);
@@ -369,157 +334,6 @@ TEST(Restart, a_leader_that_the_log_does_not_know_is_replaced) {
   EXPECT_EQ(host.state("g"), "Stable");
 }
 
-TEST(Commit, without_a_generation_only_an_empty_group_accepts) {
-  Host host;
-  EXPECT_EQ(commit_error(host, simple_commit()), ErrorCode::kNone);
-  EXPECT_EQ(host.offset("g", "t0", 1), 42);
-  stable_group(host, 1);
-  EXPECT_EQ(commit_error(host, simple_commit()), ErrorCode::kUnknownMemberId);
-}
-
-TEST(Commit, with_a_generation_in_an_unknown_group_fails_by_version) {
-  Host host;
-  auto request = simple_commit();
-  request.generation_id_or_member_epoch = 1;
-  request.member_id = "m";
-  EXPECT_EQ(commit_error(host, request, 8), ErrorCode::kIllegalGeneration);
-  EXPECT_EQ(commit_error(host, request, 9), ErrorCode::kGroupIdNotFound);
-}
-
-TEST(Commit, the_generation_and_the_state_count) {
-  Host host;
-  auto members = stable_group(host, 1);
-  members[0].generation = 0;
-  EXPECT_EQ(members[0].commit("t0", 0, 1), ErrorCode::kIllegalGeneration);
-  members[0].generation = 1;
-  EXPECT_EQ(members[0].commit("t0", 0, 1), ErrorCode::kNone);
-  members[0].join();
-  members[0].take_join();
-  EXPECT_EQ(members[0].commit("t0", 0, 1), ErrorCode::kRebalanceInProgress);
-}
-
-TEST(Commit, metadata_is_measured_in_java_characters) {
-  Host host({.offset_metadata_max_size = 4});
-  EXPECT_EQ(commit_error(host, simple_commit("日本語x")), ErrorCode::kNone);
-  EXPECT_EQ(commit_error(host, simple_commit("𝄞𝄞x")), ErrorCode::kOffsetMetadataTooLarge);
-}
-
-TEST(Commit, an_unknown_topic_or_partition_fails_alone) {
-  Host host;
-  auto request = simple_commit();
-  request.topics[0].partitions.push_back({.partition_index = 9});
-  const auto answer = host.reply<wire::OffsetCommitResponse>(host.commit(request));
-  EXPECT_EQ(answer.topics[0].partitions[0].error_code, 0);
-  EXPECT_EQ(answer.topics[0].partitions[1].error_code,
-            wire::code_of(ErrorCode::kUnknownTopicOrPartition));
-}
-
-TEST(Commit, is_written_as_kafka_writes_it) {
-  Host host;
-  auto request = simple_commit();
-  host.commit(request);
-  const auto value = wire::decode_value<wire::OffsetCommitValue>(*host.log.back().value);
-  ASSERT_TRUE(value);
-  EXPECT_EQ((*host.log.back().value)[1], 4);
-  EXPECT_EQ(value->topic_id, *host.topics.id_of("t0"));
-  EXPECT_EQ(value->leader_epoch, 3);
-  request.retention_time_ms = 5'000;
-  host.commit(request, 4);
-  const auto expiring = wire::decode_value<wire::OffsetCommitValue>(*host.log.back().value);
-  EXPECT_EQ((*host.log.back().value)[1], 1);
-  EXPECT_EQ(expiring->expire_timestamp, host.wall.value() + 5'000);
-}
-
-TEST(Fetch, what_was_never_committed_is_minus_one_with_empty_metadata) {
-  Host host;
-  wire::OffsetFetchRequest::OffsetFetchRequestGroup request;
-  request.group_id = "unknown";
-  request.topics = {{.name = "t0", .partition_indexes = {0}}};
-  const auto answer = host.fetch(request);
-  EXPECT_EQ(answer.error_code, 0);
-  EXPECT_EQ(answer.topics.at(0).partitions.at(0).committed_offset, -1);
-  EXPECT_EQ(answer.topics[0].partitions[0].committed_leader_epoch, -1);
-  EXPECT_EQ(answer.topics[0].partitions[0].metadata, "");
-}
-
-machine::KeyValueRecord offset_record(int64_t offset) {
-  return {wire::encode_key(wire::OffsetCommitKey{.group = "g", .topic = "t0", .partition = 0}),
-          wire::encode_value(wire::OffsetCommitValue{.offset = offset}, 4)};
-}
-
-ByteBuffer from_hex(std::string_view hex) {
-  ByteBuffer bytes;
-  for (size_t i = 0; i < hex.size(); i += 2)
-    bytes.push_back(static_cast<uint8_t>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16)));
-  return bytes;
-}
-
-// Two records of a log that Apache Kafka 4.3.1 wrote.
-TEST(Restart, reads_what_apache_kafka_wrote) {
-  Host host;
-  host.log = {{from_hex("0001000d636c61737369632d67726f75700006636f6465637300000000"),
-               from_hex("000400000000000000190000000101000001a1fc2a780201001060939e67d2e84f669fd4"
-                        "1709f60ab2f4")},
-              {from_hex("0002000d636c61737369632d67726f7570"),
-               from_hex("00030008636f6e73756d657200000002ffffffff000001a1fc2a784d00000000")}};
-  host.start();
-  EXPECT_EQ(host.offset("classic-group", "codecs", 0), 25);
-  EXPECT_EQ(host.state("classic-group"), "Empty");
-}
-
-TEST(Transaction, its_offsets_count_from_a_commit_marker_on) {
-  Host host;
-  const ProducerId producer(7);
-  ASSERT_TRUE(host.machine->apply(offset_record(1)));
-  ASSERT_TRUE(host.machine->apply_transactional(offset_record(2), producer));
-  EXPECT_EQ(host.offset("g", "t0", 0), 1);
-  wire::OffsetFetchRequest::OffsetFetchRequestGroup request;
-  request.group_id = "g";
-  request.topics = {{.name = "t0", .partition_indexes = {0}}};
-  EXPECT_EQ(host.fetch(request, 9, true).topics.at(0).partitions.at(0).error_code,
-            wire::code_of(ErrorCode::kUnstableOffsetCommit));
-  host.machine->apply_marker(producer, false);
-  EXPECT_EQ(host.offset("g", "t0", 0), 1);
-  ASSERT_TRUE(host.machine->apply_transactional(offset_record(3), producer));
-  host.machine->apply_marker(producer, true);
-  EXPECT_EQ(host.offset("g", "t0", 0), 3);
-}
-
-TEST(Transaction, a_plain_commit_after_its_own_wins) {
-  Host host;
-  const ProducerId producer(7);
-  ASSERT_TRUE(host.machine->apply_transactional(offset_record(2), producer));
-  ASSERT_TRUE(host.machine->apply(offset_record(9)));
-  host.machine->apply_marker(producer, true);
-  EXPECT_EQ(host.offset("g", "t0", 0), 9);
-}
-
-TEST(Expiry, offsets_of_an_empty_group_count_from_when_it_emptied) {
-  Host host({.offsets_retention = seconds(60), .offsets_retention_check_interval = seconds(1)});
-  auto members = stable_group(host, 1);
-  members[0].commit("t0", 0, 1);
-  for (int i = 0; i < 100; ++i) {
-    host.advance(seconds(1));
-    members[0].heartbeat();
-  }
-  EXPECT_EQ(host.offset("g", "t0", 0), 1);  // GR7: somebody is there
-  members[0].leave();
-  host.advance(seconds(50));
-  EXPECT_EQ(host.offset("g", "t0", 0), 1);
-  host.advance(seconds(11));
-  EXPECT_EQ(host.offset("g", "t0", 0), -1);
-  EXPECT_EQ(host.state("g"), "Dead");
-}
-
-TEST(Expiry, a_commit_may_name_its_own) {
-  Host host({.offsets_retention_check_interval = seconds(1)});
-  auto request = simple_commit();
-  request.retention_time_ms = 5'000;
-  host.commit(request, 4);
-  host.advance(seconds(6));
-  EXPECT_EQ(host.offset("g", "t0", 1), -1);
-}
-
 TEST(DeleteGroups, only_empty_ones_go_and_for_good) {
   Host host;
   EXPECT_EQ(host.delete_group("g"), ErrorCode::kGroupIdNotFound);
@@ -532,35 +346,6 @@ TEST(DeleteGroups, only_empty_ones_go_and_for_good) {
   host.start();
   EXPECT_EQ(host.state("g"), "Dead");
   EXPECT_EQ(host.offset("g", "t0", 0), -1);
-}
-
-TEST(OffsetDelete, keeps_what_active_consumers_subscribe_to) {
-  Host host;
-  auto members = stable_group(host, 1);
-  members[0].commit("t0", 0, 1);
-  members[0].commit("t1", 0, 1);
-  wire::OffsetDeleteRequest request;
-  request.group_id = "g";
-  request.topics = {{.name = "t0", .partitions = {{.partition_index = 0}}},
-                    {.name = "t1", .partitions = {{.partition_index = 0}}}};
-  const auto answer = host.reply<wire::OffsetDeleteResponse>(host.delete_offsets(request));
-  EXPECT_EQ(answer.error_code, 0);
-  EXPECT_EQ(answer.topics.at(0).partitions.at(0).error_code,
-            wire::code_of(ErrorCode::kGroupSubscribedToTopic));
-  EXPECT_EQ(answer.topics.at(1).partitions.at(0).error_code, 0);
-  EXPECT_EQ(host.offset("g", "t0", 0), 1);
-  EXPECT_EQ(host.offset("g", "t1", 0), -1);
-}
-
-TEST(OffsetDelete, an_active_group_of_another_type_is_not_empty) {
-  Host host;
-  Member a(host, "g");
-  a.request.protocol_type = "connect";
-  a.join();
-  wire::OffsetDeleteRequest request;
-  request.group_id = "g";
-  EXPECT_EQ(host.error<wire::OffsetDeleteResponse>(host.delete_offsets(request)),
-            ErrorCode::kNonEmptyGroup);
 }
 
 TEST(Describe, an_unknown_group_is_dead_or_not_found_by_version) {
@@ -579,6 +364,139 @@ TEST(Describe, a_host_is_written_and_shown_as_java_prints_it) {
   EXPECT_EQ(value->members.at(0).client_host, "/127.0.0.1");
   host.start();
   EXPECT_EQ(host.machine->describe_group("g", 5).members.at(0).client_host, "/127.0.0.1");
+}
+
+TEST(Join, a_new_group_is_written_at_once) {
+  Host host;
+  Member(host, "g").join();
+  ASSERT_EQ(host.log.size(), 1u);
+  const auto value = wire::decode_value<wire::GroupMetadataValue>(*host.log[0].value);
+  ASSERT_TRUE(value);
+  EXPECT_EQ(value->generation, 0);
+  EXPECT_EQ(value->protocol_type, "");
+  EXPECT_EQ(value->current_state_timestamp, host.wall.value());
+  EXPECT_TRUE(value->members.empty());
+  host.start();
+  EXPECT_EQ(host.state("g"), "Empty");
+}
+
+TEST(Join, ids_that_were_given_out_do_not_fill_a_group) {
+  Host host({.max_size = 1});
+  Member a(host, "g"), b(host, "g");
+  host.join(b.request);  // takes an id and never comes back
+  a.join(3);
+  EXPECT_TRUE(host.is_parked(a.ticket));
+  host.advance(seconds(11));
+  EXPECT_TRUE(a.take_join());
+  EXPECT_EQ(host.join_error(b.join(3)), ErrorCode::kGroupMaxSizeReached);
+}
+
+TEST(Join, a_group_over_a_limit_that_was_lowered_rebalances_after_a_restart) {
+  Host host;
+  auto members = stable_group(host, 3);
+  host.config.max_size = 2;
+  host.start();
+  EXPECT_EQ(host.state("g"), "PreparingRebalance");
+  for (Member& member : members) member.join();
+  EXPECT_EQ(std::ranges::count_if(members, [](Member& m) { return m.take_join(); }), 2);
+}
+
+TEST(Join, the_second_request_of_a_member_that_waits_supersedes_the_first) {
+  Host host;
+  auto members = stable_group(host, 2);
+  Member& leader = members[members[0].leads() ? 0 : 1];
+  const Ticket first = leader.join();
+  leader.join();
+  EXPECT_EQ(host.join_error(first), ErrorCode::kRebalanceInProgress);
+  EXPECT_TRUE(host.is_parked(leader.ticket));
+}
+
+// A static member "i" that leads a group with another, and its next life.
+struct Rejoin {
+  explicit Rejoin(Host& host) : other(host, "g"), former(host, "g"), again(host, "g") {
+    former.request.group_instance_id = again.request.group_instance_id = "i";
+    for (Member* m : {&other, &former, &again})
+      m->request.protocols = {{.name = "range", .metadata = subscription({"t0"})},
+                              {.name = "sticky", .metadata = subscription({"t0"})}};
+    other.join();
+    former.join();
+    host.advance(seconds(10));
+    for (Member* m : {&other, &former}) m->take_join();
+    for (Member* m : {&other, &former}) m->sync();
+    for (Member* m : {&other, &former})
+      if (m->leads()) m->sync({{former.id, "mine"}, {other.id, "theirs"}});
+    EXPECT_EQ(host.state("g"), "Stable");
+  }
+  Member other, former, again;
+};
+
+TEST(StaticMember, that_changed_what_is_not_chosen_needs_no_rebalance) {
+  Host host;
+  Rejoin test(host);
+  test.again.request.protocols[0].metadata = subscription({"t1"});
+  test.again.join();
+  EXPECT_TRUE(test.again.take_join());
+  EXPECT_EQ(host.state("g"), "Stable");
+}
+
+TEST(StaticMember, that_makes_another_protocol_win_starts_a_rebalance) {
+  Host host;
+  Rejoin test(host);
+  test.again.request.protocols = {{.name = "sticky", .metadata = subscription({"t0"})}};
+  test.again.join();
+  EXPECT_EQ(host.state("g"), "PreparingRebalance");
+}
+
+TEST(StaticMember, is_seen_under_the_client_id_and_host_of_its_last_life) {
+  Host host;
+  Rejoin test(host);
+  RequestContext context = host.context(9);
+  context.client_id = "second";
+  context.client_host = "/10.0.0.2";
+  host.take(host.machine->decide_join_group(test.again.request, context));
+  std::vector<std::string> seen;
+  for (const auto& member : host.machine->describe_group("g", 5).members)
+    if (member.group_instance_id) seen = {member.client_id, member.client_host};
+  EXPECT_EQ(seen, (std::vector<std::string>{"second", "/10.0.0.2"}));
+}
+
+TEST(Leave, an_administrator_names_only_the_instance) {
+  Host host;
+  Rejoin test(host);
+  wire::LeaveGroupRequest leave;
+  leave.group_id = "g";
+  leave.members = {{.member_id = "", .group_instance_id = "i"}};
+  const auto answer = host.reply<wire::LeaveGroupResponse>(host.leave(leave));
+  EXPECT_EQ(answer.members.at(0).error_code, 0);
+  EXPECT_EQ(test.former.heartbeat(), ErrorCode::kUnknownMemberId);
+}
+
+TEST(Describe, an_unknown_group_is_named_in_the_message) {
+  Host host;
+  EXPECT_EQ(host.machine->describe_group("g", 6).error_message, "Group g not found.");
+}
+
+TEST(List, filters_by_state_and_type_in_any_case) {
+  Host host;
+  stable_group(host, 1);
+  Member(host, "h").join();
+  auto count = [&](std::vector<std::string> states, std::vector<std::string> types) {
+    return host.machine->list_groups({.states_filter = states, .types_filter = types}).size();
+  };
+  EXPECT_EQ(count({}, {}), 2u);
+  EXPECT_EQ(count({"sTABLE"}, {}), 1u);
+  EXPECT_EQ(count({"Stable", "PreparingRebalance"}, {}), 2u);
+  EXPECT_EQ(count({}, {"Classic"}), 2u);
+  EXPECT_EQ(count({}, {"consumer"}), 0u);
+}
+
+TEST(Timers, nothing_is_due_before_a_session_can_end) {
+  Host host({.offsets_retention_check_interval = seconds(86'400)});
+  auto members = stable_group(host, 2);
+  while (host.machine->next_deadline() <= host.now)
+    host.take(host.machine->on_tick(host.now, host.wall));
+  EXPECT_GT(host.machine->next_deadline(), host.now);
+  EXPECT_LE(host.machine->next_deadline(), host.now + seconds(60));
 }
 
 }  // namespace

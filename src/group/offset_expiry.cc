@@ -106,7 +106,7 @@ void fetch_all(const State& state, const std::string& group_id, const Topics& to
 
 // From when the retention of the group's offsets counts; nothing: they do not expire now.
 struct ExpiryBase {
-  std::optional<TimestampMs> since;  // else since each was committed
+  TimestampMs since = kNoTimestamp;  // or since each was committed, if that is later
 };
 
 std::optional<ExpiryBase> expiry_base(const Group& group) {
@@ -117,17 +117,14 @@ std::optional<ExpiryBase> expiry_base(const Group& group) {
     return ExpiryBase{};
   }
   if (!classic->protocol_type()) return ExpiryBase{};  // nobody ever joined: a simple group
-  if (classic->is_in(ClassicState::kEmpty)) {
-    if (classic->changed() == kNoTimestamp) return ExpiryBase{};
-    return ExpiryBase{classic->changed()};
-  }
+  if (classic->is_in(ClassicState::kEmpty)) return ExpiryBase{classic->changed()};
   if (classic->is_in(ClassicState::kStable) && classic->subscribed_topics()) return ExpiryBase{};
   return std::nullopt;
 }
 
 bool is_expired(const CommittedOffset& offset, const ExpiryBase& base, const Step& step) {
   if (offset.expire_timestamp != kNoTimestamp) return step.wall >= offset.expire_timestamp;
-  const TimestampMs since = base.since.value_or(offset.commit_timestamp);
+  const TimestampMs since = std::max(base.since, offset.commit_timestamp);
   int64_t age = 0;
   if (__builtin_sub_overflow(step.wall.value(), since.value(), &age)) return since < step.wall;
   return age >= step.state.config.offsets_retention.count();

@@ -271,4 +271,23 @@ class Member {
   Host& host_;
 };
 
+// A group of members that is Stable: the first leads, each has its number as assignment.
+inline std::vector<Member> stable_group(Host& host, size_t count) {
+  std::vector<Member> members;
+  for (size_t i = 0; i < count; ++i) members.emplace_back(host, "g");
+  for (Member& member : members) member.join();
+  host.advance(seconds(10));
+  std::map<std::string, std::string> assignments;
+  for (size_t i = 0; i < count; ++i) {
+    EXPECT_TRUE(members[i].take_join());
+    assignments[members[i].id] = std::to_string(i);
+  }
+  for (Member& member : members)
+    if (!member.leads()) member.sync();
+  for (Member& member : members)
+    if (member.leads()) member.sync(assignments);
+  EXPECT_EQ(host.state("g"), "Stable");
+  return members;
+}
+
 }  // namespace millrace::group::testing

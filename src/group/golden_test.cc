@@ -1,0 +1,114 @@
+// The records of __consumer_offsets as Apache Kafka 4.3.1 wrote them: read, and written again.
+#include <fstream>
+#include <sstream>
+
+#include "base/testing/golden.h"
+#include "group/testing/host.h"
+#include "wire/group_records.h"
+
+namespace millrace::group {
+namespace {
+
+using namespace testing;
+
+std::vector<KeyValueRecord> records_of(int32_t partition) {
+  std::ifstream file(std::string(MILLRACE_SOURCE_DIR) + "/src/group/testdata/consumer_offsets.txt");
+  std::vector<KeyValueRecord> records;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with('#')) continue;
+    std::istringstream fields(line);
+    int32_t from = -1;
+    std::string key, value;
+    fields >> from >> key >> value;
+    if (from != partition) continue;
+    auto& record = records.emplace_back(KeyValueRecord{millrace::testing::from_hex(key), {}});
+    if (value != "-") record.value = millrace::testing::from_hex(value);
+  }
+  EXPECT_FALSE(records.empty());
+  return records;
+}
+
+std::string only_type(const Host& host) {
+  const auto groups = host.machine->list_groups({});
+  EXPECT_EQ(groups.size(), 1u);
+  return groups.at(0).group_type + " " + groups.at(0).group_state;
+}
+
+TEST(Golden, every_record_is_kept_when_a_log_is_replayed) {
+  Host classic, consumer;
+  classic.log = records_of(0);
+  classic.start();
+  EXPECT_EQ(only_type(classic), "classic Empty");
+  EXPECT_EQ(classic.offset("classic-group", "codecs", 0), 25);
+  consumer.log = records_of(1);
+  consumer.start();
+  EXPECT_EQ(only_type(consumer), "consumer Empty");
+  EXPECT_EQ(consumer.offset("consumer-group", "codecs", 1), 25);
+}
+
+TEST(Golden, every_prefix_of_a_log_can_be_replayed) {
+  for (int32_t partition : {0, 1}) {
+    const auto records = records_of(partition);
+    for (size_t count = 0; count <= records.size(); ++count) {
+      Host host;
+      host.log.assign(records.begin(), records.begin() + static_cast<ptrdiff_t>(count));
+      host.start();
+      EXPECT_LE(host.machine->list_groups({}).size(), 1u);
+    }
+  }
+}
+
+// kcat joined alone, committed once and left. Its requests make the same records here, byte for
+// byte, from the first (a group is written when it is made) to the last (it is empty).
+TEST(Golden, the_life_of_a_group_is_written_as_apache_kafka_wrote_it) {
+  const auto expected = records_of(0);
+  Host host({.initial_rebalance_delay = Duration::zero()});
+  host.wall = TimestampMs(0x1a1fc2a74ef);
+  host.topics.ids["codecs"] = Uuid::of_words({0x60939e67d2e84f66, 0x9fd41709f60ab2f4});
+  RequestContext context = host.context(5);
+  context.client_id = "rdkafka";
+  context.fresh_id = Uuid::of_words({0xb49a5ec9796f4cd7, 0x9ef8e66df0d388b5});
+  wire::JoinGroupRequest join;
+  join.group_id = "classic-group";
+  join.session_timeout_ms = 45'000;
+  join.rebalance_timeout_ms = 300'000;
+  join.protocol_type = "consumer";
+  const auto written = wire::decode_value<wire::GroupMetadataValue>(*expected[1].value);
+  ASSERT_TRUE(written);
+  join.protocols = {{.name = "range", .metadata = written->members.at(0).subscription},
+                    {.name = "roundrobin", .metadata = written->members[0].subscription}};
+  host.take(host.machine->decide_join_group(join, context));
+  join.member_id = host.reply<wire::JoinGroupResponse>(context.ticket).member_id;
+  EXPECT_EQ(host.log, std::vector(expected.begin(), expected.begin() + 1));
+
+  host.wall = TimestampMs(0x1a1fc2a752d);
+  context.wall = host.wall;
+  context.ticket = host.context(5).ticket;
+  host.take(host.machine->decide_join_group(join, context));
+  host.advance(Duration::zero());
+  wire::SyncGroupRequest sync;
+  sync.group_id = join.group_id;
+  sync.member_id = join.member_id;
+  sync.generation_id = 1;
+  sync.assignments = {{.member_id = join.member_id, .assignment = written->members[0].assignment}};
+  EXPECT_EQ(host.sync_error(host.sync(sync, 3)), ErrorCode::kNone);
+  EXPECT_EQ(host.log, std::vector(expected.begin(), expected.begin() + 2));
+
+  host.wall = TimestampMs(0x1a1fc2a7802);
+  wire::OffsetCommitRequest commit;
+  commit.group_id = join.group_id;
+  commit.member_id = join.member_id;
+  commit.generation_id_or_member_epoch = 1;
+  commit.topics = {
+      {.name = "codecs", .partitions = {{.committed_offset = 25, .committed_leader_epoch = 0}}}};
+  host.commit(commit, 7);
+  host.wall = TimestampMs(0x1a1fc2a784d);
+  wire::LeaveGroupRequest leave;
+  leave.group_id = join.group_id;
+  leave.member_id = join.member_id;
+  host.leave(leave, 1);
+  EXPECT_EQ(host.log, expected);
+}
+
+}  // namespace
+}  // namespace millrace::group
