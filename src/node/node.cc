@@ -119,9 +119,8 @@ Result<> Node::open_log_directories(const NodeOptions& options) {
 }
 
 Result<> Node::register_broker(const NodeOptions& options) {
-  wire::RegisterBrokerRecord registration{.broker_id = id_.value(),
-                                          .incarnation_id = random_uuid(),
-                                          .rack = std::nullopt};
+  wire::RegisterBrokerRecord registration{
+      .broker_id = id_.value(), .incarnation_id = random_uuid(), .rack = std::nullopt};
   for (const auto& e : options.advertised)
     registration.end_points.push_back({.name = e.listener,
                                        .host = e.host,
