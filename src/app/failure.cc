@@ -111,9 +111,10 @@ std::string reason(int16_t code, const std::optional<std::string>& message) {
 
 Failure refusal(const Subject& subject, int16_t code, const std::optional<std::string>& message) {
   const Explanation* known = explanation_of(code);
-  // What brokers say about these repeats the name of the code.
-  const bool ours = static_cast<ErrorCode>(code) == ErrorCode::kUnknownTopicOrPartition;
-  return {fmt::format("cannot {}: {}", subject.action, reason(code, ours ? std::nullopt : message)),
+  // What brokers say about this one tells nobody anything.
+  const bool empty_words = message && message->starts_with("This server does not host");
+  return {fmt::format("cannot {}: {}", subject.action,
+                      reason(code, empty_words ? std::nullopt : message)),
           known == nullptr ? "" : filled(known->hint, subject)};
 }
 

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "app/command.h"
+#include "app/consume.h"
 #include "app/format.h"
+#include "app/produce.h"
 #include "app/start.h"
 #include "app/topic.h"
 
@@ -94,6 +96,8 @@ int run(std::string_view name, const Words& given) {
   add_start(root);
   add_format(root);
   add_topic_commands(root);
+  add_produce_command(root);
+  add_consume_command(root);
   add_version(root);
   std::vector<const char*> arguments{"millrace"};
   for (const auto& word : *words) arguments.push_back(word.c_str());

@@ -1,0 +1,93 @@
+// A consumer on a client: runs the conversations of client/core/fetcher.h and, in a group, of
+// client/core/membership.h with the brokers.
+// Not here: what they decide, and what is done with records.
+// Threads: those of the client's shard; events are told there. Ownership: the client and the
+// events outlive the consumer. A consumer that is destroyed without leave() stays a member until
+// its session ends.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "client/client.h"
+#include "client/core/fetcher.h"
+#include "client/core/membership.h"
+
+namespace millrace::client {
+
+class ConsumerEvents {
+ public:
+  // More come at once unless room(false) is said.
+  virtual void records(std::vector<core::ConsumedRecord> records) = 0;
+  // FetcherOptions::until_end: the partition was read to its end.
+  virtual void ended(const TopicPartition& partition) = 0;
+  virtual void problem(const core::Fetcher::Problem& problem) = 0;
+
+  // In a group: the partitions that are ours from now on.
+  virtual void joined(const std::set<TopicPartition>&) {}
+  // No record of these comes any more. Commit now what is to be committed, then done_revoking();
+  // `lost`: others have them already, nothing can be committed.
+  virtual void revoked(const std::vector<TopicPartition>&, bool /*lost*/) {}
+  virtual void committed(const core::Membership::CommitOutcome&) {}
+  virtual void failed(const Error&) {}
+  virtual void left() {}
+
+ protected:
+  ~ConsumerEvents() = default;
+};
+
+class Consumer {
+ public:
+  Consumer(Client& client, const core::FetcherOptions& options, ConsumerEvents& events);
+  ~Consumer();
+
+  // Reads these partitions, outside of any group.
+  void assign(std::map<TopicPartition, core::StartAt> partitions);
+  void join(core::MembershipOptions options);
+  void commit(core::Membership::Offsets offsets);
+  void done_revoking();
+  void leave();
+  // false: enough for now. Requests under way still bring records.
+  void room(bool there);
+
+ private:
+  void run(core::Fetcher::Event event);
+  void run(core::Membership::Event event);
+  void handle(core::Membership::Action& action);
+  void begin_reading(const std::map<TopicPartition, std::optional<Offset>>& committed);
+  void send(core::Fetcher::Send send);
+  void send(NodeId to, core::Membership::Request request);
+  void find_coordinator();
+  void look_up(std::set<std::string> topics);
+  void refresh();
+  void wake_at(env::TimerId& timer, std::optional<Instant> when, void (Consumer::*tick)());
+  void tick_fetcher() { run(core::Fetcher::Event(core::Fetcher::Tick{})); }
+  void tick_membership() { run(core::Membership::Event(core::Membership::Tick{})); }
+
+  template <class T, class F>
+  Done<T> while_alive(F f) {
+    return [weak = std::weak_ptr(alive_), f = std::move(f)](Result<T> result) mutable {
+      if (!weak.expired()) f(std::move(result));
+    };
+  }
+  // Sends to the coordinator; the response comes back as the event given.
+  template <class Event, class Request>
+  void ask(core::Destination to, Request request, Duration timeout);
+
+  Client* client_;
+  ConsumerEvents* events_;
+  core::FetcherOptions options_;
+  core::Fetcher fetcher_;
+  std::unique_ptr<core::Membership> membership_;
+  core::MembershipOptions group_;
+  std::set<std::string> wanted_;  // topics to ask for
+  bool refreshing_ = false;
+  env::TimerId fetch_timer_ = env::TimerId::kNone;
+  env::TimerId group_timer_ = env::TimerId::kNone;
+  std::shared_ptr<void> alive_;
+};
+
+}  // namespace millrace::client
