@@ -1,5 +1,7 @@
 #include "runtime/connection.h"
 
+#include <arpa/inet.h>
+#include <fmt/format.h>
 #include <netinet/tcp.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -10,8 +12,6 @@
 
 namespace millrace::runtime {
 namespace {
-
-using boost::asio::ip::tcp;
 
 // Unsent bytes that the kernel takes before it says "full": bounds kernel memory a connection, and
 // makes large sendfile runs 2 to 4 times cheaper under bbr.
@@ -31,77 +31,86 @@ ssize_t without_interrupts(Call call) {
   return result;
 }
 
+struct PeerName {
+  std::string host = "(gone)";
+  uint16_t port = 0;
+};
+
+PeerName name_of_peer(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) < 0) return {};
+  char text[INET6_ADDRSTRLEN] = {};
+  if (address.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+    return {text, ntohs(v6.sin6_port)};
+  }
+  const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+  ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
+  return {text, ntohs(v4.sin_port)};
+}
+
 }  // namespace
 
-Connection::Connection(Shard& shard, tcp::socket socket)
+Connection::Connection(Shard& shard, Descriptor socket)
     : state_(std::make_shared<State>(shard, std::move(socket))) {
-  boost::system::error_code ignored;
-  state_->socket.non_blocking(true, ignored);
-  state_->socket.set_option(tcp::no_delay(true), ignored);
-  ::setsockopt(state_->socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kNotSentLowWater,
-               sizeof kNotSentLowWater);
+  const int fd = state_->socket.get();
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kNotSentLowWater, sizeof kNotSentLowWater);
 }
 
-Connection::~Connection() {
-  state_->closed = true;
-  state_->events = nullptr;
-  boost::system::error_code ignored;
-  state_->socket.close(ignored);
-}
+Connection::~Connection() { state_->close(); }
 
 void Connection::watch_read(bool on) {
-  state_->reading.watched = on;
-  if (on) state_->arm_read();
+  state_->watches_read = on;
+  if (on && !(state_->armed & EPOLLIN)) state_->arm(state_->wanted());
 }
 
 void Connection::watch_write(bool on) {
-  state_->writing.watched = on;
-  if (on) state_->arm_write();
+  state_->watches_write = on;
+  if (on && !(state_->armed & EPOLLOUT)) state_->arm(state_->wanted());
 }
 
-void Connection::State::arm_read() {
-  if (closed || !reading.watched || reading.pending) return;
-  reading.pending = true;
-  auto deliver = [self = shared_from_this()](boost::system::error_code = {}) {
-    self->reading.pending = false;
-    self->reading.ready = true;
-    self->deliver_read();
-  };
-  if (reading.ready)
-    shard->post([deliver] { deliver(); });
+uint32_t Connection::State::wanted() const {
+  return (watches_read ? uint32_t{EPOLLIN} : 0) | (watches_write ? uint32_t{EPOLLOUT} : 0);
+}
+
+// With nothing wanted the socket leaves epoll altogether: errors would be reported for ever.
+void Connection::State::arm(uint32_t wanted) {
+  armed = wanted;
+  if (wanted == 0)
+    shard->unwatch(socket.get());
   else
-    socket.async_wait(tcp::socket::wait_read, std::move(deliver));
+    shard->watch(socket.get(), wanted, shared_from_this());
 }
 
-void Connection::State::deliver_read() {
-  if (closed || !reading.watched || events == nullptr) return;
-  events->readable();
-  arm_read();
+void Connection::State::close() {
+  events = nullptr;
+  shard->unwatch(socket.get());
+  socket.reset();
 }
 
-void Connection::State::arm_write() {
-  if (closed || !writing.watched || writing.pending) return;
-  writing.pending = true;
-  socket.async_wait(tcp::socket::wait_write,
-                    [self = shared_from_this()](boost::system::error_code) {
-                      self->writing.pending = false;
-                      self->deliver_write();
-                    });
-}
-
-void Connection::State::deliver_write() {
-  if (closed || !writing.watched || events == nullptr) return;
-  events->writable();
-  arm_write();
+// The owner may destroy the connection in any of its events.
+void Connection::State::on_events(uint32_t ready) {
+  if (!socket.is_open()) return;
+  drained = false;
+  const bool broken = ready & (EPOLLERR | EPOLLHUP);
+  if (events && watches_read && (broken || ready & EPOLLIN)) events->readable();
+  if (events && watches_write && (broken || ready & EPOLLOUT)) events->writable();
+  if (!socket.is_open()) return;
+  const uint32_t in_vain = (broken ? armed : armed & ready) & ~wanted();
+  if (in_vain) arm(wanted());
 }
 
 Result<size_t> Connection::read(MutableByteView into) {
-  if (!state_->reading.ready) return fail(Errc::kWouldBlock, "recv");
-  const int fd = state_->socket.native_handle();
+  if (state_->drained) return fail(Errc::kWouldBlock, "recv");
+  const int fd = state_->socket.get();
   const ssize_t got = without_interrupts([&] { return ::recv(fd, into.data(), into.size(), 0); });
-  if (got >= 0) return static_cast<size_t>(got);
-  if (errno == EAGAIN || errno == EWOULDBLOCK) state_->reading.ready = false;
-  return socket_error("recv");
+  if (got < 0) return socket_error("recv");
+  state_->drained = got > 0 && std::cmp_less(got, into.size());
+  return static_cast<size_t>(got);
 }
 
 Result<size_t> Connection::write(std::span<const ByteView> pieces, bool more) {
@@ -113,7 +122,7 @@ Result<size_t> Connection::write(std::span<const ByteView> pieces, bool more) {
   message.msg_iov = vectors.data();
   message.msg_iovlen = count;
   const int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
-  const int fd = state_->socket.native_handle();
+  const int fd = state_->socket.get();
   const ssize_t sent = without_interrupts([&] { return ::sendmsg(fd, &message, flags); });
   if (sent < 0) return socket_error("send");
   return static_cast<size_t>(sent);
@@ -122,7 +131,7 @@ Result<size_t> Connection::write(std::span<const ByteView> pieces, bool more) {
 Result<size_t> Connection::send_file(env::File& file, uint64_t position, size_t length) {
   if (file.native_handle() < 0) return file_through_memory(file, position, length);
   auto offset = static_cast<off_t>(position);
-  const int fd = state_->socket.native_handle();
+  const int fd = state_->socket.get();
   const ssize_t sent =
       without_interrupts([&] { return ::sendfile(fd, file.native_handle(), &offset, length); });
   if (sent < 0) return socket_error("sendfile");
@@ -137,16 +146,10 @@ Result<size_t> Connection::file_through_memory(env::File& file, uint64_t positio
 }
 
 std::string Connection::peer() const {
-  boost::system::error_code failed;
-  const auto endpoint = state_->socket.remote_endpoint(failed);
-  if (failed) return "(gone)";
-  return endpoint.address().to_string() + ":" + std::to_string(endpoint.port());
+  const PeerName name = name_of_peer(state_->socket.get());
+  return name.port ? fmt::format("{}:{}", name.host, name.port) : name.host;
 }
 
-std::string Connection::peer_host() const {
-  boost::system::error_code failed;
-  const auto endpoint = state_->socket.remote_endpoint(failed);
-  return failed ? "(gone)" : endpoint.address().to_string();
-}
+std::string Connection::peer_host() const { return name_of_peer(state_->socket.get()).host; }
 
 }  // namespace millrace::runtime

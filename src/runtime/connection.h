@@ -1,23 +1,24 @@
-// env::Connection on a TCP socket. Asio says when the socket is ready; bytes move by plain recv,
-// sendmsg and sendfile.
+// env::Connection on a TCP socket: the shard's epoll says when it is ready; bytes move by plain
+// recv, sendmsg and sendfile.
 //
-// Asio's epoll registration is edge triggered, so readiness is remembered here: the socket counts
-// as ready until a read (or write) says would-block, and only then does it wait for the next edge.
-// That gives the level-triggered events of env/net.h without an epoll_ctl a request.
+// A read that gives less than there was room for has emptied the socket: the next one says
+// would-block without asking the kernel, until the next event. Reading that is switched off stays
+// registered until an event comes in vain: most often it is on again before that, and nothing was
+// spent. Threads: those of its shard.
 #pragma once
 
-#include <boost/asio/ip/tcp.hpp>
 #include <memory>
 #include <string>
 
 #include "env/net.h"
+#include "runtime/descriptor.h"
 #include "runtime/shard.h"
 
 namespace millrace::runtime {
 
 class Connection final : public env::Connection {
  public:
-  Connection(Shard& shard, boost::asio::ip::tcp::socket socket);
+  Connection(Shard& shard, Descriptor socket);
   ~Connection() override;
 
   void set_events(env::ConnectionEvents* events) override { state_->events = events; }
@@ -30,26 +31,20 @@ class Connection final : public env::Connection {
   std::string peer_host() const override;
 
  private:
-  // One direction of the socket.
-  struct Direction {
-    bool watched = false;
-    bool ready = true;     // no would-block since the last edge
-    bool pending = false;  // an event or an async_wait is under way
-  };
-  // Outlives the connection while Asio or the shard still hold callbacks.
-  struct State : std::enable_shared_from_this<State> {
-    State(Shard& s, boost::asio::ip::tcp::socket k) : shard(&s), socket(std::move(k)) {}
-    void arm_read();
-    void arm_write();
-    void deliver_read();
-    void deliver_write();
+  // Outlives the connection until the turn is over in which it was closed.
+  struct State final : Watcher, std::enable_shared_from_this<State> {
+    State(Shard& s, Descriptor d) : shard(&s), socket(std::move(d)) {}
+    void on_events(uint32_t ready) override;
+    uint32_t wanted() const;
+    void arm(uint32_t wanted);
+    void close();
 
     Shard* shard;
-    boost::asio::ip::tcp::socket socket;
+    Descriptor socket;
     env::ConnectionEvents* events = nullptr;
-    Direction reading;
-    Direction writing;
-    bool closed = false;
+    bool watches_read = false, watches_write = false;
+    bool drained = false;  // by a short read since the last event
+    uint32_t armed = 0;    // the events that epoll was asked for
   };
 
   Result<size_t> file_through_memory(env::File& file, uint64_t position, size_t length);

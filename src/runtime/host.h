@@ -2,11 +2,11 @@
 //
 // Use: make one, then run(): shard 0 runs on the calling thread, the others on threads of their
 // own; run() returns after stop(). Signals: on_signal sets what SIGINT and SIGTERM call, on shard
-// 0. Threads: stop() from any; the rest before run() or on shard 0.
+// 0; one host in a process may. Threads: stop() from any; the rest before run() or on shard 0.
 #pragma once
 
-#include <boost/asio/signal_set.hpp>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -34,13 +34,11 @@ class Host final : public env::Host {
   void stop();
 
  private:
-  void await_signal();
-
   PosixDisk disk_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::vector<std::jthread> threads_;
-  std::unique_ptr<boost::asio::signal_set> signals_;
-  std::function<void(int)> signal_handler_;
+  std::once_flag resolver_started_;
+  std::unique_ptr<env::DiskThread> resolver_;  // name look-ups may block; started by the first one
 };
 
 }  // namespace millrace::runtime

@@ -1,9 +1,8 @@
 // Accepts connections on shard 0 and deals them out to all shards in turn. Out of file descriptors
 // it accepts with one held in reserve and closes at once, so that clients see a closed connection
-// and not a silent queue.
+// and not a silent queue. Threads: shard 0's, or before the shards run.
 #pragma once
 
-#include <boost/asio/ip/tcp.hpp>
 #include <memory>
 #include <vector>
 
@@ -19,12 +18,16 @@ class Listener final : public env::Listener {
       const std::vector<std::unique_ptr<Shard>>& shards, const env::Address& address,
       env::AcceptFunction accept);
   ~Listener() override;
-  uint16_t port() const override;
+  uint16_t port() const override { return port_; }
 
  private:
-  struct Acceptors;
-  explicit Listener(std::shared_ptr<Acceptors> acceptors) : acceptors_(std::move(acceptors)) {}
-  std::shared_ptr<Acceptors> acceptors_;
+  struct Dealer;
+  struct Acceptor;
+  explicit Listener(Shard& shard) : shard_(&shard) {}
+
+  Shard* shard_;  // shard 0
+  std::vector<std::shared_ptr<Acceptor>> acceptors_;
+  uint16_t port_ = 0;
 };
 
 }  // namespace millrace::runtime

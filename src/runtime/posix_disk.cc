@@ -14,6 +14,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "runtime/descriptor.h"
+
 namespace millrace::runtime {
 namespace {
 
@@ -30,19 +32,6 @@ Result<> checked(int result, std::string_view operation, const std::string& path
   if (result < 0) return os_error(operation, path);
   return {};
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 class PosixFile final : public env::File {
  public:

@@ -1,9 +1,21 @@
 #include "runtime/shard.h"
 
-#include <boost/asio/post.hpp>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
 #include <utility>
 
+#include "base/assert.h"
+
 namespace millrace::runtime {
+namespace {
+
+constexpr size_t kMaxEventsATurn = 256;
+constexpr Duration kLongestSleep = seconds(60);
+
+}  // namespace
 
 Instant SystemClock::now() const { return {std::chrono::steady_clock::now().time_since_epoch()}; }
 
@@ -20,7 +32,13 @@ SystemRandom::SystemRandom() {
 }
 
 Shard::Shard(size_t index)
-    : index_(index), guard_(boost::asio::make_work_guard(context_)), alarm_(context_) {}
+    : index_(index),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  ASSERT(epoll_.is_open() && wake_.is_open(), "a shard needs an epoll and an event descriptor");
+  epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.ptr = nullptr}};
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event);
+}
 
 void Shard::post(env::Work work) {
   bool wake;
@@ -29,13 +47,15 @@ void Shard::post(env::Work work) {
     posted_.push_back(std::move(work));
     wake = !std::exchange(awake_, true);
   }
-  if (wake) boost::asio::post(context_, [] {});
+  if (wake) ::eventfd_write(wake_.get(), 1);
 }
 
 void Shard::stop() {
-  std::lock_guard lock(mutex_);
-  stopped_ = true;
-  boost::asio::post(context_, [] {});
+  {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  ::eventfd_write(wake_.get(), 1);
 }
 
 env::TimerId Shard::after(Duration delay, env::Work work) {
@@ -53,71 +73,84 @@ void Shard::cancel(env::TimerId timer) {
   timer_times_.erase(found);
 }
 
-bool Shard::run_posted() {
-  std::vector<env::Work> batch;
-  {
-    std::lock_guard lock(mutex_);
-    batch.swap(posted_);
-  }
-  for (auto& work : batch) work();
-  return !batch.empty();
+void Shard::watch(int descriptor, uint32_t events, const std::shared_ptr<Watcher>& watcher) {
+  epoll_event event{.events = events, .data = {.ptr = watcher.get()}};
+  const bool is_new = watchers_.emplace(descriptor, watcher).second;
+  ::epoll_ctl(epoll_.get(), is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, descriptor, &event);
 }
 
-bool Shard::run_timers() {
-  if (timers_.empty()) return false;
+void Shard::unwatch(int descriptor) {
+  auto found = watchers_.find(descriptor);
+  if (found == watchers_.end()) return;
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, descriptor, nullptr);
+  unwatched_.push_back(std::move(found->second));
+  watchers_.erase(found);
+}
+
+int Shard::milliseconds_to_next_timer() const {
+  if (timers_.empty()) return -1;
+  const Duration left = timers_.begin()->first.first - clock_.now();
+  if (left <= Duration::zero()) return 0;
+  // Rounded up: a timer that is not quite due would wake the shard in vain.
+  return static_cast<int>(std::chrono::ceil<milliseconds>(std::min(left, kLongestSleep)).count());
+}
+
+// A post between this look and the sleep finds awake_ false and writes to wake_, which ends it.
+bool Shard::may_go_on(bool& may_sleep) {
+  std::lock_guard lock(mutex_);
+  may_sleep = posted_.empty();
+  awake_ = !may_sleep;
+  return !stopped_;
+}
+
+void Shard::poll(bool may_sleep) {
+  std::array<epoll_event, kMaxEventsATurn> events;
+  const int timeout = may_sleep ? milliseconds_to_next_timer() : 0;
+  const int count =
+      ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
+  {
+    std::lock_guard lock(mutex_);
+    awake_ = true;
+  }
+  for (int i = 0; i < count; ++i)
+    if (auto* watcher = static_cast<Watcher*>(events[static_cast<size_t>(i)].data.ptr))
+      watcher->on_events(events[static_cast<size_t>(i)].events);
+  unwatched_.clear();
+}
+
+void Shard::run_posted() {
+  {
+    std::lock_guard lock(mutex_);
+    running_.swap(posted_);
+  }
+  for (auto& work : running_) work();
+  running_.clear();
+}
+
+void Shard::run_timers() {
+  if (timers_.empty()) return;
   const Instant now = clock_.now();
-  bool ran = false;
   while (!timers_.empty() && timers_.begin()->first.first <= now) {
     auto timer = timers_.extract(timers_.begin());
     timer_times_.erase(timer.key().second);
     timer.mapped()();
-    ran = true;
   }
-  return ran;
 }
 
-bool Shard::run_end_of_turn() {
-  bool ran = false;
+void Shard::run_end_of_turn() {
   while (!end_of_turn_.empty()) {
-    ran = true;
-    for (auto& work : std::exchange(end_of_turn_, {})) work();
+    ending_.swap(end_of_turn_);
+    for (auto& work : ending_) work();
+    ending_.clear();
   }
-  return ran;
-}
-
-// Sleeps until I/O, a post or the next timer. A post between the check and the sleep finds awake_
-// false and wakes the context, whose queue then is not empty when run_one() looks.
-void Shard::sleep() {
-  {
-    std::lock_guard lock(mutex_);
-    if (!posted_.empty() || stopped_) return;
-    awake_ = false;
-  }
-  const Instant next = timers_.empty() ? Instant::never() : timers_.begin()->first.first;
-  if (next != alarm_at_) {
-    alarm_at_ = next;
-    alarm_.expires_at(std::chrono::steady_clock::time_point(next.since_start));
-    if (next != Instant::never())
-      alarm_.async_wait([this](boost::system::error_code cancelled) {
-        if (!cancelled) alarm_at_ = Instant::never();
-      });
-  }
-  context_.run_one();
-  std::lock_guard lock(mutex_);
-  awake_ = true;
 }
 
 void Shard::run() {
-  for (;;) {
-    {
-      std::lock_guard lock(mutex_);
-      if (stopped_) break;
-    }
-    bool busy = context_.poll() > 0;
-    busy |= run_posted();
-    busy |= run_timers();
-    busy |= run_end_of_turn();
-    if (!busy) sleep();
+  for (bool may_sleep = false; may_go_on(may_sleep);) {
+    poll(may_sleep);
+    run_posted();
+    run_timers();
+    run_end_of_turn();
   }
 }
 

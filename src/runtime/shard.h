@@ -1,19 +1,23 @@
-// env::Shard on one thread and one Asio io_context. The loop is ours: poll what is ready, run what
-// was posted, run due timers, then the end-of-turn functions; it sleeps in epoll only when nothing
-// is left.
+// env::Shard on one thread and one epoll instance. A turn: what is ready, what was posted, due
+// timers, then the end-of-turn functions; it sleeps in epoll_wait only when nothing is left.
 //
-// Threads: post() from any thread, at most one wake-up a sleep; everything else on the shard's own.
+// Why not an event library: level-triggered epoll costs a request one recv and one send, and no
+// epoll_ctl; see docs/design/performance.md for what that saves.
+// Threads: post() and stop() from any thread, at most one wake-up a sleep; everything else on the
+// shard's own.
 #pragma once
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <sys/epoll.h>
+
 #include <map>
+#include <memory>
 #include <mutex>
 #include <random>
+#include <unordered_map>
 #include <vector>
 
 #include "env/shard.h"
+#include "runtime/descriptor.h"
 
 namespace millrace::runtime {
 
@@ -32,6 +36,14 @@ class SystemRandom final : public env::Random {
   std::mt19937_64 engine_;  // seeded by the system; nothing secret is drawn from it
 };
 
+// What is told of a descriptor's readiness.
+class Watcher {
+ public:
+  virtual ~Watcher() = default;
+  // `events` as epoll gives them (EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP). May unwatch itself.
+  virtual void on_events(uint32_t events) = 0;
+};
+
 class Shard final : public env::Shard {
  public:
   explicit Shard(size_t index);
@@ -44,33 +56,40 @@ class Shard final : public env::Shard {
   env::TimerId after(Duration delay, env::Work work) override;
   void cancel(env::TimerId timer) override;
 
+  // Tells `watcher` once a turn while one of `events` holds; errors and hang-ups always. Keeps it
+  // until unwatch(). Called again for the same descriptor it changes the events.
+  void watch(int descriptor, uint32_t events, const std::shared_ptr<Watcher>& watcher);
+  // Before the descriptor is closed. Events of this turn that were already taken may still come.
+  void unwatch(int descriptor);
+
   // Runs turns until stop(), which any thread may call. What is still pending is destroyed unrun.
   void run();
   void stop();
-  boost::asio::io_context& context() { return context_; }
 
  private:
   using TimerKey = std::pair<Instant, env::TimerId>;
 
-  bool run_posted();
-  bool run_timers();
-  bool run_end_of_turn();
-  void sleep();
+  bool may_go_on(bool& may_sleep);
+  void poll(bool may_sleep);
+  void run_posted();
+  void run_timers();
+  void run_end_of_turn();
+  int milliseconds_to_next_timer() const;
 
   const size_t index_;
   SystemClock clock_;
   SystemRandom random_;
-  boost::asio::io_context context_{1};
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard_;
-  boost::asio::steady_timer alarm_;
-  Instant alarm_at_ = Instant::never();
+  Descriptor epoll_;
+  Descriptor wake_;  // an eventfd, edge triggered: never read
+  std::unordered_map<int, std::shared_ptr<Watcher>> watchers_;
+  std::vector<std::shared_ptr<Watcher>> unwatched_;  // events of this turn may still name them
 
   std::mutex mutex_;  // guards posted_, awake_, stopped_
   std::vector<env::Work> posted_;
   bool awake_ = true;
   bool stopped_ = false;
 
-  std::vector<env::Work> end_of_turn_;
+  std::vector<env::Work> running_, end_of_turn_, ending_;  // kept for their memory
   std::map<TimerKey, env::Work> timers_;
   std::map<env::TimerId, Instant> timer_times_;
   uint64_t last_timer_ = 0;
