@@ -1,5 +1,5 @@
 // Everything a node gets from outside, in one place: shards, files, disk threads, network.
-// runtime::Host implements it on Asio and POSIX, sim::Host in virtual time. One node has one Host;
+// runtime::Host implements it on epoll and POSIX, sim::Host in virtual time. One node has one Host;
 // several nodes in a simulation have one each.
 #pragma once
 

@@ -146,26 +146,14 @@ Result<> Node::register_broker(const NodeOptions& options) {
       controller_->image(), host_->shard(0).clock().wall());
 }
 
-storage::LogOptions Node::log_options(const metadata::Image& image,
-                                      const std::string& topic) const {
-  const auto& overrides = image.configs({metadata::ConfigResourceType::kTopic, topic});
-  const config::TopicConfig config(*properties_, overrides);
-  return {.segment_bytes = static_cast<uint64_t>(config.number("segment.bytes")),
-          .segment_ms = config.number("segment.ms"),
-          .index_interval_bytes = static_cast<uint64_t>(config.number("index.interval.bytes")),
-          .max_index_bytes = static_cast<uint64_t>(config.number("segment.index.bytes")),
-          .delete_old = config.text("cleanup.policy").find("delete") != std::string::npos,
-          .retention_ms = config.number("retention.ms"),
-          .retention_bytes = config.number("retention.bytes")};
-}
-
 void Node::open_partitions(const metadata::Image& image, const metadata::Topic& topic) {
-  const storage::LogOptions options = log_options(image, topic.name);
+  const auto settings = topic_settings(
+      *properties_, image.configs({metadata::ConfigResourceType::kTopic, topic.name}));
   for (size_t i = 0; i < topic.partitions.size(); ++i) {
     const metadata::PartitionState& p = topic.partitions[i];
     if (std::ranges::find(p.replicas, id_) == p.replicas.end()) continue;
     const TopicPartition name{topic.name, PartitionIndex(static_cast<int32_t>(i))};
-    auto opened = partitions_->open(name, topic.id, options, {p.leader, p.leader_epoch});
+    auto opened = partitions_->open(name, topic.id, settings, {p.leader, p.leader_epoch});
     if (!opened) LOG_ERROR("partition {} is offline: {}", name.to_string(), opened.error().message);
   }
 }

@@ -82,7 +82,6 @@ class Node {
   std::vector<group::DeletedTopic> close_vanished(const metadata::Image& before,
                                                   const metadata::Image& after);
   void open_partitions(const metadata::Image& image, const metadata::Topic& topic);
-  storage::LogOptions log_options(const metadata::Image& image, const std::string& topic) const;
   void every(Duration interval, std::function<void()> work);
 
   env::Host* host_;

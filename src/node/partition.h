@@ -23,6 +23,7 @@
 
 #include "base/ids.h"
 #include "env/shard.h"
+#include "node/topic_settings.h"
 #include "storage/log.h"
 #include "wire/errors.h"
 
@@ -57,9 +58,15 @@ struct Leadership {
 // What the lock protects.
 class PartitionState {
  public:
-  explicit PartitionState(std::unique_ptr<storage::Log> log) : log_(std::move(log)) {}
+  PartitionState(std::unique_ptr<storage::Log> log, std::shared_ptr<const TopicSettings> settings)
+      : log_(std::move(log)), settings_(std::move(settings)) {}
 
   storage::Log& log() { return *log_; }
+  const std::shared_ptr<const TopicSettings>& settings() const { return settings_; }
+  void set_settings(std::shared_ptr<const TopicSettings> settings) {
+    log_->set_options(settings->log);
+    settings_ = std::move(settings);
+  }
   const Leadership& leadership() const { return leadership_; }
   void lead(const Leadership& leadership) { leadership_ = leadership; }
   Offset high_watermark() const { return high_watermark_; }
@@ -84,6 +91,7 @@ class PartitionState {
   };
 
   std::unique_ptr<storage::Log> log_;
+  std::shared_ptr<const TopicSettings> settings_;
   Leadership leadership_;
   Offset high_watermark_;
   bool offline_ = false;
@@ -93,8 +101,8 @@ class PartitionState {
 
 class Partition {
  public:
-  Partition(TopicPartition name, const Uuid& topic_id, std::unique_ptr<storage::Log> log)
-      : name_(std::move(name)), topic_id_(topic_id), state_(std::move(log)) {}
+  Partition(TopicPartition name, const Uuid& topic_id, PartitionState state)
+      : name_(std::move(name)), topic_id_(topic_id), state_(std::move(state)) {}
 
   const TopicPartition& name() const { return name_; }
   const Uuid& topic_id() const { return topic_id_; }

@@ -99,18 +99,20 @@ Volume& PartitionHost::volume_for(const TopicPartition& name) {
 }
 
 Result<> PartitionHost::open(const TopicPartition& name, const Uuid& topic_id,
-                             const storage::LogOptions& options, const Leadership& leadership) {
+                             const std::shared_ptr<const TopicSettings>& settings,
+                             const Leadership& leadership) {
   if (HostedPartition hosted = find(name)) {
     with_partition(*hosted.partition, [&](PartitionState& state) {
-      state.log().set_options(options);
+      state.set_settings(settings);
       state.lead(leadership);
     });
     return {};
   }
   Volume& volume = volume_for(name);
-  ASSIGN_OR_RETURN(auto log, volume.directory().open_log(name, options));
+  ASSIGN_OR_RETURN(auto log, volume.directory().open_log(name, settings->log));
   log->set_topic_id(topic_id);
-  auto partition = std::make_shared<Partition>(name, topic_id, std::move(log));
+  auto partition =
+      std::make_shared<Partition>(name, topic_id, PartitionState(std::move(log), settings));
   const HostedPartition hosted{partition, &volume};
   with_partition(*partition, [&](PartitionState& state) {
     state.lead(leadership);

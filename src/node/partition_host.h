@@ -77,7 +77,7 @@ class PartitionHost {
   // Opens (or makes) the partition's log and leads it. What was there when the node starts is
   // opened in this way too.
   Result<> open(const TopicPartition& name, const Uuid& topic_id,
-                const storage::LogOptions& options, const Leadership& leadership);
+                const std::shared_ptr<const TopicSettings>& settings, const Leadership& leadership);
   // The topic is gone: waits end, the directory is renamed and removed on its disk thread.
   void remove(const TopicPartition& name, const Uuid& suffix);
 

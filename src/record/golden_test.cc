@@ -121,8 +121,9 @@ TEST(GoldenBatches, broken_ones_get_the_error_that_apache_kafkas_broker_answered
     SCOPED_TRACE(text_of(vector, "case"));
     auto bytes = from_hex(text_of(vector, "hex"));
     ReadScratch scratch;
+    const TopicPartition partition{"t", PartitionIndex(0)};
     auto result = validate_produce(bytes,
-                                   {.topic_partition = "t-0",
+                                   {.partition = &partition,
                                     .api_version = 8,
                                     .now = TimestampMs(1'760'000'000'000),
                                     .max_decompressed = kEnough},

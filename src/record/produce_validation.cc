@@ -27,11 +27,15 @@ Failure refuse_request(std::string detail) {
                               .whole_request = true});
 }
 
+std::string name_of(const ProduceRules& rules) {
+  return rules.partition ? rules.partition->to_string() : "(no partition)";
+}
+
 Failure refuse_size(size_t size, const ProduceRules& rules) {
   return refuse(ProduceErrorCode::kMessageTooLarge,
                 fmt::format("The record batch size in the append to {} is {} bytes which exceeds "
                             "the maximum configured value of {}.",
-                            rules.topic_partition, size, rules.max_message_bytes));
+                            name_of(rules), size, rules.max_message_bytes));
 }
 
 // What Kafka finds while it only counts the batches of the field.
@@ -86,7 +90,7 @@ std::expected<void, ProduceError> check_batch(const BatchView& batch, const Prod
         ProduceErrorCode::kRecordListTooLarge,
         fmt::format("Message batch size is {} bytes in append to partition {}, which exceeds the "
                     "maximum configured segment size of {}.",
-                    header.size_in_bytes(), rules.topic_partition, rules.segment_bytes));
+                    header.size_in_bytes(), name_of(rules), rules.segment_bytes));
   return {};
 }
 
@@ -133,7 +137,7 @@ void check_record(const RecordView& record, int32_t index, const ProduceRules& r
   if (rules.keys_required && !record.key)
     walk.add(index,
              fmt::format("Compacted topic cannot accept message without key in topic partition {}.",
-                         rules.topic_partition));
+                         name_of(rules)));
   else if (rules.timestamp_type == TimestampType::kCreateTime && record.timestamp != kNoTimestamp)
     check_timestamp(record, index, rules, walk);
   else if (walk.stamped_by_client)

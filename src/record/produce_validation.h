@@ -16,7 +16,6 @@
 #include <limits>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -42,7 +41,7 @@ enum class ProduceErrorCode : int16_t {
 enum class AppendOrigin : uint8_t { kClient, kCoordinator };
 
 struct ProduceRules {
-  std::string_view topic_partition;  // "topic-0", for messages
+  const TopicPartition* partition = nullptr;  // for messages
   AppendOrigin origin = AppendOrigin::kClient;
   int16_t api_version = 13;  // of Produce
   TimestampMs now{0};

@@ -117,8 +117,7 @@ TEST(ProduceValidation, a_compacted_topic_refuses_records_without_a_key_and_name
   builder.append({.timestamp = TimestampMs(1), .value = as_bytes("v")});
   ByteBuffer batch = std::move(builder).build();
   ReadScratch scratch;
-  auto result = validate_produce(
-      batch, {.topic_partition = "t-0", .now = TimestampMs(1), .keys_required = true}, scratch);
+  auto result = validate_produce(batch, {.now = TimestampMs(1), .keys_required = true}, scratch);
   ASSERT_FALSE(result.has_value());
   EXPECT_EQ(result.error().code, ProduceErrorCode::kInvalidRecord);
   ASSERT_EQ(result.error().record_errors.size(), 1u);

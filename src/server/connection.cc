@@ -303,7 +303,7 @@ void Connection::writable() {
 void Connection::update_watches() {
   if (!is_open()) return;
   stream_->watch_read(!peer_finished_ && !line_is_stopped());
-  stream_->watch_write(!output_.empty());
+  stream_->watch_write(!output_.empty() && !flush_scheduled_);
 }
 
 }  // namespace millrace::server

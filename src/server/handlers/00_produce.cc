@@ -19,6 +19,8 @@ using wire::ErrorCode;
 constexpr std::string_view kAdminClient =
     "__admin_client";  // may write to internal topics, as in Kafka
 
+constexpr int16_t kFirstVersionWithIds = 13;
+
 // A produce request whose partitions are answered one by one.
 struct Pending {
   Pending(Call c, int16_t a) : call(std::move(c)), acks(a) {}
@@ -42,52 +44,30 @@ struct Target {
   ErrorCode error = ErrorCode::kNone;
 };
 
-Target find_target(Call& call, const Request::TopicProduceData& topic, int32_t index) {
+// Why a partition that is not hosted here is not.
+ErrorCode absence(Call& call, const Request::TopicProduceData& topic, int32_t index) {
   const auto image = call.node().image();
-  const bool by_id = call.version() >= 13;
+  const bool by_id = call.version() >= kFirstVersionWithIds;
   const metadata::Topic* known =
       by_id ? image->find_topic(topic.topic_id) : image->find_topic(topic.name);
   if (known == nullptr)
-    return {.error = by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition};
+    return by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition;
   if (index < 0 || std::cmp_greater_equal(index, known->partitions.size()))
-    return {.error = ErrorCode::kUnknownTopicOrPartition};
-  if (is_internal_topic(known->name) && call.header().client_id != kAdminClient)
+    return ErrorCode::kUnknownTopicOrPartition;
+  return ErrorCode::kNotLeaderOrFollower;
+}
+
+Target find_target(Call& call, const Request::TopicProduceData& topic, int32_t index) {
+  const auto& partitions = call.node().partitions();
+  const PartitionIndex partition(index);
+  auto hosted = call.version() >= kFirstVersionWithIds
+                    ? partitions.find(TopicIdPartition{topic.topic_id, partition})
+                    : partitions.find(TopicPartition{topic.name, partition});
+  if (!hosted) return {.error = absence(call, topic, index)};
+  if (is_internal_topic(hosted.partition->name().topic) && call.header().client_id != kAdminClient)
     return {.error = ErrorCode::kInvalidTopicException};
-  auto hosted = call.node().partitions().find(TopicIdPartition{known->id, PartitionIndex(index)});
-  if (!hosted) return {.error = ErrorCode::kNotLeaderOrFollower};
   if (hosted.volume->is_offline()) return {.error = ErrorCode::kKafkaStorageError};
-  return {.hosted = hosted};
-}
-
-std::optional<record::Codec> target_codec(const std::string& name) {
-  if (name == "gzip") return record::Codec::kGzip;
-  if (name == "snappy") return record::Codec::kSnappy;
-  if (name == "lz4") return record::Codec::kLz4;
-  if (name == "zstd") return record::Codec::kZstd;
-  if (name == "uncompressed") return record::Codec::kNone;
-  return std::nullopt;
-}
-
-record::ProduceRules rules_for(Call& call, const metadata::Image& image,
-                               const node::Partition& partition) {
-  const config::TopicConfig config(
-      call.node().properties(),
-      image.configs({metadata::ConfigResourceType::kTopic, partition.name().topic}));
-  record::ProduceRules rules;
-  rules.api_version = call.version();
-  rules.now = call.shard().clock().wall();
-  if (config.text("message.timestamp.type") == "LogAppendTime")
-    rules.timestamp_type = record::TimestampType::kLogAppendTime;
-  rules.timestamp_before_max_ms = config.number("message.timestamp.before.max.ms");
-  rules.timestamp_after_max_ms = config.number("message.timestamp.after.max.ms");
-  rules.max_message_bytes = config.number("max.message.bytes");
-  rules.segment_bytes = config.number("segment.bytes");
-  rules.keys_required = config.text("cleanup.policy").find("compact") != std::string::npos;
-  rules.target_codec = target_codec(config.text("compression.type"));
-  // What may not come in as a request may not come in packed either.
-  rules.max_decompressed =
-      static_cast<size_t>(call.node().properties().number("socket.request.max.bytes"));
-  return rules;
+  return {.hosted = std::move(hosted)};
 }
 
 void refuse(PartitionResponse& result, ErrorCode code) {
@@ -147,9 +127,12 @@ void produce_partition(const std::shared_ptr<Pending>& pending, const Target& ta
                        const Request::PartitionProduceData& data, PartitionResponse& result) {
   Call& call = pending->call;
   const node::HostedPartition& hosted = target.hosted;
-  auto rules = rules_for(call, *call.node().image(), *hosted.partition);
-  const std::string name = hosted.partition->name().to_string();
-  rules.topic_partition = name;
+  const auto settings = with_partition(
+      *hosted.partition, [](node::PartitionState& state) { return state.settings(); });
+  record::ProduceRules rules = settings->produce;
+  rules.partition = &hosted.partition->name();
+  rules.api_version = call.version();
+  rules.now = call.shard().clock().wall();
   auto batch =
       record::validate_produce(writable(data.records.bytes), rules, call.services().scratch);
   if (!batch) return refuse(result, batch.error());
