@@ -5,9 +5,12 @@
 #include <string_view>
 #include <vector>
 
+#include "app/cluster.h"
 #include "app/command.h"
+#include "app/config.h"
 #include "app/consume.h"
 #include "app/format.h"
+#include "app/group.h"
 #include "app/produce.h"
 #include "app/start.h"
 #include "app/topic.h"
@@ -98,6 +101,9 @@ int run(std::string_view name, const Words& given) {
   add_topic_commands(root);
   add_produce_command(root);
   add_consume_command(root);
+  add_group_commands(root);
+  add_config_commands(root);
+  add_cluster_commands(root);
   add_version(root);
   std::vector<const char*> arguments{"millrace"};
   for (const auto& word : *words) arguments.push_back(word.c_str());

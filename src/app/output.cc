@@ -23,7 +23,7 @@ std::string title_of(std::string_view key) {
 std::string cell_of(const json::value& value) {
   if (value.is_null()) return "-";
   if (value.is_bool()) return value.as_bool() ? "yes" : "no";
-  if (value.is_string()) return std::string(value.as_string());
+  if (value.is_string()) return value.as_string().empty() ? "-" : std::string(value.as_string());
   if (!value.is_array()) return json::serialize(value);
   std::string cell;
   for (const auto& each : value.as_array()) cell += (cell.empty() ? "" : ",") + cell_of(each);

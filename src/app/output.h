@@ -1,7 +1,7 @@
 // How results are shown: rows and single objects are made once, as JSON values, and printed as a
 // table for people or as JSON for programs.
-// A column of a table is a key of the objects; its title is the key in capitals. An absent or null
-// value shows as '-', an array as its elements between commas.
+// A column of a table is a key of the objects; its title is the key in capitals. What is absent,
+// null or empty shows as '-', an array as its elements between commas.
 #pragma once
 
 #include <boost/json/array.hpp>

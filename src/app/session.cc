@@ -173,4 +173,18 @@ Outcome<std::map<TopicPartition, ListedOffset>> Session::list_offsets(
   return result;
 }
 
+Outcome<std::map<TopicPartition, ListedOffset>> Session::list_existing(
+    const Timestamps& timestamps) {
+  std::set<std::string> names;
+  for (const auto& [partition, timestamp] : timestamps) names.insert(partition.topic);
+  auto known = look_up({.names = {names.begin(), names.end()}});
+  if (!known) return std::unexpected(Failure(known.error()));
+  Timestamps existing = timestamps;
+  std::erase_if(existing, [&](const auto& each) {
+    const auto* topic = known->topic(each.first.topic);
+    return topic == nullptr || !topic->partitions.contains(each.first.partition);
+  });
+  return list_offsets(existing);
+}
+
 }  // namespace millrace::app

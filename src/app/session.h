@@ -78,6 +78,9 @@ class Session {
   using Timestamps = std::map<TopicPartition, int64_t>;
   Outcome<std::map<TopicPartition, ListedOffset>> list_offsets(const Timestamps& timestamps);
 
+  // The same for those of the partitions that exist.
+  Outcome<std::map<TopicPartition, ListedOffset>> list_existing(const Timestamps& timestamps);
+
   // The partitions by their leaders; a failure names the one that has none.
   using ByLeader = std::map<NodeId, std::vector<TopicPartition>>;
   Outcome<ByLeader> by_leader(const std::vector<TopicPartition>& partitions);
