@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <atomic>
 #include <cstdio>
 
 namespace millrace::log {
@@ -10,13 +11,14 @@ void write_to_stderr(Level level, std::string_view line) {
 }
 
 Sink g_sink = write_to_stderr;
-Level g_least = Level::kInfo;
+std::atomic<Level> g_least = Level::kInfo;
 
 }  // namespace
 
 void set_sink(Sink sink) { g_sink = sink; }
-void set_level(Level least) { g_least = least; }
-bool enabled(Level level) { return level >= g_least; }
+void set_level(Level least) { g_least.store(least, std::memory_order_relaxed); }
+Level level() { return g_least.load(std::memory_order_relaxed); }
+bool enabled(Level line) { return line >= level(); }
 void write(Level level, std::string_view line) { g_sink(level, line); }
 
 std::string_view level_name(Level level) {

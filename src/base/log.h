@@ -16,7 +16,8 @@ enum class Level { kDebug, kInfo, kWarn, kError, kOff };
 using Sink = void (*)(Level level, std::string_view line);
 
 void set_sink(Sink sink);
-void set_level(Level least);
+void set_level(Level least);  // at any time
+Level level();
 bool enabled(Level level);
 void write(Level level, std::string_view line);
 std::string_view level_name(Level level);

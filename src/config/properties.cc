@@ -81,26 +81,6 @@ int64_t unit_of(std::string_view broker_config) {
   return 1;
 }
 
-std::vector<std::string> split(std::string_view text) {
-  std::vector<std::string> items;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find(',', at), text.size());
-    std::string_view item = text.substr(at, end - at);
-    while (item.starts_with(' ')) item.remove_prefix(1);
-    while (item.ends_with(' ')) item.remove_suffix(1);
-    if (!item.empty()) items.emplace_back(item);
-    at = end + 1;
-  }
-  return items;
-}
-
-int64_t to_number(std::string_view text) {
-  while (text.starts_with(' ')) text.remove_prefix(1);
-  int64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
-
 }  // namespace
 
 Values parse_properties(std::string_view text) {
@@ -119,7 +99,7 @@ Values parse_properties(std::string_view text) {
 
 Result<std::vector<ListenerAddress>> parse_listeners(std::string_view name, std::string_view text) {
   std::vector<ListenerAddress> listeners;
-  for (const std::string& item : split(text)) {
+  for (const std::string& item : split_list(text)) {
     const size_t scheme = item.find("://"), colon = item.rfind(':');
     int port = -1;
     if (scheme != std::string::npos && colon > scheme)
@@ -180,15 +160,26 @@ Values NodeProperties::embedded_default() {
 }
 
 std::string NodeProperties::text(std::string_view name) const {
-  if (auto found = values_.find(std::string(name)); found != values_.end()) return found->second;
+  if (auto found = values_.find(name); found != values_.end()) return found->second;
   const Definition* definition = find_definition(Scope::kBroker, name);
   return definition && definition->default_value ? definition->default_value : "";
 }
 
 int64_t NodeProperties::number(std::string_view name) const { return to_number(text(name)); }
-bool NodeProperties::flag(std::string_view name) const { return text(name) == "true"; }
+bool NodeProperties::flag(std::string_view name) const { return is_true(text(name)); }
 std::vector<std::string> NodeProperties::list(std::string_view name) const {
-  return split(text(name));
+  return split_list(text(name));
+}
+
+NodeProperties NodeProperties::with_dynamic(const Values& of_cluster,
+                                            const Values& of_broker) const {
+  NodeProperties result = *this;
+  for (const Values* layer : {&of_cluster, &of_broker})
+    for (const auto& [name, value] : *layer) {
+      const Definition* definition = find_definition(Scope::kBroker, name);
+      if (definition && !value_problem(*definition, value)) result.values_[name] = value;
+    }
+  return result;
 }
 
 std::vector<std::string> NodeProperties::unknown() const {
@@ -200,7 +191,7 @@ std::vector<std::string> NodeProperties::unknown() const {
 }
 
 std::string NodeProperties::topic_default(const Definition& topic_config) const {
-  for (const std::string& name : split(topic_config.broker_configs)) {
+  for (const std::string& name : split_list(topic_config.broker_configs)) {
     auto found = values_.find(name);
     if (found == values_.end()) continue;
     const int64_t unit = unit_of(name);
@@ -212,8 +203,7 @@ std::string NodeProperties::topic_default(const Definition& topic_config) const 
 }
 
 std::string TopicConfig::text(std::string_view name) const {
-  if (auto found = overrides_->find(std::string(name)); found != overrides_->end())
-    return found->second;
+  if (auto found = overrides_->find(name); found != overrides_->end()) return found->second;
   const Definition* definition = find_definition(Scope::kTopic, name);
   ASSERT(definition != nullptr, "no topic config {}", name);
   return node_->topic_default(*definition);

@@ -37,9 +37,12 @@ class NodeProperties {
   int64_t number(std::string_view name) const;
   bool flag(std::string_view name) const;
   std::vector<std::string> list(std::string_view name) const;
-  bool is_set(std::string_view name) const { return values_.contains(std::string(name)); }
+  bool is_set(std::string_view name) const { return values_.contains(name); }
   const Values& values() const { return values_; }
   std::vector<std::string> unknown() const;
+  // These, with what was changed while the cluster runs: the broker's own over the cluster's.
+  // Values that are wrong (written by another version, say) are left out.
+  NodeProperties with_dynamic(const Values& of_cluster, const Values& of_broker) const;
 
   // The value of a topic config for topics that do not set it: the broker config behind it, else
   // Kafka's default.
@@ -57,7 +60,7 @@ class TopicConfig {
       : node_(&node), overrides_(&overrides) {}
   std::string text(std::string_view name) const;
   int64_t number(std::string_view name) const;
-  bool flag(std::string_view name) const { return text(name) == "true"; }
+  bool flag(std::string_view name) const { return is_true(text(name)); }
 
  private:
   const NodeProperties* node_;  // both outlive this

@@ -36,8 +36,8 @@ TEST(Definition, says_what_is_wrong_and_what_is_allowed) {
   EXPECT_EQ(problem_of(Scope::kTopic, {{"min.insync.replicas", "0"}}),
             "Invalid value 0 for configuration min.insync.replicas: Value must be at least 1");
   EXPECT_EQ(problem_of(Scope::kTopic, {{"cleanup.policy", "compact,shred"}}),
-            "Invalid value compact,shred for configuration cleanup.policy: String must be one of: "
-            "compact,delete");
+            "Invalid value shred for configuration cleanup.policy: String must be one of: compact, "
+            "delete");
   EXPECT_EQ(
       problem_of(Scope::kTopic, {{"preallocate", "yes"}}),
       "Invalid value yes for configuration preallocate: Expected value to be either true or false");

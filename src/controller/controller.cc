@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <set>
 
+#include "metadata/features.h"
+
 namespace millrace::controller {
 namespace {
 
@@ -15,37 +17,6 @@ using wire::ErrorCode;
 
 constexpr int64_t kProducerIdBlock = 1000;  // as Kafka's
 constexpr size_t kMaxTopicName = 249;
-
-enum class AlterOperation : int8_t { kSet = 0, kDelete = 1, kAppend = 2, kSubtract = 3 };
-
-std::vector<std::string> split_list(const std::string& text) {
-  std::vector<std::string> items;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find(',', at), text.size());
-    if (end > at) items.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return items;
-}
-
-std::string join_list(const std::vector<std::string>& items) {
-  return fmt::format("{}", fmt::join(items, ","));
-}
-
-void append_to_list(std::string& value, const std::string& added) {
-  auto items = split_list(value);
-  for (const auto& item : split_list(added))
-    if (std::ranges::find(items, item) == items.end()) items.push_back(item);
-  value = join_list(items);
-}
-
-void subtract_from_list(std::string& value, const std::string& removed) {
-  auto items = split_list(value);
-  const auto gone = split_list(removed);
-  std::erase_if(items,
-                [&](const auto& item) { return std::ranges::find(gone, item) != gone.end(); });
-  value = join_list(items);
-}
 
 }  // namespace
 
@@ -71,13 +42,10 @@ bool topic_names_collide(std::string_view a, std::string_view b) {
 
 Records Controller::bootstrap_records() {
   Records records;
-  for (auto [name, level] : {std::pair<const char*, int16_t>{"metadata.version", 30},
-                             {"eligible.leader.replicas.version", 1},
-                             {"group.version", 1},
-                             {"share.version", 1},
-                             {"streams.version", 1},
-                             {"transaction.version", 2}})
-    records.push_back(wire::FeatureLevelRecord{.name = name, .feature_level = level});
+  for (const auto& feature : metadata::supported_features())
+    if (feature.first_level > 0)
+      records.push_back(
+          wire::FeatureLevelRecord{.name = feature.name, .feature_level = feature.first_level});
   return records;
 }
 
@@ -93,6 +61,9 @@ std::vector<NodeId> Controller::usable_brokers() const {
 }
 
 std::optional<Controller::Refusal> Controller::check_name(const std::string& name) const {
+  if (name == "__cluster_metadata")
+    return Refusal{ErrorCode::kInvalidRequest,
+                   fmt::format("Creation of internal topic {} is prohibited.", name)};
   if (auto problem = topic_name_problem(name))
     return Refusal{ErrorCode::kInvalidTopicException, "Topic name is invalid: " + *problem};
   if (image_.find_topic(name))
@@ -105,31 +76,35 @@ std::optional<Controller::Refusal> Controller::check_name(const std::string& nam
   return std::nullopt;
 }
 
+std::optional<std::string> Controller::assignment_problem(const std::vector<int32_t>& ids) const {
+  if (ids.empty()) return "The manual partition assignment includes an empty replica list.";
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (!image_.find_broker(NodeId(ids[i])))
+      return fmt::format(
+          "The manual partition assignment includes broker {}, but no such broker is registered.",
+          ids[i]);
+    if (std::find(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(i), ids[i]) !=
+        ids.begin() + static_cast<ptrdiff_t>(i))
+      return fmt::format("The manual partition assignment includes the broker {} more than once.",
+                         ids[i]);
+  }
+  return std::nullopt;
+}
+
 std::expected<Controller::Placement, Controller::Refusal> Controller::place_manually(
     const Topic& topic) const {
   auto refuse = [](std::string message) {
     return std::unexpected(Refusal{ErrorCode::kInvalidReplicaAssignment, std::move(message)});
   };
   if (topic.num_partitions != -1 || topic.replication_factor != -1)
-    return std::unexpected(Refusal{ErrorCode::kInvalidRequest,
-                                   "A manual partition assignment was specified, but "
-                                   "numPartitions or replicationFactor was not set to -1."});
+    return std::unexpected(Refusal{
+        ErrorCode::kInvalidRequest,
+        fmt::format("A manual partition assignment was specified, but {} was not set to -1.",
+                    topic.replication_factor != -1 ? "replication factor" : "numPartitions")});
   Placement placement;
   std::map<int32_t, std::vector<int32_t>> by_index;
   for (const auto& each : topic.assignments) {
-    std::set<int32_t> unique(each.broker_ids.begin(), each.broker_ids.end());
-    if (each.broker_ids.empty())
-      return refuse("The manual partition assignment includes an empty replica list.");
-    if (unique.size() != each.broker_ids.size())
-      return refuse(
-          fmt::format("The manual partition assignment includes the broker {} more than once.",
-                      each.broker_ids[0]));
-    for (int32_t id : each.broker_ids)
-      if (!image_.find_broker(NodeId(id)))
-        return refuse(
-            fmt::format("The manual partition assignment includes broker {}, but no such "
-                        "broker is registered.",
-                        id));
+    if (auto problem = assignment_problem(each.broker_ids)) return refuse(*problem);
     if (!by_index.emplace(each.partition_index, each.broker_ids).second)
       return refuse(fmt::format("Found multiple manual partition assignments for partition {}",
                                 each.partition_index));
@@ -151,9 +126,11 @@ std::expected<Controller::Placement, Controller::Refusal> Controller::place(
   if (!topic.assignments.empty()) return place_manually(topic);
   Placement placement{.partitions = topic.num_partitions,
                       .replication_factor = topic.replication_factor};
-  if (placement.partitions == -1) placement.partitions = defaults_.partitions;
+  if (placement.partitions == -1)
+    placement.partitions = static_cast<int32_t>(properties_->number("num.partitions"));
   if (placement.replication_factor == -1)
-    placement.replication_factor = defaults_.replication_factor;
+    placement.replication_factor =
+        static_cast<int16_t>(properties_->number("default.replication.factor"));
   if (placement.partitions <= 0)
     return std::unexpected(
         Refusal{ErrorCode::kInvalidPartitions,
@@ -183,8 +160,8 @@ std::expected<ConfigMap, Controller::Refusal> Controller::configs_of(const Topic
                   fmt::format("Null value not supported for topic configs: {}", each.name)});
     configs[each.name] = *each.value;
   }
-  if (auto problem = check_(ConfigResourceType::kTopic, configs))
-    return std::unexpected(Refusal{ErrorCode::kInvalidConfig, *problem});
+  if (auto refusal = check_configs({ConfigResourceType::kTopic, topic.name}, configs))
+    return std::unexpected(*refusal);
   return configs;
 }
 
@@ -195,8 +172,10 @@ wire::PartitionRecord Controller::new_partition(const Uuid& topic_id, size_t ind
     replicas = placement.manual[index];
   } else {
     const auto usable = usable_brokers();
+    // The id is random: topics of one partition do not all come to the first broker.
+    const size_t start = topic_id.bytes[14] * 256u + topic_id.bytes[15];
     for (size_t i = 0; std::cmp_less(i, placement.replication_factor); ++i)
-      replicas.push_back(usable[(index + i) % usable.size()].value());
+      replicas.push_back(usable[(start + index + i) % usable.size()].value());
   }
   wire::PartitionRecord record{.partition_id = static_cast<int32_t>(index),
                                .topic_id = topic_id,
@@ -226,6 +205,7 @@ std::expected<Records, Controller::Refusal> Controller::create_topic(
   result.topic_id = uuids_();
   result.num_partitions = placement->partitions;
   result.replication_factor = placement->replication_factor;
+  add_effective_configs(*configs, result);
   records.push_back(wire::TopicRecord{.name = topic.name, .topic_id = result.topic_id});
   for (const auto& [name, value] : *configs)
     records.push_back(
@@ -249,8 +229,11 @@ Decided<wire::CreateTopicsResponse> Controller::decide_create_topics(
   };
   std::map<std::string, int> times;
   for (const auto& topic : request.topics) ++times[topic.name];
+  std::set<std::string> answered;
   for (const auto& topic : request.topics) {
+    if (!answered.insert(topic.name).second) continue;
     auto& result = decided.response.topics.emplace_back();
+    result.error_message.reset();
     result.name = topic.name;
     std::expected<Records, Refusal> records =
         times[topic.name] > 1
@@ -269,6 +252,7 @@ Decided<wire::CreateTopicsResponse> Controller::decide_create_topics(
       result.topic_id = Uuid::zero();
       result.num_partitions = -1;
       result.replication_factor = -1;
+      result.configs.emplace();
     } else if (!request.validate_only) {
       decided.records.insert(decided.records.end(), records->begin(), records->end());
     }
@@ -276,29 +260,54 @@ Decided<wire::CreateTopicsResponse> Controller::decide_create_topics(
   return decided;
 }
 
+// `names` and `ids`: how often the request has each, a name counted as its id too.
+std::optional<Controller::Refusal> Controller::deletion_refusal(
+    const wire::DeleteTopicsRequest::DeleteTopicState& wanted, const metadata::Topic* topic,
+    const std::map<std::string, int>& names, const std::map<Uuid, int>& ids) {
+  const bool has_id = !wanted.topic_id.is_zero();
+  auto invalid = [](const char* why) { return Refusal{ErrorCode::kInvalidRequest, why}; };
+  if (wanted.name && has_id) return invalid("You may not specify both topic name and topic id.");
+  if (!wanted.name && !has_id) return invalid("Neither topic name nor id were specified.");
+  if (wanted.name && names.at(*wanted.name) > 1) return invalid("Duplicate topic name.");
+  if (wanted.name && topic && ids.at(topic->id) > 1)
+    return invalid("The provided topic name maps to an ID that was already supplied.");
+  if (has_id && ids.at(wanted.topic_id) > 1) return invalid("Duplicate topic id.");
+  if (topic) return std::nullopt;
+  if (has_id)
+    return Refusal{ErrorCode::kUnknownTopicId, "This server does not host this topic ID."};
+  return Refusal{ErrorCode::kUnknownTopicOrPartition,
+                 "This server does not host this topic-partition."};
+}
+
 Decided<wire::DeleteTopicsResponse> Controller::decide_delete_topics(
     const wire::DeleteTopicsRequest& request) {
   Decided<wire::DeleteTopicsResponse> decided;
   auto wanted = request.topics;
   for (const auto& name : request.topic_names) wanted.push_back({.name = name});
-  std::set<Uuid> gone;
+  std::map<std::string, int> names;
+  std::map<Uuid, int> ids;
   for (const auto& each : wanted) {
+    if (each.name) ++names[*each.name];
+    if (!each.topic_id.is_zero()) ++ids[each.topic_id];
+    const metadata::Topic* named = each.name ? image_.find_topic(*each.name) : nullptr;
+    if (named && each.topic_id.is_zero()) ++ids[named->id];
+  }
+  std::set<std::pair<std::optional<std::string>, Uuid>> answered;
+  for (const auto& each : wanted) {
+    if (!answered.emplace(each.name, each.topic_id).second) continue;
     auto& result = decided.response.responses.emplace_back();
+    result.error_message.reset();
     result.name = each.name;
     result.topic_id = each.topic_id;
-    if (each.name && !each.topic_id.is_zero()) {
-      result.error_code = wire::code_of(ErrorCode::kInvalidRequest);
-      result.error_message = "You may not specify both topic name and topic id.";
-      continue;
-    }
     const metadata::Topic* topic =
         each.name ? image_.find_topic(*each.name) : image_.find_topic(each.topic_id);
-    if (topic == nullptr || !gone.insert(topic->id).second) {
-      const auto code =
-          each.name ? ErrorCode::kUnknownTopicOrPartition : ErrorCode::kUnknownTopicId;
-      result.error_code = wire::code_of(code);
-      result.error_message =
-          "This server does not host this topic" + std::string(each.name ? "-partition." : " ID.");
+    if (auto refusal = deletion_refusal(each, topic, names, ids)) {
+      result.error_code = wire::code_of(refusal->code);
+      result.error_message = std::move(refusal->message);
+      if (each.name && topic && ids.at(topic->id) > 1) {  // named twice, by its name and by its id
+        result.topic_id = topic->id;
+        answered.emplace(std::nullopt, topic->id);
+      }
       continue;
     }
     result.name = topic->name;
@@ -337,12 +346,16 @@ std::expected<Records, Controller::Refusal> Controller::add_partitions(
   if (topic.assignments) {
     placement.manual.resize(now);
     for (const auto& each : *topic.assignments) placement.manual.push_back(each.broker_ids);
-    for (size_t i = now; i < placement.manual.size(); ++i)
-      for (int32_t id : placement.manual[i])
-        if (std::cmp_not_equal(placement.manual[i].size(), placement.replication_factor) ||
-            !image_.find_broker(NodeId(id)))
-          return std::unexpected(Refusal{ErrorCode::kInvalidReplicaAssignment,
-                                         "The manual partition assignment is not possible."});
+    for (size_t i = now; i < placement.manual.size(); ++i) {
+      auto problem = assignment_problem(placement.manual[i]);
+      if (!problem && std::cmp_not_equal(placement.manual[i].size(), placement.replication_factor))
+        problem = fmt::format(
+            "The manual partition assignment includes a partition with {} replica(s), but this is "
+            "not consistent with previous partitions, which have {} replica(s).",
+            placement.manual[i].size(), placement.replication_factor);
+      if (problem)
+        return std::unexpected(Refusal{ErrorCode::kInvalidReplicaAssignment, std::move(*problem)});
+    }
   } else if (std::cmp_greater(placement.replication_factor, usable_brokers().size())) {
     return std::unexpected(
         Refusal{ErrorCode::kInvalidReplicationFactor,
@@ -359,8 +372,11 @@ Decided<wire::CreatePartitionsResponse> Controller::decide_create_partitions(
   Decided<wire::CreatePartitionsResponse> decided;
   std::map<std::string, int> times;
   for (const auto& topic : request.topics) ++times[topic.name];
+  std::set<std::string> answered;
   for (const auto& topic : request.topics) {
+    if (!answered.insert(topic.name).second) continue;
     auto& result = decided.response.results.emplace_back();
+    result.error_message.reset();
     result.name = topic.name;
     std::expected<Records, Refusal> records =
         times[topic.name] > 1
@@ -368,69 +384,6 @@ Decided<wire::CreatePartitionsResponse> Controller::decide_create_partitions(
             : add_partitions(topic);
     if (records && decided.records.size() + records->size() > kMaxRecords)
       records = std::unexpected(too_many());
-    if (!records) {
-      result.error_code = wire::code_of(records.error().code);
-      result.error_message = records.error().message;
-    } else if (!request.validate_only) {
-      decided.records.insert(decided.records.end(), records->begin(), records->end());
-    }
-  }
-  return decided;
-}
-
-std::expected<Records, Controller::Refusal> Controller::alter_resource(
-    const wire::IncrementalAlterConfigsRequest::AlterConfigsResource& resource) const {
-  const auto type = static_cast<ConfigResourceType>(resource.resource_type);
-  if (type == ConfigResourceType::kTopic && !image_.find_topic(resource.resource_name))
-    return std::unexpected(
-        Refusal{ErrorCode::kUnknownTopicOrPartition,
-                fmt::format("The topic '{}' does not exist.", resource.resource_name)});
-  ConfigMap values = image_.configs({type, resource.resource_name});
-  std::set<std::string> touched;
-  for (const auto& each : resource.configs) {
-    if (!touched.insert(each.name).second)
-      return std::unexpected(
-          Refusal{ErrorCode::kInvalidRequest,
-                  fmt::format("Error due to duplicate config key {}", each.name)});
-    const std::string value = each.value.value_or("");
-    switch (static_cast<AlterOperation>(each.config_operation)) {
-      case AlterOperation::kSet: values[each.name] = value; break;
-      case AlterOperation::kDelete: values.erase(each.name); break;
-      case AlterOperation::kAppend: append_to_list(values[each.name], value); break;
-      case AlterOperation::kSubtract: subtract_from_list(values[each.name], value); break;
-      default:
-        return std::unexpected(Refusal{ErrorCode::kInvalidRequest, "Unknown config operation."});
-    }
-  }
-  if (auto problem = check_(type, values))
-    return std::unexpected(Refusal{ErrorCode::kInvalidConfig, *problem});
-  Records records;
-  for (const auto& name : touched) {
-    auto value = values.find(name);
-    records.push_back(wire::ConfigRecord{
-        .resource_type = resource.resource_type,
-        .resource_name = resource.resource_name,
-        .name = name,
-        .value = value == values.end() ? std::nullopt : std::optional(value->second)});
-  }
-  return records;
-}
-
-Decided<wire::IncrementalAlterConfigsResponse> Controller::decide_alter_configs(
-    const wire::IncrementalAlterConfigsRequest& request) {
-  Decided<wire::IncrementalAlterConfigsResponse> decided;
-  std::map<std::pair<int8_t, std::string>, int> times;
-  for (const auto& resource : request.resources)
-    ++times[{resource.resource_type, resource.resource_name}];
-  for (const auto& resource : request.resources) {
-    auto& result = decided.response.responses.emplace_back();
-    result.resource_type = resource.resource_type;
-    result.resource_name = resource.resource_name;
-    std::expected<Records, Refusal> records =
-        times[{resource.resource_type, resource.resource_name}] > 1
-            ? std::unexpected(
-                  Refusal{ErrorCode::kInvalidRequest, "Each resource must appear at most once."})
-            : alter_resource(resource);
     if (!records) {
       result.error_code = wire::code_of(records.error().code);
       result.error_message = records.error().message;

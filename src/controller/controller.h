@@ -9,16 +9,21 @@
 // POLICY_VIOLATION, as Kafka refuses it.
 #pragma once
 
+#include <expected>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "config/properties.h"
 #include "metadata/image.h"
+#include "wire/alter_configs.h"
 #include "wire/create_partitions.h"
 #include "wire/create_topics.h"
 #include "wire/delete_topics.h"
 #include "wire/errors.h"
 #include "wire/incremental_alter_configs.h"
+#include "wire/update_features.h"
 
 namespace millrace::controller {
 
@@ -31,21 +36,13 @@ struct Decided {
   Response response;
 };
 
-struct Defaults {
-  int32_t partitions = 1;          // num.partitions
-  int16_t replication_factor = 1;  // default.replication.factor
-};
-
-// Whether a topic may have these configs: nothing, or what is wrong, in Kafka's words.
-using ConfigCheck = std::function<std::optional<std::string>(metadata::ConfigResourceType type,
-                                                             const metadata::ConfigMap& configs)>;
-
 class Controller {
  public:
   static constexpr size_t kMaxRecords = 20'000;
 
-  Controller(Defaults defaults, UuidSource uuids, ConfigCheck check)
-      : defaults_(defaults), uuids_(std::move(uuids)), check_(std::move(check)) {}
+  // `properties`, the node's own, outlive the controller: defaults of topics, bounds of configs.
+  Controller(const config::NodeProperties& properties, UuidSource uuids)
+      : properties_(&properties), uuids_(std::move(uuids)) {}
 
   metadata::Image& image() { return image_; }
   const metadata::Image& image() const { return image_; }
@@ -59,8 +56,14 @@ class Controller {
       const wire::DeleteTopicsRequest& request);
   Decided<wire::CreatePartitionsResponse> decide_create_partitions(
       const wire::CreatePartitionsRequest& request);
-  Decided<wire::IncrementalAlterConfigsResponse> decide_alter_configs(
+  Decided<wire::IncrementalAlterConfigsResponse> decide_incremental_alter_configs(
       const wire::IncrementalAlterConfigsRequest& request);
+  // The old call (KIP-133): what it does not name goes back to its default.
+  Decided<wire::AlterConfigsResponse> decide_alter_configs(
+      const wire::AlterConfigsRequest& request);
+  // All updates or none (KIP-584, KIP-1022).
+  Decided<wire::UpdateFeaturesResponse> decide_update_features(
+      const wire::UpdateFeaturesRequest& request, int16_t version);
 
   // A broker (re)starts: its registration, unfenced at once (decisions, D7), and its partitions'
   // leaders.
@@ -82,6 +85,7 @@ class Controller {
   static Refusal too_many();
   std::expected<Placement, Refusal> place(const Topic& topic) const;
   std::expected<Placement, Refusal> place_manually(const Topic& topic) const;
+  std::optional<std::string> assignment_problem(const std::vector<int32_t>& ids) const;
   std::expected<metadata::ConfigMap, Refusal> configs_of(const Topic& topic) const;
   std::optional<Refusal> check_name(const std::string& name) const;
   std::expected<Records, Refusal> create_topic(
@@ -89,15 +93,37 @@ class Controller {
   wire::PartitionRecord new_partition(const Uuid& topic_id, size_t index,
                                       const Placement& placement) const;
   std::vector<NodeId> usable_brokers() const;
+  static std::optional<Refusal> deletion_refusal(
+      const wire::DeleteTopicsRequest::DeleteTopicState& wanted, const metadata::Topic* topic,
+      const std::map<std::string, int>& names, const std::map<Uuid, int>& ids);
   std::expected<Records, Refusal> add_partitions(
       const wire::CreatePartitionsRequest::CreatePartitionsTopic& topic) const;
-  std::expected<Records, Refusal> alter_resource(
-      const wire::IncrementalAlterConfigsRequest::AlterConfigsResource& resource) const;
+
+  // Configs: config_decisions.cc.
+  using IncrementalResource = wire::IncrementalAlterConfigsRequest::AlterConfigsResource;
+  using WholeResource = wire::AlterConfigsRequest::AlterConfigsResource;
+  template <class Request, class Response>
+  Decided<Response> decide_configs(const Request& request) const;
+  std::expected<metadata::ConfigMap, Refusal> wanted_configs(
+      const IncrementalResource& wanted) const;
+  std::expected<metadata::ConfigMap, Refusal> wanted_configs(const WholeResource& wanted) const;
+  std::optional<Refusal> check_configs(const metadata::ConfigResource& resource,
+                                       const metadata::ConfigMap& configs) const;
+  std::optional<Refusal> check_min_isr(const metadata::ConfigResource& resource,
+                                       const metadata::ConfigMap& configs) const;
+  Records config_records(const metadata::ConfigResource& resource,
+                         const metadata::ConfigMap& wanted) const;
+  void add_effective_configs(const metadata::ConfigMap& overrides,
+                             wire::CreateTopicsResponse::CreatableTopicResult& result) const;
+
+  // Features: feature_decisions.cc.
+  std::optional<std::string> feature_problem(
+      const wire::UpdateFeaturesRequest::FeatureUpdateKey& update, bool upgrade_only) const;
+  void add_min_isr_records(Records& records) const;
 
   metadata::Image image_;
-  Defaults defaults_;
+  const config::NodeProperties* properties_;
   UuidSource uuids_;
-  ConfigCheck check_;
 };
 
 // Whether Kafka allows the name: nothing, or why not.

@@ -75,7 +75,7 @@ struct ConfigResource {
   std::string name;  // "" of a broker: the cluster's default
   friend auto operator<=>(const ConfigResource&, const ConfigResource&) = default;
 };
-using ConfigMap = std::map<std::string, std::string>;
+using ConfigMap = std::map<std::string, std::string, std::less<>>;
 
 class Image {
  public:

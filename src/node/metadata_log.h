@@ -33,6 +33,7 @@ class MetadataLog {
   bool is_new() const { return is_new_; }
   LeaderEpoch epoch() const { return epoch_; }
   Offset log_end() const { return log_->log_end(); }
+  Offset synced_end() const { return log_->recovery_point(); }  // everything below is durable
   // Appends records as one batch and applies them to `image`; not yet durable.
   Result<> append(const std::vector<wire::MetadataRecord>& records, metadata::Image& image,
                   TimestampMs now);

@@ -4,11 +4,11 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "metadata/features.h"
 
 namespace millrace::node {
 namespace {
 
-constexpr Duration kRetentionCheck = seconds(300);  // log.retention.check.interval.ms
 constexpr Duration kCheckpointInterval = seconds(60);
 constexpr int64_t kProducerIdBlock = 1000;
 constexpr const char* kMetadataDirectory = "/__cluster_metadata-0";
@@ -46,20 +46,8 @@ Uuid Node::random_uuid() {
 Result<> Node::start(const NodeOptions& options) {
   id_ = NodeId(static_cast<int32_t>(properties_->number("node.id")));
   RETURN_IF_ERROR(open_log_directories(options));
-  controller_ = std::make_unique<controller::Controller>(
-      controller::Defaults{
-          .partitions = static_cast<int32_t>(properties_->number("num.partitions")),
-          .replication_factor =
-              static_cast<int16_t>(properties_->number("default.replication.factor"))},
-      [this] { return random_uuid(); },
-      [](metadata::ConfigResourceType type, const metadata::ConfigMap& configs) {
-        return config::problem_of(
-            type == metadata::ConfigResourceType::kTopic           ? config::Scope::kTopic
-            : type == metadata::ConfigResourceType::kGroup         ? config::Scope::kGroup
-            : type == metadata::ConfigResourceType::kClientMetrics ? config::Scope::kClientMetrics
-                                                                   : config::Scope::kBroker,
-            configs);
-      });
+  controller_ =
+      std::make_unique<controller::Controller>(*properties_, [this] { return random_uuid(); });
   const auto& volumes = partitions_->volumes();
   std::vector<std::string> paths;
   for (const auto& volume : volumes) paths.push_back(volume->directory().path());
@@ -68,10 +56,10 @@ Result<> Node::start(const NodeOptions& options) {
       metadata_log_,
       MetadataLog::open(host_->disk(), metadata_directory(*properties_, paths), image));
   const TimestampMs now = host_->shard(0).clock().wall();
-  RETURN_IF_ERROR(metadata_log_->lead({.id = id_,
-                                       .directory_id = volumes[0]->directory().id(),
-                                       .endpoint = options.controller_endpoint},
-                                      now));
+  voter_ = {.id = id_,
+            .directory_id = volumes[0]->directory().id(),
+            .endpoint = options.controller_endpoint};
+  RETURN_IF_ERROR(metadata_log_->lead(voter_, now));
   if (image.features().empty())
     RETURN_IF_ERROR(metadata_log_->append(controller::Controller::bootstrap_records(), image, now));
   RETURN_IF_ERROR(register_broker(options));
@@ -81,9 +69,10 @@ Result<> Node::start(const NodeOptions& options) {
   image.check_invariants();
   for (const auto& volume : volumes) RETURN_IF_ERROR(volume->directory().clear_clean_shutdown());
   published_.store(std::make_shared<metadata::Image>(image));
+  take_settings(image);
   for (const auto& [name, topic] : image.topics()) open_partitions(image, *topic);
   groups_ = std::make_unique<GroupHost>(*host_, *partitions_, group_config(*properties_));
-  every(kRetentionCheck,
+  every(milliseconds(properties_->number("log.retention.check.interval.ms")),
         [this] { partitions_->delete_old_segments(host_->shard(0).clock().wall()); });
   every(kCheckpointInterval, [this] { partitions_->write_checkpoints(); });
   return {};
@@ -126,17 +115,10 @@ Result<> Node::register_broker(const NodeOptions& options) {
                                        .host = e.host,
                                        .port = e.port,
                                        .security_protocol = e.security_protocol});
-  for (auto [name, most] : {std::pair<const char*, int16_t>{"metadata.version", 30},
-                            {"kraft.version", 1},
-                            {"transaction.version", 2},
-                            {"group.version", 1},
-                            {"eligible.leader.replicas.version", 1},
-                            {"share.version", 1},
-                            {"streams.version", 1}})
-    registration.features.push_back(
-        {.name = name,
-         .min_supported_version = static_cast<int16_t>(most == 30 ? 7 : 0),
-         .max_supported_version = most});
+  for (const auto& feature : metadata::supported_features())
+    registration.features.push_back({.name = feature.name,
+                                     .min_supported_version = feature.least,
+                                     .max_supported_version = feature.most});
   if (properties_->is_set("broker.rack")) registration.rack = properties_->text("broker.rack");
   for (const auto& volume : partitions_->volumes())
     registration.log_dirs.push_back(volume->directory().id());
@@ -147,8 +129,9 @@ Result<> Node::register_broker(const NodeOptions& options) {
 }
 
 void Node::open_partitions(const metadata::Image& image, const metadata::Topic& topic) {
+  const auto node_settings = settings_.load();
   const auto settings = topic_settings(
-      *properties_, image.configs({metadata::ConfigResourceType::kTopic, topic.name}));
+      *node_settings, image.configs({metadata::ConfigResourceType::kTopic, topic.name}));
   for (size_t i = 0; i < topic.partitions.size(); ++i) {
     const metadata::PartitionState& p = topic.partitions[i];
     if (std::ranges::find(p.replicas, id_) == p.replicas.end()) continue;
@@ -170,16 +153,41 @@ std::vector<group::DeletedTopic> Node::close_vanished(const metadata::Image& bef
   return vanished;
 }
 
+void Node::take_settings(const metadata::Image& image) {
+  using enum metadata::ConfigResourceType;
+  settings_.store(std::make_shared<config::NodeProperties>(properties_->with_dynamic(
+      image.configs({kBroker, ""}), image.configs({kBroker, std::to_string(id_.value())}))));
+}
+
+// True: the defaults of all topics may be others now.
+bool Node::follow_broker_configs(const metadata::Image& before, const metadata::Image& after) {
+  bool changed = false;
+  for (const std::string& name : {std::string(), std::to_string(id_.value())}) {
+    const metadata::ConfigResource resource{metadata::ConfigResourceType::kBroker, name};
+    changed |= before.configs(resource) != after.configs(resource);
+  }
+  if (changed) take_settings(after);
+  return changed;
+}
+
 void Node::follow(const metadata::Image& before, const metadata::Image& after) {
   const auto vanished = close_vanished(before, after);
   if (!vanished.empty()) groups_->topics_deleted(vanished);
+  const bool defaults_changed = follow_broker_configs(before, after);
   for (const auto& [name, topic] : after.topics()) {
     const metadata::ConfigResource resource{metadata::ConfigResourceType::kTopic, name};
     auto known = before.topics().find(name);
-    const bool same = known != before.topics().end() && known->second == topic &&
-                      before.configs(resource) == after.configs(resource);
+    const bool same = !defaults_changed && known != before.topics().end() &&
+                      known->second == topic && before.configs(resource) == after.configs(resource);
     if (!same) open_partitions(after, *topic);
   }
+}
+
+QuorumState Node::quorum() const {
+  return {.self = voter_,
+          .epoch = metadata_log_->epoch(),
+          .log_end = metadata_log_->log_end(),
+          .high_watermark = metadata_log_->synced_end()};
 }
 
 void Node::submit(Command command) {

@@ -38,10 +38,21 @@ struct Command {
   env::Shard* shard = nullptr;
 };
 
+// The quorum of the metadata log as DescribeQuorum tells it: this node, alone.
+struct QuorumState {
+  Voter self;
+  LeaderEpoch epoch;
+  Offset log_end;
+  Offset high_watermark;
+};
+
 class Node {
  public:
   Node(env::Host& host, const config::NodeProperties& properties)
-      : host_(&host), properties_(&properties) {}
+      : host_(&host), properties_(&properties) {
+    published_.store(std::make_shared<metadata::Image>());
+    settings_.store(std::make_shared<config::NodeProperties>(properties));
+  }
 
   Result<> start(const NodeOptions& options);
   // After the last request: checkpoints, indexes, clean-shutdown markers.
@@ -49,7 +60,9 @@ class Node {
 
   NodeId id() const { return id_; }
   const std::string& cluster_id() const { return cluster_id_; }
+  // As the file says; and with what was changed while the cluster runs (KIP-226).
   const config::NodeProperties& properties() const { return *properties_; }
+  std::shared_ptr<const config::NodeProperties> settings() const { return settings_.load(); }
   std::shared_ptr<const metadata::Image> image() const { return published_.load(); }
   PartitionHost& partitions() { return *partitions_; }
   GroupHost& groups() { return *groups_; }
@@ -58,6 +71,8 @@ class Node {
   BrokerEpoch broker_epoch() const { return broker_epoch_; }
   // How many records of the metadata log are committed here.
   Offset metadata_end() const { return metadata_log_->log_end(); }
+
+  QuorumState quorum() const;  // on shard 0
 
   void submit(Command command);
   // The next free producer id; asks the controller for a block when the last one is used up.
@@ -79,6 +94,8 @@ class Node {
   void run_command(Command command);
   void committed(Commit commit);
   void follow(const metadata::Image& before, const metadata::Image& after);
+  bool follow_broker_configs(const metadata::Image& before, const metadata::Image& after);
+  void take_settings(const metadata::Image& image);
   std::vector<group::DeletedTopic> close_vanished(const metadata::Image& before,
                                                   const metadata::Image& after);
   void open_partitions(const metadata::Image& image, const metadata::Topic& topic);
@@ -87,13 +104,15 @@ class Node {
   env::Host* host_;
   const config::NodeProperties* properties_;
   NodeId id_ = kNoNode;
+  Voter voter_;  // this node, in the quorum
   std::string cluster_id_;
   BrokerEpoch broker_epoch_{-1};
   std::unique_ptr<PartitionHost> partitions_;
   std::unique_ptr<GroupHost> groups_;
   std::unique_ptr<controller::Controller> controller_;
   std::unique_ptr<MetadataLog> metadata_log_;
-  PublishedImage published_;
+  Published<metadata::Image> published_;
+  Published<config::NodeProperties> settings_;
   ProducerId next_producer_id_{0};
   ProducerId producer_ids_end_{0};
 };

@@ -1,4 +1,5 @@
-// The metadata image that this node acts on: replaced as a whole, read from every shard.
+// What this node acts on, replaced as a whole and read from every shard: the metadata image, and
+// the node's configs with what was changed while it runs.
 #pragma once
 
 #include <memory>
@@ -8,20 +9,21 @@
 
 namespace millrace::node {
 
-class PublishedImage {
+template <class T>
+class Published {
  public:
-  std::shared_ptr<const metadata::Image> load() const {
+  std::shared_ptr<const T> load() const {
     std::shared_lock lock(mutex_);
-    return image_;
+    return value_;
   }
-  void store(std::shared_ptr<const metadata::Image> image) {
+  void store(std::shared_ptr<const T> value) {
     std::unique_lock lock(mutex_);
-    image_.swap(image);
+    value_.swap(value);
   }
 
  private:
   mutable std::shared_mutex mutex_;
-  std::shared_ptr<const metadata::Image> image_ = std::make_shared<metadata::Image>();
+  std::shared_ptr<const T> value_;
 };
 
 }  // namespace millrace::node

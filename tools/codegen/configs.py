@@ -3,6 +3,7 @@
 
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 SCOPES = {"topic": "kTopic", "broker": "kBroker", "group": "kGroup", "client_metrics": "kClientMetrics"}
@@ -13,12 +14,11 @@ def quoted(text):
 
 
 def bounds(valid):
-    """'[1,...,9]_or_-1' -> the least and most value of a number, as C++ text."""
+    """'[1,...,9]_or_-1' -> the least and most value of a number, whether there are any, and the one beside them."""
     match = re.match(r"\[(-?[\d.]+),\.\.\.(?:,(-?[\d.]+))?\](?:_or_(-?\d+))?$", valid)
     if not match:
-        return "0", "0", "false"
-    least = min(float(match[1]), float(match[3])) if match[3] else float(match[1])
-    return repr(least), repr(float(match[2])) if match[2] else "9.3e18", "true"
+        return "0", "0", "false", ""
+    return repr(float(match[1])), repr(float(match[2])) if match[2] else "9.3e18", "true", match[3] or ""
 
 
 def allowed(valid):
@@ -27,27 +27,54 @@ def allowed(valid):
     return match[1].replace("_", "") if match and "..." not in valid and ":" not in valid else ""
 
 
-def row(scope, line):
+@dataclass
+class Config:
+    scope: str
+    name: str
+    kind: str
+    default: str | None
+    valid: str
+    update: str
+    broker: str
+    effect: bool
+    internal: bool
+    documentation: str = ""
+
+    def row(self):
+        least, most, bounded, besides = bounds(self.valid)
+        words = allowed(self.valid) if self.kind in ("STRING", "LIST") else ""
+        if "read_" in self.valid:
+            words = "read_committed,read_uncommitted"
+        values = [f"Scope::{SCOPES[self.scope]}", quoted(self.name), f"Type::k{self.kind.capitalize()}",
+                  "nullptr" if self.default is None else quoted(self.default), least, most, bounded, quoted(besides),
+                  quoted(words), quoted(self.update), quoted(self.broker), str(self.effect).lower(),
+                  str(self.internal).lower(), quoted(self.documentation)]
+        return f"    {{{', '.join(values)}}},"
+
+
+def parse(scope, line):
     words = line.split()
-    name, kind, default = words[0], words[1], words[2][1:]
     options = dict(w.split(":", 1) for w in words[3:] if ":" in w)
-    valid = options.get("valid", "")
-    least, most, bounded = bounds(valid)
-    words_allowed = allowed(valid) if kind in ("STRING", "LIST") else ""
-    if "read_" in valid:
-        words_allowed = "read_committed,read_uncommitted"
-    return (f"    {{Scope::{SCOPES[scope]}, {quoted(name)}, Type::k{kind.capitalize()}, "
-            f"{'nullptr' if default == '~' else quoted(default)}, {least}, {most}, {bounded}, "
-            f"{quoted(words_allowed)}, {quoted(options.get('update', 'read-only'))}, "
-            f"{quoted(options.get('broker', ''))}}},")
+    default = words[2][1:]
+    return Config(scope, words[0], words[1], None if default == "~" else default, options.get("valid", ""),
+                  options.get("update", "read-only"), options.get("broker", ""), "effect" in words, "internal" in words)
+
+
+def load(folder):
+    """All configs: a line each, and below it, indented, what it means."""
+    configs = []
+    for scope in SCOPES:
+        for line in (Path(folder) / f"{scope}.txt").read_text().splitlines():
+            if line.startswith("  "):
+                configs[-1].documentation = (configs[-1].documentation + " " + line.strip()).strip()
+            elif line and not line.startswith("#"):
+                configs.append(parse(scope, line))
+    return configs
 
 
 def main():
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-    rows = []
-    for scope in SCOPES:
-        lines = (folder / f"{scope}.txt").read_text().splitlines()
-        rows += [row(scope, line) for line in lines if line and not line.startswith("#")]
+    rows = [config.row() for config in load(folder)]
     text = "\n".join(["// Generated from schema/configs by tools/codegen/configs.py.", '#include "config/definition.h"', "",
                       "namespace millrace::config {", "namespace {", "", "constexpr Definition kDefinitions[] = {", *rows,
                       "};", "", "}  // namespace", "",

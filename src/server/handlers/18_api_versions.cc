@@ -1,5 +1,6 @@
 // ApiVersions (KIP-35, KIP-511, KIP-584). A version that we do not know is answered at version 0
 // with error 35 and the range of ApiVersions alone, so that the client tries again with it.
+#include "metadata/features.h"
 #include "server/dispatch.h"
 #include "server/handlers/handlers.h"
 #include "wire/api_versions.h"
@@ -24,16 +25,10 @@ Response::ApiVersion row(const ServedApi& api) {
 
 // Versions below 4 cannot say a minimum of 0: older clients choke on it (KAFKA-17492).
 void add_features(Response& response, const metadata::Image& image, int16_t version) {
-  for (auto [name, min, max] :
-       {std::tuple<const char*, int16_t, int16_t>{"metadata.version", 7, 30},
-        {"kraft.version", 0, 1},
-        {"transaction.version", 0, 2},
-        {"group.version", 0, 1},
-        {"eligible.leader.replicas.version", 0, 1},
-        {"share.version", 0, 1},
-        {"streams.version", 0, 1}})
-    if (version >= 4 || min > 0)
-      response.supported_features.push_back({.name = name, .min_version = min, .max_version = max});
+  for (const auto& feature : metadata::supported_features())
+    if (version >= 4 || feature.least > 0)
+      response.supported_features.push_back(
+          {.name = feature.name, .min_version = feature.least, .max_version = feature.most});
   for (const auto& [name, level] : image.features())
     if (level > 0)
       response.finalized_features.push_back(

@@ -15,7 +15,8 @@ ErrorCode delete_below(Call& call, const std::string& topic, int32_t index, int6
   auto hosted = call.node().partitions().find(TopicPartition{topic, PartitionIndex(index)});
   if (!hosted) return ErrorCode::kUnknownTopicOrPartition;
   const auto image = call.node().image();
-  const config::TopicConfig config(call.node().properties(),
+  const auto settings = call.node().settings();
+  const config::TopicConfig config(*settings,
                                    image->configs({metadata::ConfigResourceType::kTopic, topic}));
   if (config.text("cleanup.policy").find("delete") == std::string::npos)
     return ErrorCode::kPolicyViolation;

@@ -1,7 +1,9 @@
-// DescribeConfigs (KIP-133, KIP-226, KIP-569): the effective configs of topics and brokers with
-// their sources and synonyms.
+// DescribeConfigs (KIP-133, KIP-226, KIP-412, KIP-569, KIP-714, KIP-848): the configs of topics,
+// brokers, groups, client metrics and this broker's log, with where they come from.
 #include <algorithm>
 
+#include "config/describe.h"
+#include "server/broker_logger.h"
 #include "server/handlers/handlers.h"
 #include "wire/describe_configs.h"
 
@@ -10,72 +12,109 @@ namespace {
 
 using Request = wire::DescribeConfigsRequest;
 using Response = wire::DescribeConfigsResponse;
+using Resource = Request::DescribeConfigsResource;
 using Entry = Response::DescribeConfigsResourceResult;
-using config::Definition;
+using config::Described;
 using metadata::ConfigResourceType;
 using wire::ErrorCode;
 
-enum Source : int8_t { kDynamicTopic = 1, kStaticBroker = 4, kDefault = 5 };
+struct Refusal {
+  ErrorCode code = ErrorCode::kNone;
+  std::string message;
+};
+using Found = std::expected<std::vector<Described>, Refusal>;
 
-bool wanted(const Request::DescribeConfigsResource& resource, std::string_view name) {
-  if (!resource.configuration_keys) return true;
-  return std::ranges::find(*resource.configuration_keys, name) !=
-         resource.configuration_keys->end();
+Found refuse(ErrorCode code, std::string message) {
+  return std::unexpected(Refusal{code, std::move(message)});
 }
 
-Entry entry_of(const Definition& definition, std::string value, Source source) {
-  Entry entry{
-      .name = std::string(definition.name),
-      .value = std::move(value),
-      .read_only = definition.scope == config::Scope::kBroker && definition.update == "read-only",
-      .config_source = source,
-      .is_sensitive = definition.type == config::Type::kPassword,
-      .config_type = config::type_id(definition.type)};
-  if (entry.is_sensitive || (source == kDefault && definition.default_value == nullptr))
-    entry.value.reset();
-  return entry;
-}
+// What one request looks at: this moment's image.
+class Describer {
+ public:
+  explicit Describer(Call& call)
+      : image_(call.node().image()),
+        node_(call.node()),
+        self_(std::to_string(node_.id().value())) {}
 
-ErrorCode describe_topic(Call& call, const Request::DescribeConfigsResource& resource,
-                         bool synonyms, Response::DescribeConfigsResult& result) {
-  const auto image = call.node().image();
-  if (image->find_topic(resource.resource_name) == nullptr)
-    return ErrorCode::kUnknownTopicOrPartition;
-  const auto& overrides = image->configs({ConfigResourceType::kTopic, resource.resource_name});
-  const auto& node = call.node().properties();
-  for (const Definition& definition : config::all_definitions()) {
-    if (definition.scope != config::Scope::kTopic || !wanted(resource, definition.name)) continue;
-    const bool overridden = overrides.contains(std::string(definition.name));
-    const std::string inherited = node.topic_default(definition);
-    const Source below = inherited == (definition.default_value ? definition.default_value : "")
-                             ? kDefault
-                             : kStaticBroker;
-    const Source source = overridden ? kDynamicTopic : below;
-    auto& entry = result.configs.emplace_back(entry_of(
-        definition, overridden ? overrides.at(std::string(definition.name)) : inherited, source));
-    if (!synonyms) continue;
-    if (overridden)
-      entry.synonyms.push_back({.name = entry.name, .value = entry.value, .source = kDynamicTopic});
-    if (!definition.broker_configs.empty())
-      entry.synonyms.push_back({.name = std::string(definition.broker_configs.substr(
-                                    0, definition.broker_configs.find(','))),
-                                .value = inherited,
-                                .source = below});
+  Found describe(const Resource& resource) const {
+    switch (static_cast<ConfigResourceType>(resource.resource_type)) {
+      case ConfigResourceType::kTopic: return topic(resource.resource_name);
+      case ConfigResourceType::kBroker: return broker(resource.resource_name);
+      case ConfigResourceType::kBrokerLogger: return logger(resource.resource_name);
+      case ConfigResourceType::kGroup:
+        if (resource.resource_name.empty())
+          return refuse(ErrorCode::kInvalidRequest, "Group name must not be empty");
+        return config::describe_group(
+            layers(), image_->configs({ConfigResourceType::kGroup, resource.resource_name}));
+      case ConfigResourceType::kClientMetrics:
+        if (resource.resource_name.empty())
+          return refuse(ErrorCode::kInvalidRequest,
+                        "Client metrics subscription name must not be empty");
+        return config::describe_client_metrics(
+            image_->configs({ConfigResourceType::kClientMetrics, resource.resource_name}));
+    }
+    return refuse(ErrorCode::kInvalidRequest,
+                  fmt::format("Unknown resource type {}", resource.resource_type));
   }
-  return ErrorCode::kNone;
+
+ private:
+  config::BrokerLayers layers() const {
+    return {node_.properties(), image_->configs({ConfigResourceType::kBroker, self_}),
+            image_->configs({ConfigResourceType::kBroker, ""})};
+  }
+
+  Found topic(const std::string& name) const {
+    if (auto problem = controller::topic_name_problem(name))
+      return refuse(ErrorCode::kInvalidTopicException, "Topic name is invalid: " + *problem);
+    if (image_->find_topic(name) == nullptr) return refuse(ErrorCode::kUnknownTopicOrPartition, "");
+    return config::describe_topic(layers(), image_->configs({ConfigResourceType::kTopic, name}));
+  }
+
+  Found broker(const std::string& name) const {
+    if (name.empty()) return config::describe_cluster(layers());
+    if (name == self_) return config::describe_broker(layers());
+    if (name.find_first_not_of("0123456789") != std::string::npos)
+      return refuse(ErrorCode::kInvalidRequest, "Broker id must be an integer, but it is: " + name);
+    return refuse(ErrorCode::kInvalidRequest,
+                  fmt::format("Unexpected broker id, expected {} or empty string, but received {}",
+                              self_, name));
+  }
+
+  Found logger(const std::string& name) const {
+    if (name.empty()) return refuse(ErrorCode::kInvalidRequest, "Broker id must not be empty");
+    if (name != self_)
+      return refuse(ErrorCode::kInvalidRequest,
+                    fmt::format("Unexpected broker id, expected {} but received {}", self_, name));
+    return std::vector<Described>{{.name = broker_logger::kRoot,
+                                   .value = broker_logger::level(),
+                                   .source = config::Source::kDynamicBrokerLogger}};
+  }
+
+  std::shared_ptr<const metadata::Image> image_;
+  node::Node& node_;
+  std::string self_;
+};
+
+// No keys, or none named: all.
+bool wanted(const Resource& resource, const std::string& name) {
+  const auto& keys = resource.configuration_keys;
+  return !keys || keys->empty() || std::ranges::find(*keys, name) != keys->end();
 }
 
-ErrorCode describe_broker(Call& call, const Request::DescribeConfigsResource& resource,
-                          Response::DescribeConfigsResult& result) {
-  if (resource.resource_name.empty()) return ErrorCode::kNone;  // no dynamic cluster defaults
-  if (resource.resource_name != std::to_string(call.node().id().value()))
-    return ErrorCode::kInvalidRequest;
-  const auto& node = call.node().properties();
-  for (const Definition& definition : config::all_definitions())
-    if (definition.scope == config::Scope::kBroker && wanted(resource, definition.name))
-      result.configs.push_back(entry_of(definition, node.text(definition.name),
-                                        node.is_set(definition.name) ? kStaticBroker : kDefault));
-  return ErrorCode::kNone;
+Entry entry_of(Described& from, const Request& request) {
+  Entry entry{.name = std::move(from.name),
+              .value = std::move(from.value),
+              .read_only = from.read_only,
+              .config_source = static_cast<int8_t>(from.source),
+              .is_sensitive = from.sensitive,
+              .config_type = from.type};
+  if (request.include_documentation) entry.documentation = std::string(from.documentation);
+  if (request.include_synonyms)
+    for (auto& synonym : from.synonyms)
+      entry.synonyms.push_back({.name = std::move(synonym.name),
+                                .value = std::move(synonym.value),
+                                .source = static_cast<int8_t>(synonym.source)});
+  return entry;
 }
 
 }  // namespace
@@ -83,18 +122,21 @@ ErrorCode describe_broker(Call& call, const Request::DescribeConfigsResource& re
 void handle_describe_configs(Call call) {
   auto request = call.decode<Request>();
   if (!request) return;
+  const Describer describer(call);
   Response response;
   for (const auto& resource : request->resources) {
     auto& result = response.results.emplace_back();
     result.resource_type = resource.resource_type;
     result.resource_name = resource.resource_name;
-    ErrorCode error = ErrorCode::kInvalidRequest;
-    if (resource.resource_type == static_cast<int8_t>(ConfigResourceType::kTopic))
-      error = describe_topic(call, resource, request->include_synonyms, result);
-    else if (resource.resource_type == static_cast<int8_t>(ConfigResourceType::kBroker))
-      error = describe_broker(call, resource, result);
-    result.error_code = wire::code_of(error);
-    if (error != ErrorCode::kNone) result.error_message = std::string(wire::error_name(error));
+    result.error_message = "";
+    Found found = describer.describe(resource);
+    if (!found) {
+      result.error_code = wire::code_of(found.error().code);
+      result.error_message = std::move(found.error().message);
+      continue;
+    }
+    for (Described& each : *found)
+      if (wanted(resource, each.name)) result.configs.push_back(entry_of(each, *request));
   }
   call.respond(response);
 }
