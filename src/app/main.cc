@@ -11,6 +11,7 @@
 #include "app/consume.h"
 #include "app/format.h"
 #include "app/group.h"
+#include "app/log_dump.h"
 #include "app/produce.h"
 #include "app/start.h"
 #include "app/topic.h"
@@ -104,6 +105,7 @@ int run(std::string_view name, const Words& given) {
   add_group_commands(root);
   add_config_commands(root);
   add_cluster_commands(root);
+  add_log_commands(root);
   add_version(root);
   std::vector<const char*> arguments{"millrace"};
   for (const auto& word : *words) arguments.push_back(word.c_str());
