@@ -116,6 +116,10 @@ Result<config::NodeProperties> load_properties(const StartOptions& options) {
     ASSIGN_OR_RETURN(auto text, env::read_file(disk, options.properties_file));
     values = config::parse_properties(as_text(text));
   }
+  std::vector<std::string> variables;
+  for (char** variable = ::environ; *variable != nullptr; ++variable)
+    variables.emplace_back(*variable);
+  for (auto& [name, value] : config::parse_environment(variables)) values[name] = value;
   for (const auto& [name, value] : options.overrides) values[name] = value;
   return config::NodeProperties::of(std::move(values));
 }
@@ -126,6 +130,8 @@ int start(const StartOptions& options) {
   if (!properties) return refuse(properties.error(), "Mend the configuration and start again.");
   for (const auto& name : properties->unknown())
     LOG_WARN("configuration {} is not known and has no effect", name);
+  if (const auto names = properties->without_effect(); !names.empty())
+    LOG_INFO("known to Apache Kafka and without effect here: {}", fmt::join(names, ", "));
   auto listeners = read_listeners(*properties);
   if (!listeners)
     return refuse(listeners.error(), "A listener looks like PLAINTEXT://localhost:9092.");

@@ -16,7 +16,8 @@ struct StartOptions {
   std::string cluster_id;
 };
 
-// The configuration that the file (or, without one, the embedded default) and the overrides make.
+// The configuration: the file (or, without one, the embedded default), over it KAFKA_* of the
+// environment (config::parse_environment), over both the overrides.
 Result<config::NodeProperties> load_properties(const StartOptions& options);
 
 // Returns the process's exit status.

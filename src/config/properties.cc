@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
+#include <string_view>
 
 #include "base/assert.h"
+#include "config/node_rules.h"
 
 namespace millrace::config {
 namespace {
@@ -81,6 +84,22 @@ int64_t unit_of(std::string_view broker_config) {
   return 1;
 }
 
+// LOG_DIRS -> log.dirs; __ is an underscore, ___ a hyphen.
+std::string config_of_variable(std::string_view name) {
+  std::string config;
+  for (size_t at = 0; at < name.size();) {
+    const size_t run = std::min(name.find_first_not_of('_', at), name.size()) - at;
+    if (run == 0) {
+      config.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(name[at++]))));
+      continue;
+    }
+    const size_t taken = std::min<size_t>(run, 3);
+    config.push_back(".._-"[taken]);
+    at += taken;
+  }
+  return config;
+}
+
 }  // namespace
 
 Values parse_properties(std::string_view text) {
@@ -93,6 +112,29 @@ Values parse_properties(std::string_view text) {
     std::string value = unescape(std::string_view(line).substr(at));
     while (value.ends_with(' ')) value.pop_back();
     values[unescape(std::string_view(line).substr(0, key_end))] = std::move(value);
+  }
+  return values;
+}
+
+Values parse_environment(const std::vector<std::string>& variables) {
+  // What Apache Kafka's scripts and images take for themselves.
+  constexpr std::string_view kNotConfigs[] = {"KAFKA_VERSION",       "KAFKA_HEAP_OPTS",
+                                              "KAFKA_LOG4J_OPTS",    "KAFKA_OPTS",
+                                              "KAFKA_JMX_OPTS",      "KAFKA_JVM_PERFORMANCE_OPTS",
+                                              "KAFKA_GC_LOG_OPTS",   "KAFKA_LOG4J_ROOT_LOGLEVEL",
+                                              "KAFKA_LOG4J_LOGGERS", "KAFKA_JMX_HOSTNAME",
+                                              "KAFKA_JMX_PORT",      "KAFKA_TOOLS_LOG4J_LOGLEVEL",
+                                              "KAFKA_HOME",          "KAFKA_DEBUG",
+                                              "KAFKA_CLUSTER_ID"};
+  constexpr std::string_view kPrefix = "KAFKA_";
+  Values values;
+  for (std::string_view variable : variables) {
+    const size_t equals = variable.find('=');
+    std::string_view name = variable.substr(0, equals);
+    if (equals == std::string_view::npos || !name.starts_with(kPrefix) ||
+        std::ranges::find(kNotConfigs, name) != std::end(kNotConfigs))
+      continue;
+    values[config_of_variable(name.substr(kPrefix.size()))] = variable.substr(equals + 1);
   }
   return values;
 }
@@ -120,26 +162,11 @@ Result<NodeProperties> NodeProperties::of(Values values) {
   for (const auto& [name, value] : values)
     if (const Definition* definition = find_definition(Scope::kBroker, name))
       if (auto problem = value_problem(*definition, value)) return fail(Errc::kInvalid, *problem);
-  const auto durability = values.find("millrace.durability");
-  if (durability != values.end() && durability->second != "fsync" &&
-      durability->second != "page-cache")
-    return fail(
-        Errc::kInvalid,
-        fmt::format("Invalid value {} for configuration millrace.durability: String must be "
-                    "one of: fsync, page-cache",
-                    durability->second));
+  // The name of before the quorum (KIP-631).
+  if (auto old = values.find("broker.id"); old != values.end() && !values.contains("node.id"))
+    values["node.id"] = old->second;
   NodeProperties properties(std::move(values));
-  if (!properties.is_set("node.id"))
-    return fail(Errc::kInvalid,
-                "Missing required configuration \"node.id\" which has no default value.");
-  if (properties.list("process.roles").empty())
-    return fail(Errc::kInvalid,
-                "Missing required configuration \"process.roles\": broker, controller or both");
-  for (const char* name : {"controller.quorum.voters", "controller.quorum.bootstrap.servers"})
-    if (properties.list(name).size() > 1)
-      return fail(Errc::kInvalid,
-                  fmt::format("{} names {} nodes: this version of Millrace runs a quorum of one",
-                              name, properties.list(name).size()));
+  RETURN_IF_ERROR(check_node(properties));
   return properties;
 }
 
@@ -185,7 +212,15 @@ NodeProperties NodeProperties::with_dynamic(const Values& of_cluster,
 std::vector<std::string> NodeProperties::unknown() const {
   std::vector<std::string> names;
   for (const auto& [name, value] : values_)
-    if (!find_definition(Scope::kBroker, name) && !name.starts_with("millrace."))
+    if (!find_definition(Scope::kBroker, name)) names.push_back(name);
+  return names;
+}
+
+std::vector<std::string> NodeProperties::without_effect() const {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : values_)
+    if (const Definition* known = find_definition(Scope::kBroker, name);
+        known && !known->takes_effect)
       names.push_back(name);
   return names;
 }

@@ -16,6 +16,11 @@ namespace millrace::config {
 // later line wins.
 Values parse_properties(std::string_view text);
 
+// The configs among environment variables, "NAME=value" each, as images of Kafka take them:
+// KAFKA_LOG_DIRS is log.dirs, `__` an underscore, `___` a hyphen. Variables of Kafka's scripts
+// (KAFKA_OPTS, KAFKA_HEAP_OPTS, ...) are none.
+Values parse_environment(const std::vector<std::string>& variables);
+
 // One listener of `listeners` or `advertised.listeners`.
 struct ListenerAddress {
   std::string name;
@@ -24,7 +29,8 @@ struct ListenerAddress {
 };
 Result<std::vector<ListenerAddress>> parse_listeners(std::string_view name, std::string_view text);
 
-// The configuration of a node: what its file says over Kafka's defaults. Immutable.
+// The configuration of a node: what its file says over Kafka's defaults, checked as a whole
+// (config/node_rules). Immutable.
 class NodeProperties {
  public:
   // kInvalid names the config, its value and what is allowed. Unknown names are kept; unknown()
@@ -40,6 +46,8 @@ class NodeProperties {
   bool is_set(std::string_view name) const { return values_.contains(name); }
   const Values& values() const { return values_; }
   std::vector<std::string> unknown() const;
+  // Names that are set, that Kafka has, and that nothing here acts on.
+  std::vector<std::string> without_effect() const;
   // These, with what was changed while the cluster runs: the broker's own over the cluster's.
   // Values that are wrong (written by another version, say) are left out.
   NodeProperties with_dynamic(const Values& of_cluster, const Values& of_broker) const;

@@ -126,5 +126,27 @@ class Configs(BrokerTest):
             self.assertEqual(MESSAGE_TOO_LARGE, again.produce("t", large)[0])
 
 
+class Environment(BrokerTest):
+    """KAFKA_* as container images have it: over the file, under the command line."""
+
+    def test_the_environment_goes_over_the_file(self):
+        node = self.broker({"num.partitions": "2", "log.retention.hours": "5"},
+                           environment={"KAFKA_NUM_PARTITIONS": "3", "KAFKA_HEAP_OPTS": "-Xmx1g", "KAFKA_NO__SUCH": "1"}).start()
+        with Asker(node.address) as asker:
+            broker = asker.describe(BROKER, "1", "num.partitions", "log.retention.hours")
+            self.assertEqual(("3", STATIC), (broker["num.partitions"]["Value"], broker["num.partitions"]["ConfigSource"]))
+            self.assertEqual("5", broker["log.retention.hours"]["Value"])
+        self.wait_for_log(node, "WARN .*no_such is not known")
+        self.assertNotIn("heap.opts", node.log())
+
+    def test_a_wrong_value_of_the_environment_is_named(self):
+        said = self.broker(environment={"KAFKA_NUM_PARTITIONS": "many"}).refusal()
+        self.assertIn("Invalid value many for configuration num.partitions: Not a number of type INT", said)
+
+    def test_what_is_known_and_has_no_effect_is_said_once(self):
+        node = self.broker({"num.io.threads": "4"}).start()
+        self.wait_for_log(node, "INFO .*without effect here: .*num.io.threads")
+
+
 if __name__ == "__main__":
     unittest.main()
