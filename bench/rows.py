@@ -150,12 +150,10 @@ def restart(server, plan):
     server.await_leaders("data", PARTITIONS)
     generate("produce", server, topic="data", partitions=PARTITIONS, connections=PARTITIONS, record_bytes=RECORD,
              batch_bytes=256 * KB, bytes=int(plan.gigabytes * 1e9))
-    server.stop()
-    BY_KEY["restart-clean"].add(server, restarted(server) * 1000)
-    generate("produce", server, topic="data", partitions=PARTITIONS, connections=PARTITIONS, record_bytes=RECORD,
-             batch_bytes=256 * KB, bytes=200_000_000)
     server.kill()
     BY_KEY["restart-killed"].add(server, restarted(server) * 1000)
+    server.stop()
+    BY_KEY["restart-clean"].add(server, restarted(server) * 1000)
 
 
 def restarted(server):

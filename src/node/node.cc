@@ -74,7 +74,7 @@ Result<> Node::start(const NodeOptions& options) {
   groups_ = std::make_unique<GroupHost>(*host_, *partitions_, group_config(*properties_));
   every(milliseconds(properties_->number("log.retention.check.interval.ms")),
         [this] { partitions_->delete_old_segments(host_->shard(0).clock().wall()); });
-  every(kCheckpointInterval, [this] { partitions_->write_checkpoints(); });
+  every(kCheckpointInterval, [this] { partitions_->write_checkpoints_later(); });
   return {};
 }
 

@@ -6,10 +6,12 @@
 
 namespace millrace::node {
 
-void FetchWaiter::bytes_arrived(int64_t bytes) {
+bool FetchWaiter::bytes_arrived(int64_t bytes) {
   std::lock_guard lock(mutex_);
+  if (!wake_) return true;
   bytes_wanted_ -= bytes;
-  if (bytes_wanted_ <= 0 && wake_) shard_->post(std::exchange(wake_, nullptr));
+  if (bytes_wanted_ <= 0) shard_->post(std::exchange(wake_, nullptr));
+  return !wake_;
 }
 
 void FetchWaiter::cancel() {
@@ -43,25 +45,29 @@ void PartitionState::add_fetch_waiter(std::shared_ptr<FetchWaiter> waiter) {
   fetch_waiters_.push_back(std::move(waiter));
 }
 
-void PartitionState::advance_high_watermark(Offset offset) {
+uint64_t PartitionState::advance_high_watermark(Offset offset, uint64_t appended_bytes) {
   ASSERT(offset <= log_->log_end(), "P1: high watermark {} beyond the log end {}", offset,
          log_->log_end());
-  if (offset <= high_watermark_) return;
+  if (offset <= high_watermark_) return 0;
   high_watermark_ = offset;
   auto reached = std::ranges::find_if(ack_waiters_, [&](const auto& w) { return w.end > offset; });
   for (auto waiter = ack_waiters_.begin(); waiter != reached; ++waiter)
     waiter->shard->post(
         [done = std::move(waiter->done)]() mutable { done(wire::ErrorCode::kNone); });
   ack_waiters_.erase(ack_waiters_.begin(), reached);
-  // How many bytes that was is known only after a look into the log: the reader takes it.
-  for (auto& waiter : std::exchange(fetch_waiters_, {})) waiter->bytes_arrived(INT32_MAX);
+  const uint64_t arrived = appended_bytes - std::exchange(visible_bytes_, appended_bytes);
+  std::erase_if(fetch_waiters_, [&](const auto& waiter) {
+    // None when it was recovered and is synced only now: then the reader has to look.
+    return waiter->bytes_arrived(arrived ? static_cast<int64_t>(arrived) : INT64_MAX);
+  });
+  return arrived;
 }
 
 void PartitionState::go_offline(wire::ErrorCode code) {
   offline_ = true;
   for (auto& waiter : std::exchange(ack_waiters_, {}))
     waiter.shard->post([done = std::move(waiter.done), code]() mutable { done(code); });
-  for (auto& waiter : std::exchange(fetch_waiters_, {})) waiter->bytes_arrived(INT32_MAX);
+  for (auto& waiter : std::exchange(fetch_waiters_, {})) waiter->bytes_arrived(INT64_MAX);
 }
 
 }  // namespace millrace::node

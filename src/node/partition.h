@@ -32,15 +32,16 @@ namespace millrace::node {
 // How a wait for the high watermark ended: kNone, or why it will not get there.
 using AckDone = std::move_only_function<void(wire::ErrorCode)>;
 
-// One fetch that waits for bytes in any of its partitions. Owned by the request, shared with the
-// partitions until they next move; `wake` is posted to `shard` once at most.
+// One fetch that waits for `bytes_wanted` in all of its partitions together. Owned by the request,
+// shared with the partitions until it is done; `wake` is posted to `shard` once at most.
 class FetchWaiter {
  public:
   FetchWaiter(env::Shard& shard, int64_t bytes_wanted, env::Work wake)
       : shard_(&shard), bytes_wanted_(bytes_wanted), wake_(std::move(wake)) {}
 
-  void bytes_arrived(int64_t bytes);  // from any thread
-  void cancel();                      // the request was answered otherwise
+  // From any thread. True: it waits no more.
+  bool bytes_arrived(int64_t bytes);
+  void cancel();  // the request was answered otherwise
   bool is_done() const;
 
  private:
@@ -78,8 +79,9 @@ class PartitionState {
   void wait_for(Offset end, env::Shard& shard, AckDone done);
   void add_fetch_waiter(std::shared_ptr<FetchWaiter> waiter);
 
-  // Everything below `offset` is durable.
-  void advance_high_watermark(Offset offset);
+  // Everything below `offset` is durable, which is where the log had `appended_bytes`. How many
+  // bytes that made visible.
+  uint64_t advance_high_watermark(Offset offset, uint64_t appended_bytes);
   // A disk error or the topic's deletion: every wait ends with `code`, nothing is served any more.
   void go_offline(wire::ErrorCode code);
 
@@ -94,6 +96,7 @@ class PartitionState {
   std::shared_ptr<const TopicSettings> settings_;
   Leadership leadership_;
   Offset high_watermark_;
+  uint64_t visible_bytes_ = 0;  // of the log's appended bytes, those below the high watermark
   bool offline_ = false;
   std::vector<AckWaiter> ack_waiters_;  // ascending in end
   std::vector<std::shared_ptr<FetchWaiter>> fetch_waiters_;

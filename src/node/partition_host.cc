@@ -22,32 +22,49 @@ void Volume::mark_dirty(std::shared_ptr<Partition> partition) {
 
 // On the disk thread. Whatever is marked dirty from here on belongs to the next round.
 void Volume::commit_round() {
-  std::vector<Round> rounds;
+  std::vector<std::shared_ptr<Partition>> partitions;
   {
     std::lock_guard lock(mutex_);
-    for (auto& partition : std::exchange(dirty_, {})) rounds.push_back({std::move(partition), {}});
-    if (rounds.empty() || offline_) {
+    partitions.swap(dirty_);
+    if (partitions.empty() || offline_) {
       running_ = false;
       return;
     }
   }
-  for (Round& round : rounds)
-    round.unsynced = with_partition(
-        *round.partition, [](PartitionState& state) { return state.log().take_unsynced(); });
+  if (commit(partitions)) thread_->run([this] { commit_round(); });
+}
+
+bool Volume::commit(const std::vector<std::shared_ptr<Partition>>& partitions) {
+  std::vector<Round> rounds;
+  for (const auto& partition : partitions)
+    rounds.push_back({partition, with_partition(*partition, [](PartitionState& state) {
+                        return state.log().take_unsynced();
+                      })});
   if (auto synced = sync(rounds); !synced) {
     fail_all(synced.error());
     for (Round& round : rounds)
       with_partition(*round.partition, [](PartitionState& state) {
         state.go_offline(wire::ErrorCode::kKafkaStorageError);
       });
-    return;
+    return false;
   }
+  uint64_t bytes = 0;
   for (Round& round : rounds)
     with_partition(*round.partition, [&](PartitionState& state) {
-      state.log().mark_synced(round.unsynced.log_end);
-      if (!state.is_offline()) state.advance_high_watermark(round.unsynced.log_end);
+      const storage::Unsynced& unsynced = round.unsynced;
+      state.log().mark_synced(unsynced.log_end);
+      if (!state.is_offline())
+        bytes += state.advance_high_watermark(unsynced.log_end, unsynced.appended_bytes);
     });
-  thread_->run([this] { commit_round(); });
+  grew(bytes);
+  return true;
+}
+
+void Volume::grew(uint64_t bytes) {
+  const uint64_t before = grown_.fetch_add(bytes, std::memory_order_relaxed);
+  if (before + bytes < kCheckpointBytes) return;
+  if (grown_.exchange(0, std::memory_order_relaxed) < kCheckpointBytes) return;  // another one did
+  if (checkpoint_) thread_->run([this] { checkpoint_(); });
 }
 
 Result<> Volume::sync(const std::vector<Round>& rounds) {
@@ -69,6 +86,15 @@ void Volume::fail_all(const Error& error) {
       "log directory {} goes offline: {}; nothing written since the last sync is acknowledged",
       directory_->path(), error.message);
   offline_ = true;
+}
+
+PartitionHost::PartitionHost(std::vector<std::unique_ptr<Volume>> volumes, Durability durability)
+    : volumes_(std::move(volumes)), durability_(durability) {
+  for (auto& volume : volumes_)
+    volume->set_checkpoint([this, volume = volume.get()] {
+      sync_behind(*volume);
+      write_checkpoints(*volume);
+    });
 }
 
 HostedPartition PartitionHost::find(const TopicPartition& name) const {
@@ -93,8 +119,7 @@ std::vector<HostedPartition> PartitionHost::all() const {
 // Where the partition already lies, else the next directory in turn.
 Volume& PartitionHost::volume_for(const TopicPartition& name) {
   for (auto& volume : volumes_)
-    for (const auto& found : volume->directory().partitions())
-      if (found == name) return *volume;
+    if (volume->directory().has(name)) return *volume;
   return *volumes_[next_volume_++ % volumes_.size()];
 }
 
@@ -118,7 +143,8 @@ Result<> PartitionHost::open(const TopicPartition& name, const Uuid& topic_id,
     state.lead(leadership);
     state.advance_high_watermark(durability_ == Durability::kPageCache
                                      ? state.log().log_end()
-                                     : state.log().recovery_point());
+                                     : state.log().recovery_point(),
+                                 /*appended_bytes=*/0);
   });
   {
     std::unique_lock lock(mutex_);
@@ -154,9 +180,25 @@ void PartitionHost::remove(const TopicPartition& name, const Uuid& suffix) {
 
 void PartitionHost::appended(const HostedPartition& hosted) {
   if (durability_ == Durability::kFsync) return hosted.volume->mark_dirty(hosted.partition);
-  with_partition(*hosted.partition, [](PartitionState& state) {
-    if (!state.is_offline()) state.advance_high_watermark(state.log().log_end());
+  const uint64_t bytes = with_partition(*hosted.partition, [](PartitionState& state) {
+    if (state.is_offline()) return uint64_t{0};
+    return state.advance_high_watermark(state.log().log_end(), state.log().appended_bytes());
   });
+  hosted.volume->grew(bytes);
+}
+
+// With page-cache durability nobody waits for a sync; it is what lets the recovery point move.
+void PartitionHost::sync_behind(Volume& volume) {
+  if (durability_ == Durability::kFsync || volume.is_offline()) return;
+  std::vector<std::shared_ptr<Partition>> behind;
+  for (const HostedPartition& hosted : all()) {
+    if (hosted.volume != &volume) continue;
+    const bool unsynced = with_partition(*hosted.partition, [](PartitionState& state) {
+      return !state.is_offline() && state.log().recovery_point() < state.log().log_end();
+    });
+    if (unsynced) behind.push_back(hosted.partition);
+  }
+  volume.commit(behind);
 }
 
 void PartitionHost::delete_old_segments(TimestampMs now) {
@@ -178,23 +220,31 @@ void PartitionHost::delete_old_segments(TimestampMs now) {
 }
 
 void PartitionHost::write_checkpoints() {
-  for (auto& volume : volumes_) {
-    storage::OffsetCheckpoint recovery, starts, watermarks;
-    for (const HostedPartition& hosted : all()) {
-      if (hosted.volume != volume.get()) continue;
-      with_partition(*hosted.partition, [&](PartitionState& state) {
-        const TopicPartition& name = hosted.partition->name();
-        recovery[name] = state.log().recovery_point();
-        watermarks[name] = state.high_watermark();
-        if (state.log().log_start() > Offset(0)) starts[name] = state.log().log_start();
-      });
-    }
-    storage::LogDirectory& directory = volume->directory();
-    Result<> written = directory.write_recovery_points(recovery);
-    if (written) written = directory.write_log_starts(starts);
-    if (written) written = directory.write_high_watermarks(watermarks);
-    if (!written) LOG_ERROR("checkpoints of {}: {}", directory.path(), written.error().message);
+  for (auto& volume : volumes_) write_checkpoints(*volume);
+}
+
+void PartitionHost::write_checkpoints_later() {
+  for (auto& volume : volumes_)
+    volume->thread().run([this, volume = volume.get()] { write_checkpoints(*volume); });
+}
+
+void PartitionHost::write_checkpoints(Volume& volume) {
+  std::lock_guard lock(volume.checkpoint_mutex());
+  storage::OffsetCheckpoint recovery, starts, watermarks;
+  for (const HostedPartition& hosted : all()) {
+    if (hosted.volume != &volume) continue;
+    with_partition(*hosted.partition, [&](PartitionState& state) {
+      const TopicPartition& name = hosted.partition->name();
+      recovery[name] = state.log().recovery_point();
+      watermarks[name] = state.high_watermark();
+      if (state.log().log_start() > Offset(0)) starts[name] = state.log().log_start();
+    });
   }
+  storage::LogDirectory& directory = volume.directory();
+  Result<> written = directory.write_recovery_points(recovery);
+  if (written) written = directory.write_log_starts(starts);
+  if (written) written = directory.write_high_watermarks(watermarks);
+  if (!written) LOG_ERROR("checkpoints of {}: {}", directory.path(), written.error().message);
 }
 
 Result<> PartitionHost::close(BrokerEpoch epoch) {

@@ -6,13 +6,16 @@
 // the directory's disk
 //   thread takes all dirty partitions, syncs their files (one syncfs above kMaxSingleSyncs files),
 //   and advances their high watermarks. While one sync runs the next round collects. With
-//   page-cache an append is durable at once.
+//   page-cache an append is durable at once, and what was appended is synced behind its back when
+//   a directory's logs have grown by a gigabyte, so that a crash leaves little to scan.
 // A failed sync: nothing since the last good one is acknowledged, the directory goes offline, and
 // stays so. Threads: all functions from any shard.
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <shared_mutex>
 #include <string>
 #include <unordered_map>
@@ -30,14 +33,23 @@ enum class Durability { kFsync, kPageCache };
 class Volume {
  public:
   static constexpr size_t kMaxSingleSyncs = 3;
+  // So many bytes at most are scanned after a crash, and those that came while they were noted.
+  static constexpr uint64_t kCheckpointBytes = 1 << 30;
 
   Volume(env::Host& host, std::unique_ptr<storage::LogDirectory> directory);
+  // What the disk thread runs when the logs have grown by kCheckpointBytes; set before they do.
+  void set_checkpoint(std::function<void()> checkpoint) { checkpoint_ = std::move(checkpoint); }
 
   storage::LogDirectory& directory() { return *directory_; }
   env::DiskThread& thread() { return *thread_; }
   bool is_offline() const { return offline_; }
   // The partition has bytes that are not synced; call outside its lock.
   void mark_dirty(std::shared_ptr<Partition> partition);
+  // Syncs what these partitions have, on the disk thread. A failure takes the directory offline.
+  bool commit(const std::vector<std::shared_ptr<Partition>>& partitions);
+  // The logs grew by so much.
+  void grew(uint64_t bytes);
+  std::mutex& checkpoint_mutex() { return checkpoint_mutex_; }
 
  private:
   struct Round {
@@ -50,6 +62,9 @@ class Volume {
 
   env::Disk* disk_;
   std::unique_ptr<storage::LogDirectory> directory_;
+  std::function<void()> checkpoint_;
+  std::mutex checkpoint_mutex_;  // held while checkpoints are collected and written
+  std::atomic<uint64_t> grown_ = 0;
   std::atomic<bool> offline_ = false;
   std::mutex mutex_;  // guards the rest
   std::vector<std::shared_ptr<Partition>> dirty_;
@@ -65,8 +80,7 @@ struct HostedPartition {
 
 class PartitionHost {
  public:
-  PartitionHost(std::vector<std::unique_ptr<Volume>> volumes, Durability durability)
-      : volumes_(std::move(volumes)), durability_(durability) {}
+  PartitionHost(std::vector<std::unique_ptr<Volume>> volumes, Durability durability);
 
   HostedPartition find(const TopicPartition& name) const;
   HostedPartition find(const TopicIdPartition& id) const;
@@ -88,11 +102,14 @@ class PartitionHost {
   // Retention, producer expiry, checkpoints: what has to be done from time to time.
   void delete_old_segments(TimestampMs now);
   void write_checkpoints();
+  void write_checkpoints_later();  // on the disk threads
   // Writes everything that a clean stop leaves.
   Result<> close(BrokerEpoch epoch);
 
  private:
   Volume& volume_for(const TopicPartition& name);
+  void write_checkpoints(Volume& volume);
+  void sync_behind(Volume& volume);
 
   mutable std::shared_mutex mutex_;  // guards the maps
   std::unordered_map<TopicPartition, HostedPartition> by_name_;

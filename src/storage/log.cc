@@ -37,7 +37,7 @@ Result<std::unique_ptr<Log>> Log::open(env::Disk& disk, const std::string& direc
 
 Result<> Log::load(const LogRecovery& recovery) {
   log_start_ = log_end_ = recovery_point_ = recovery.log_start;
-  if (!disk_->exists(directory_)) return {};
+  if (!recovery.may_exist || !disk_->exists(directory_)) return {};
   ASSIGN_OR_RETURN(auto entries, disk_->list(directory_));
   for (const auto& entry : entries) {
     if (entry.name.ends_with(".deleted") || entry.name.ends_with(".cleaned")) {
@@ -51,11 +51,16 @@ Result<> Log::load(const LogRecovery& recovery) {
   if (segments_.empty()) return {};
   log_start_ = std::max(recovery.log_start, segments_.front()->base_offset());
   log_end_ = segments_.back()->base_offset();
-  RETURN_IF_ERROR(restore_producers());
+  if (recovery.clean) {
+    ASSIGN_OR_RETURN(bool resumed, resume());
+    if (resumed) return {};
+  }
+  changed_ = true;
   const size_t first = recovery.clean ? segments_.size() - 1
                                       : segment_of(std::max(recovery.recovery_point, log_start_));
+  RETURN_IF_ERROR(restore_producers(segments_[first]->base_offset()));
   load_transaction_indexes(first);
-  if (recovery.clean) return finish_clean_load();
+  if (recovery.clean) return scan_active();
   return recover_from(first, recovery.recovery_point);
 }
 
@@ -70,13 +75,35 @@ Result<> Log::load_epochs() {
   return {};
 }
 
-// The newest snapshot at or below the active segment's base; what follows it is replayed by the
-// scan of that segment.
-Result<> Log::restore_producers() {
+// After a clean stop: indexes, snapshot and checkpoints say it all. False: one of them is not there
+// or does not fit, and the active segment is scanned.
+Result<bool> Log::resume() {
+  if (epochs_.empty()) return false;
+  ASSIGN_OR_RETURN(auto end, active()->resume(options_.index_interval_bytes));
+  if (!end) return false;
+  ASSIGN_OR_RETURN(bool restored, restore_producers_at(*end));
+  if (!restored) return false;
+  load_transaction_indexes(segments_.size());
+  log_end_ = recovery_point_ = *end;
+  return true;
+}
+
+Result<bool> Log::restore_producers_at(Offset offset) {
+  auto bytes = env::read_file(*disk_, directory_ + "/" + segment_file_name(offset) + ".snapshot");
+  if (!bytes) return false;
+  auto state = ProducerState::parse_snapshot(*bytes);
+  if (!state) return false;
+  producers_ = std::move(*state);
+  return true;
+}
+
+// The newest snapshot at or below the base of the first segment that is scanned; what follows it is
+// replayed by that scan.
+Result<> Log::restore_producers(Offset at_most) {
   ASSIGN_OR_RETURN(auto entries, disk_->list(directory_));
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
     auto offset = digits_before(entry->name, ".snapshot");
-    if (!offset || Offset(*offset) > segments_.back()->base_offset()) continue;
+    if (!offset || Offset(*offset) > at_most) continue;
     auto bytes = env::read_file(*disk_, directory_ + "/" + entry->name);
     auto state = bytes ? ProducerState::parse_snapshot(*bytes)
                        : Result<ProducerState>(std::unexpected(bytes.error()));
@@ -105,9 +132,9 @@ Result<> Log::write_transaction_index(const Segment& segment) {
   return env::write_file_atomically(*disk_, segment.path() + ".txnindex", bytes);
 }
 
-// Clean stop: only the active segment's headers are walked, to learn the log end and the producers
-// since its base.
-Result<> Log::finish_clean_load() {
+// Clean stop, but what it left is not whole: the active segment is walked, to learn the log end and
+// the producers since its base.
+Result<> Log::scan_active() {
   Segment& segment = *active();
   const uint64_t listed = segment.size();
   segment.forget_indexes();
@@ -158,7 +185,7 @@ Result<bool> Log::recover_segment(Segment& segment, Offset trusted_below) {
   source.set_size(listed);
   segment.forget_indexes();
   Offset next = segment.base_offset();
-  auto end = source.scan(0, [&](const record::BatchHeader& header, ByteView bytes, uint64_t) {
+  const auto visit = [&](const record::BatchHeader& header, ByteView bytes, uint64_t) {
     if (header.base_offset < next) return false;
     if (header.last_offset() >= trusted_below && !record::BatchView::parse(bytes)->verify_crc())
       return false;
@@ -166,7 +193,9 @@ Result<bool> Log::recover_segment(Segment& segment, Offset trusted_below) {
     segment.note_appended(header, options_.index_interval_bytes);
     note_batch(header, bytes, header.max_timestamp);
     return true;
-  });
+  };
+  ASSIGN_OR_RETURN(uint64_t trusted, source.walk_headers(trusted_below, visit));
+  auto end = source.scan(trusted, visit);
   if (!end && end.error().code != Errc::kCorrupt) return std::unexpected(std::move(end).error());
   const uint64_t valid = segment.size();
   log_end_ = std::max(log_end_, next);
@@ -230,13 +259,14 @@ Result<> Log::roll(Offset base_offset) {
   auto next = std::make_unique<Segment>(*disk_, directory_, base_offset);
   RETURN_IF_ERROR(next->create());
   if (Segment* sealed = active()) {
-    RETURN_IF_ERROR(sealed->write_indexes());
+    RETURN_IF_ERROR(sealed->seal());
     RETURN_IF_ERROR(write_transaction_index(*sealed));
     RETURN_IF_ERROR(write_producer_snapshot());
   }
   segments_.push_back(std::move(next));
   active_since_ = kNoTimestamp;
   directory_unsynced_ = true;
+  changed_ = true;
   return {};
 }
 
@@ -282,6 +312,8 @@ Result<Offset> Log::append(std::span<const MutableByteView> batches, LeaderEpoch
   }
   if (active_since_ == kNoTimestamp) active_since_ = now;
   log_end_ = next;
+  appended_bytes_ += bytes;
+  changed_ = true;
   ASSIGN_OR_RETURN(auto file, segment.file());
   if (unsynced_.empty() || unsynced_.back() != file) unsynced_.push_back(file);
   return base;
@@ -417,14 +449,15 @@ Result<> Log::write_producer_snapshot() {
 Unsynced Log::take_unsynced() {
   return {.files = std::exchange(unsynced_, {}),
           .directory = std::exchange(directory_unsynced_, false),
-          .log_end = log_end_};
+          .log_end = log_end_,
+          .appended_bytes = appended_bytes_};
 }
 
-bool Log::should_delete(const Segment& segment, TimestampMs now, uint64_t total) const {
+Result<bool> Log::should_delete(Segment& segment, TimestampMs now, uint64_t total) const {
   if (&segment != segments_.back().get() && segments_[1]->base_offset() <= log_start_) return true;
   if (!options_.delete_old) return false;
-  if (options_.retention_ms >= 0 && segment.largest_timestamp() != kNoTimestamp &&
-      now - segment.largest_timestamp() > options_.retention_ms)
+  ASSIGN_OR_RETURN(const TimestampMs newest, segment.largest_timestamp());
+  if (options_.retention_ms >= 0 && newest != kNoTimestamp && now - newest > options_.retention_ms)
     return true;
   return options_.retention_bytes >= 0 &&
          total - segment.size() >= static_cast<uint64_t>(options_.retention_bytes);
@@ -434,11 +467,14 @@ Result<std::vector<std::string>> Log::delete_old_segments(Offset limit, Timestam
   std::vector<std::string> files;
   while (!segments_.empty() && segments_.front()->size() > 0) {
     const Offset end = segments_.size() > 1 ? segments_[1]->base_offset() : log_end_;
-    if (end > limit || !should_delete(*segments_.front(), now, size_in_bytes())) break;
+    if (end > limit) break;
+    ASSIGN_OR_RETURN(bool goes, should_delete(*segments_.front(), now, size_in_bytes()));
+    if (!goes) break;
     if (segments_.size() == 1) RETURN_IF_ERROR(roll(log_end_));
     ASSIGN_OR_RETURN(auto renamed, segments_.front()->mark_deleted());
     files.insert(files.end(), renamed.begin(), renamed.end());
     segments_.erase(segments_.begin());
+    changed_ = true;
     log_start_ = std::max(log_start_, end);
   }
   return files;
@@ -446,6 +482,7 @@ Result<std::vector<std::string>> Log::delete_old_segments(Offset limit, Timestam
 
 Result<> Log::truncate_to(Offset offset) {
   if (offset >= log_end_) return {};
+  changed_ = true;
   while (segments_.size() > 1 && segments_.back()->base_offset() >= offset) {
     RETURN_IF_ERROR(segments_.back()->mark_deleted());
     segments_.pop_back();
@@ -455,7 +492,7 @@ Result<> Log::truncate_to(Offset offset) {
   RETURN_IF_ERROR(segment.truncate(cut));
   producers_.clear();
   aborted_.truncate(segment.base_offset());
-  RETURN_IF_ERROR(restore_producers());
+  RETURN_IF_ERROR(restore_producers(segment.base_offset()));
   log_end_ = segment.base_offset();
   RETURN_IF_ERROR(recover_segment(segment, log_start_));
   std::erase_if(epochs_, [&](const EpochStart& each) { return each.start >= log_end_; });
@@ -464,15 +501,16 @@ Result<> Log::truncate_to(Offset offset) {
 }
 
 Result<> Log::close() {
-  if (segments_.empty()) return {};
-  RETURN_IF_ERROR(active()->write_indexes());
+  if (segments_.empty() || !changed_) return {};
+  RETURN_IF_ERROR(active()->write_indexes(Segment::IndexSync::kYes));
   RETURN_IF_ERROR(write_transaction_index(*active()));
-  ASSIGN_OR_RETURN(auto file, active()->file());
-  RETURN_IF_ERROR(file->sync());
+  for (const auto& file : take_unsynced().files) RETURN_IF_ERROR(file->sync());
   RETURN_IF_ERROR(write_producer_snapshot());
   RETURN_IF_ERROR(write_epochs());
+  RETURN_IF_ERROR(disk_->sync_directory(directory_));
   recovery_point_ = log_end_;
-  return disk_->sync_directory(directory_);
+  changed_ = false;
+  return {};
 }
 
 Result<> Log::replay(const Segment::Visit& visit) {

@@ -43,7 +43,8 @@ struct LogOptions {
 struct LogRecovery {
   Offset recovery_point{0};
   Offset log_start{0};
-  bool clean = false;  // the last process stopped cleanly: nothing needs to be scanned
+  bool clean = false;     // the last process stopped cleanly: nothing needs to be scanned
+  bool may_exist = true;  // false: there is no such directory, nobody needs to look
 };
 
 // A run of whole batches in a file, beginning with the one that holds the offset asked for.
@@ -70,6 +71,7 @@ struct Unsynced {
   std::vector<std::shared_ptr<env::File>> files;
   bool directory = false;
   Offset log_end;
+  uint64_t appended_bytes = 0;  // as Log::appended_bytes()
 };
 
 class Log {
@@ -88,6 +90,7 @@ class Log {
   Offset log_end() const { return log_end_; }
   Offset recovery_point() const { return recovery_point_; }
   uint64_t size_in_bytes() const;
+  uint64_t appended_bytes() const { return appended_bytes_; }  // since it was opened
   const std::string& directory() const { return directory_; }
   const ProducerState& producers() const { return producers_; }
   void expire_producers(TimestampMs before) { producers_.expire(before); }
@@ -120,7 +123,8 @@ class Log {
   // Cuts everything from `offset` on.
   Result<> truncate_to(Offset offset);
 
-  // Writes what a clean stop leaves: indexes, producer snapshot.
+  // Writes what a clean stop leaves: indexes, producer snapshot. Nothing when the last clean stop
+  // has left it and nothing has changed since.
   Result<> close();
   // Calls `visit` for every batch from log_start on; used to replay metadata and coordinators.
   Result<> replay(const Segment::Visit& visit);
@@ -133,8 +137,10 @@ class Log {
   Result<> load_epochs();
   Result<> recover_from(size_t first, Offset trusted_below);
   Result<bool> recover_segment(Segment& segment, Offset trusted_below);
-  Result<> finish_clean_load();
-  Result<> restore_producers();
+  Result<bool> resume();
+  Result<> scan_active();
+  Result<> restore_producers(Offset at_most);
+  Result<bool> restore_producers_at(Offset offset);
   void note_batch(const record::BatchHeader& header, ByteView batch, TimestampMs now);
 
   Result<> make_directory();
@@ -146,7 +152,7 @@ class Log {
   Result<> write_transaction_index(const Segment& segment);
   void load_transaction_indexes(size_t segment_count);
   void end_transaction(const record::BatchHeader& header, ByteView batch);
-  bool should_delete(const Segment& segment, TimestampMs now, uint64_t total) const;
+  Result<bool> should_delete(Segment& segment, TimestampMs now, uint64_t total) const;
 
   Segment* active() { return segments_.empty() ? nullptr : segments_.back().get(); }
   size_t segment_of(Offset offset) const;
@@ -166,6 +172,8 @@ class Log {
   TimestampMs active_since_ = kNoTimestamp;  // when the active segment got its first batch
   std::vector<std::shared_ptr<env::File>> unsynced_;
   bool directory_unsynced_ = false;
+  bool changed_ = false;  // since the last clean stop
+  uint64_t appended_bytes_ = 0;
 };
 
 }  // namespace millrace::storage

@@ -66,7 +66,7 @@ Result<> LogDirectory::load(const MetaProperties& expected) {
     if (entry.name.ends_with("-delete"))
       RETURN_IF_ERROR(remove_tree(path_ + "/" + entry.name));
     else if (auto partition = parse_partition_directory(entry.name))
-      partitions_.push_back(std::move(*partition));
+      partitions_.insert(std::move(*partition));
   }
   return {};
 }
@@ -111,10 +111,12 @@ Offset LogDirectory::checkpointed_high_watermark(const TopicPartition& partition
 
 Result<std::unique_ptr<Log>> LogDirectory::open_log(const TopicPartition& partition,
                                                     const LogOptions& options) {
+  const bool may_exist = !partitions_.insert(partition).second;
   return Log::open(*disk_, path_of(partition), options,
                    {.recovery_point = offset_of(recovery_points_, partition),
                     .log_start = offset_of(log_starts_, partition),
-                    .clean = stopped_cleanly_});
+                    .clean = stopped_cleanly_,
+                    .may_exist = may_exist});
 }
 
 Uuid LogDirectory::topic_id_of(const TopicPartition& partition) const {
@@ -134,6 +136,7 @@ Result<std::string> LogDirectory::mark_deleted(const TopicPartition& partition,
   name.resize(std::min<size_t>(name.size(), 255 - hex.size() - 8));
   const std::string to = fmt::format("{}/{}.{}-delete", path_, name, hex);
   RETURN_IF_ERROR(disk_->rename(from, to));
+  partitions_.erase(partition);
   RETURN_IF_ERROR(disk_->sync_directory(path_));
   return to;
 }

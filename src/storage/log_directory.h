@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "env/disk.h"
@@ -34,8 +35,8 @@ class LogDirectory {
   BrokerEpoch previous_broker_epoch() const { return previous_broker_epoch_; }
   Offset checkpointed_high_watermark(const TopicPartition& partition) const;
 
-  // The partitions whose directories are here.
-  const std::vector<TopicPartition>& partitions() const { return partitions_; }
+  // Whether the partition's log was opened here, or is here to be opened.
+  bool has(const TopicPartition& partition) const { return partitions_.contains(partition); }
   Result<std::unique_ptr<Log>> open_log(const TopicPartition& partition, const LogOptions& options);
   // The topic id in partition.metadata; zero when there is no such file.
   Uuid topic_id_of(const TopicPartition& partition) const;
@@ -68,7 +69,7 @@ class LogDirectory {
   bool stopped_cleanly_ = false;
   BrokerEpoch previous_broker_epoch_{-1};
   OffsetCheckpoint recovery_points_, log_starts_, high_watermarks_;
-  std::vector<TopicPartition> partitions_;
+  std::unordered_set<TopicPartition> partitions_;
 };
 
 }  // namespace millrace::storage

@@ -101,6 +101,104 @@ TEST_F(LogTest, after_a_clean_stop_everything_is_there_again) {
   EXPECT_EQ(*append(1), Offset(90));
 }
 
+TEST_F(LogTest, a_clean_stop_keeps_every_segment_through_a_power_loss) {
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(append(3).has_value());
+  ASSERT_TRUE(log_->close().has_value());
+  disk_.crash();
+  reopen({.clean = true});
+  EXPECT_EQ(read_offsets(Offset(0)), numbers(90));
+}
+
+TEST_F(LogTest, after_a_clean_stop_only_the_end_of_the_log_is_read) {
+  options_.segment_bytes = 1 << 20;
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(append(3).has_value());
+  ASSERT_TRUE(log_->close().has_value());
+  uint64_t bytes = 0;
+  disk_.on_read = [&](const std::string& path, uint64_t, size_t size) {
+    if (path.ends_with(".log")) bytes += size;
+  };
+  reopen({.clean = true});
+  EXPECT_EQ(log_->log_end(), Offset(3000));
+  EXPECT_LT(bytes, 1000U);
+  disk_.on_read = nullptr;
+  EXPECT_EQ(read_offsets(Offset(0)), numbers(3000));
+}
+
+TEST_F(LogTest, a_stop_after_which_nothing_was_appended_writes_nothing) {
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(append(3).has_value());
+  ASSERT_TRUE(log_->close().has_value());
+  reopen({.clean = true});
+  disk_.fault = [](std::string_view operation, const std::string& path) -> Result<> {
+    if (operation == "read" || operation == "open") return {};
+    ADD_FAILURE() << operation << " " << path;
+    return {};
+  };
+  ASSERT_TRUE(log_->close().has_value());
+  disk_.fault = nullptr;
+}
+
+TEST_F(LogTest, what_a_clean_stop_left_is_not_believed_when_it_is_damaged) {
+  record::BatchOptions idempotent{.producer_id = ProducerId(7), .producer_epoch = ProducerEpoch(0)};
+  for (int i = 0; i < 30; ++i) {
+    idempotent.base_sequence = ProducerSequence(3 * i);
+    ByteBuffer batch = batch_of(3, idempotent);
+    const MutableByteView view = batch;
+    ASSERT_TRUE(log_->append({&view, 1}, LeaderEpoch(0), kNow).has_value());
+  }
+  ASSERT_TRUE(log_->close().has_value());
+  const ByteBuffer snapshot = log_->producers().snapshot();
+  for (const auto& entry : *disk_.list(kDirectory)) {
+    if (entry.name.ends_with(".log") || entry.name == "partition.metadata") continue;
+    const std::string path = kDirectory + "/" + entry.name;
+    const ByteBuffer whole = disk_.content(path);
+    auto expect_all_there = [&](const ByteBuffer& damaged) {
+      disk_.content(path) = damaged;
+      reopen({.clean = true});
+      EXPECT_EQ(read_offsets(Offset(0)), numbers(90)) << entry.name;
+      EXPECT_EQ(log_->epoch_of(Offset(89)), LeaderEpoch(0)) << entry.name;
+      if (!entry.name.ends_with(".snapshot"))
+        EXPECT_EQ(log_->producers().snapshot(), snapshot) << entry.name;
+      disk_.content(path) = whole;
+    };
+    expect_all_there({});
+    expect_all_there(ByteBuffer(whole.size()));
+    for (size_t at = 0; at < whole.size(); ++at) {
+      ByteBuffer cut(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(at));
+      expect_all_there(cut);
+      ByteBuffer flipped = whole;
+      flipped[at] ^= 0x41;
+      if (entry.name.ends_with("index")) expect_all_there(flipped);
+    }
+  }
+}
+
+TEST_F(LogTest, old_segments_go_by_time_after_a_restart_too) {
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(append(3).has_value());
+  ASSERT_TRUE(log_->close().has_value());
+  reopen({.clean = true});
+  const TimestampMs later = kNow + options_.retention_ms + 1;
+  EXPECT_FALSE(log_->delete_old_segments(log_->log_end(), later)->empty());
+  EXPECT_EQ(log_->log_start(), Offset(90));
+}
+
+TEST_F(LogTest, recovery_walks_over_what_is_trusted_without_reading_it) {
+  options_.segment_bytes = 10 << 20;
+  reopen();
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(append(2000).has_value());
+  sync();
+  ASSERT_TRUE(append(2000).has_value());
+  uint64_t bytes = 0;
+  disk_.on_read = [&](const std::string& path, uint64_t, size_t size) {
+    if (path.ends_with(".log")) bytes += size;
+  };
+  const uint64_t size = disk_.content(kDirectory + "/00000000000000000000.log").size();
+  reopen({.recovery_point = Offset(40'000)});
+  EXPECT_EQ(log_->log_end(), Offset(42'000));
+  EXPECT_LT(bytes, size / 21 + 21 * 4096 + 4096);
+  disk_.on_read = nullptr;
+  EXPECT_EQ(read_offsets(Offset(0)), numbers(42'000));
+}
+
 TEST_F(LogTest, synced_batches_survive_a_power_loss_and_a_torn_tail_is_cut_at_every_byte) {
   ASSERT_TRUE(append(3).has_value());
   sync();
@@ -318,6 +416,10 @@ TEST_F(LogTest, an_aborted_transaction_is_known_again_after_a_restart) {
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(append(3).has_value());  // over segments
   ASSERT_TRUE(log_->close().has_value());
   reopen({.clean = true});
+  EXPECT_EQ(log_->aborted_transactions(all), std::vector({expected}));
+  reopen({.recovery_point = log_->log_end()});
+  EXPECT_EQ(log_->aborted_transactions(all), std::vector({expected}));
+  reopen({.recovery_point = Offset(0)});
   EXPECT_EQ(log_->aborted_transactions(all), std::vector({expected}));
 }
 

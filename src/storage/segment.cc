@@ -8,6 +8,7 @@ namespace millrace::storage {
 namespace {
 
 constexpr size_t kScanPiece = 1 << 20;  // bytes read at once by a scan
+constexpr size_t kHeaderPiece = 4096;   // by a walk over headers: small batches come many at once
 constexpr size_t kOffsetEntry = 8, kTimeEntry = 12;
 
 }  // namespace
@@ -40,11 +41,7 @@ Result<> Segment::write(std::span<const ByteView> pieces) {
 }
 
 void Segment::note_appended(const record::BatchHeader& header, uint64_t index_interval) {
-  if (first_timestamp_ == kNoTimestamp) first_timestamp_ = header.max_timestamp;
-  if (header.max_timestamp > largest_timestamp_) {
-    largest_timestamp_ = header.max_timestamp;
-    largest_timestamp_offset_ = header.last_offset();
-  }
+  note_timestamp(header);
   if (bytes_since_index_ > index_interval) {
     offset_index_.push_back({header.last_offset(), static_cast<uint32_t>(size_)});
     add_time_entry();
@@ -52,6 +49,18 @@ void Segment::note_appended(const record::BatchHeader& header, uint64_t index_in
   }
   size_ += static_cast<uint64_t>(header.size_in_bytes());
   bytes_since_index_ += static_cast<uint64_t>(header.size_in_bytes());
+}
+
+Result<TimestampMs> Segment::largest_timestamp() {
+  if (largest_timestamp_ == kNoTimestamp && size_ > 0) RETURN_IF_ERROR(load_indexes());
+  return largest_timestamp_;
+}
+
+void Segment::note_timestamp(const record::BatchHeader& header) {
+  if (first_timestamp_ == kNoTimestamp) first_timestamp_ = header.max_timestamp;
+  if (header.max_timestamp <= largest_timestamp_) return;
+  largest_timestamp_ = header.max_timestamp;
+  largest_timestamp_offset_ = header.last_offset();
 }
 
 void Segment::add_time_entry() {
@@ -84,6 +93,10 @@ Result<> Segment::load_indexes() {
       if (!time_index_.empty() && timestamp <= time_index_.back().timestamp) break;
       time_index_.push_back({timestamp, offset});
     }
+  if (largest_timestamp_ == kNoTimestamp && !time_index_.empty()) {
+    largest_timestamp_ = time_index_.back().timestamp;
+    largest_timestamp_offset_ = time_index_.back().offset;
+  }
   return {};
 }
 
@@ -102,7 +115,7 @@ Result<uint64_t> Segment::scan_position(TimestampMs target) {
 
 Result<uint64_t> Segment::scan(uint64_t position, const Visit& visit) {
   ASSIGN_OR_RETURN(auto from, file());
-  ByteBuffer piece(kScanPiece);
+  ByteBuffer piece(std::min<uint64_t>(kScanPiece, size_ - std::min(size_, position)));
   while (position < size_) {
     const size_t wanted = static_cast<size_t>(std::min<uint64_t>(piece.size(), size_ - position));
     ASSIGN_OR_RETURN(size_t got, from->read_at(MutableByteView(piece).first(wanted), position));
@@ -129,6 +142,59 @@ Result<uint64_t> Segment::scan(uint64_t position, const Visit& visit) {
   return position;
 }
 
+Result<uint64_t> Segment::walk_headers(Offset below, const Visit& visit) {
+  ASSIGN_OR_RETURN(auto from, file());
+  ByteBuffer piece(kHeaderPiece), whole;
+  uint64_t position = 0;
+  while (position < size_) {
+    ASSIGN_OR_RETURN(size_t got, from->read_at(piece, position));
+    ByteView rest = ByteView(piece).first(got);
+    const uint64_t begin = position;
+    while (!rest.empty()) {
+      auto header = record::peek_header(rest);
+      if (!header || !*header) break;
+      const auto size = static_cast<uint64_t>((*header)->size_in_bytes());
+      if (size > size_ - position || (*header)->last_offset() >= below) return position;
+      ByteView batch = rest.first(std::min<uint64_t>(size, rest.size()));
+      if ((*header)->attributes.control() && batch.size() < size) {
+        whole.resize(size);
+        RETURN_IF_ERROR(from->read_at(whole, position));
+        batch = whole;
+      }
+      if (!visit(**header, batch, position)) return position;
+      position += size;
+      rest = rest.subspan(std::min<uint64_t>(size, rest.size()));
+    }
+    if (position == begin) return position;
+  }
+  return position;
+}
+
+Result<std::optional<Offset>> Segment::resume(uint64_t index_interval) {
+  const uint64_t listed = size_;
+  RETURN_IF_ERROR(load_indexes());
+  if (listed == 0) return base_offset_;
+  if (offset_index_.empty() || time_index_.empty()) return std::nullopt;
+  const IndexEntry last = offset_index_.back();
+  ASSIGN_OR_RETURN(auto from, file());
+  uint8_t front[record::kBatchHeaderSize];
+  ASSIGN_OR_RETURN(size_t got, from->read_at(front, 0));
+  auto first = record::peek_header({front, got});
+  if (!first || !*first) return std::nullopt;
+  first_timestamp_ = (*first)->max_timestamp;
+  std::vector<record::BatchHeader> behind;
+  auto end = scan(last.position, [&](const record::BatchHeader& header, ByteView, uint64_t) {
+    behind.push_back(header);
+    return behind.size() > 1 || header.last_offset() == last.last_offset;
+  });
+  if (!end || *end != listed) return std::nullopt;
+  note_timestamp(behind[0]);
+  bytes_since_index_ = static_cast<uint64_t>(behind[0].size_in_bytes());
+  size_ = last.position + bytes_since_index_;
+  for (size_t i = 1; i < behind.size(); ++i) note_appended(behind[i], index_interval);
+  return behind.back().next_offset();
+}
+
 void Segment::forget_indexes() {
   offset_index_.clear();
   time_index_.clear();
@@ -145,7 +211,16 @@ Result<> Segment::truncate(uint64_t size) {
   return {};
 }
 
-Result<> Segment::write_indexes() {
+Result<> Segment::seal() {
+  RETURN_IF_ERROR(write_indexes(IndexSync::kNo));
+  offset_index_ = {};
+  time_index_ = {};
+  indexes_loaded_ = false;
+  file_.reset();
+  return {};
+}
+
+Result<> Segment::write_indexes(IndexSync sync) {
   RETURN_IF_ERROR(load_indexes());
   if (size_ > 0) add_time_entry();
   ByteBuffer offsets(offset_index_.size() * kOffsetEntry), times(time_index_.size() * kTimeEntry);
@@ -162,6 +237,7 @@ Result<> Segment::write_indexes() {
   for (auto [suffix, bytes] : {std::pair(".index", &offsets), std::pair(".timeindex", &times)}) {
     ASSIGN_OR_RETURN(auto to, disk_->open(path_ + suffix, env::OpenMode::kReplace));
     RETURN_IF_ERROR(to->write_at(*bytes, 0));
+    if (sync == IndexSync::kYes) RETURN_IF_ERROR(to->sync());
   }
   return {};
 }

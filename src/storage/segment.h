@@ -1,14 +1,16 @@
 // One segment of a log: `<base offset>.log` with its offset index and time index. Files are opened
 // at first use; the indexes of the active segment live in memory and are written when it is sealed,
-// as Kafka trims them then. Not here: which segment an offset is in, rolling, retention, recovery
-// (storage/log). Threads: those of the log. A file handed out by file() may be read by others
-// meanwhile. Invariants (ST): index entries ascend in offset and position; every offset index entry
-// names the last offset of the batch
+// as Kafka trims them then. A sealed one gives up file and indexes until somebody reads it. Not
+// here: which segment an offset is in, rolling, retention, recovery (storage/log). Threads: those
+// of the log. A file handed out by file() may be read by others meanwhile. Invariants (ST): index
+// entries ascend in offset and position; every offset index entry names the last offset of the
+// batch
 //   at its position; time index entries ascend in timestamp and offset.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,7 +37,8 @@ class Segment {
 
   Offset base_offset() const { return base_offset_; }
   uint64_t size() const { return size_; }
-  TimestampMs largest_timestamp() const { return largest_timestamp_; }
+  // kNoTimestamp: no record has one. From the time index when the segment was not scanned.
+  Result<TimestampMs> largest_timestamp();
   TimestampMs first_timestamp() const { return first_timestamp_; }
   bool index_is_full(uint64_t max_index_bytes) const {
     return (offset_index_.size() + 1) * 8 > max_index_bytes;
@@ -64,18 +67,30 @@ class Segment {
   // the position behind the last batch.
   using Visit = std::function<bool(const record::BatchHeader&, ByteView batch, uint64_t position)>;
   Result<uint64_t> scan(uint64_t position, const Visit& visit);
+  // As scan(), from the front, for batches that end below `below`, without reading their records:
+  // `visit` gets whole control batches and of others the front only. Stops at the first bytes that
+  // are no batch, without an error.
+  Result<uint64_t> walk_headers(Offset below, const Visit& visit);
+  // After a clean stop: takes the indexes for true and walks only what lies behind their last
+  // entry. The offset behind the last batch; nothing: they do not fit the file, which has to be
+  // scanned.
+  Result<std::optional<Offset>> resume(uint64_t index_interval);
 
   // Rebuilds both indexes in memory from the batches; what lies behind `valid_size` is cut off.
   void forget_indexes();
   Result<> truncate(uint64_t size);
   // Writes the indexes to their files, trimmed to their entries.
-  Result<> write_indexes();
+  enum class IndexSync { kNo, kYes };
+  Result<> write_indexes(IndexSync sync);
+  // No more is appended: writes the indexes, then gives up memory and descriptor.
+  Result<> seal();
   // Renames all files of the segment by appending `.deleted`; returns the new paths.
   Result<std::vector<std::string>> mark_deleted();
 
  private:
   Result<> load_indexes();
   void add_time_entry();
+  void note_timestamp(const record::BatchHeader& header);
 
   env::Disk* disk_;
   Offset base_offset_;

@@ -15,6 +15,9 @@ class MemoryDisk final : public Disk {
   // Asked before each operation ("write", "sync", "rename", ...) on a path; an error fails it.
   std::function<Result<>(std::string_view operation, const std::string& path)> fault;
 
+  // Told of each read of a file.
+  std::function<void(const std::string& path, uint64_t position, size_t size)> on_read;
+
   // Power loss: every file keeps what was synced and `unsynced_bytes_kept` bytes of what was not.
   void crash(size_t unsynced_bytes_kept = 0) {
     for (auto& [path, content] : files_)
@@ -89,6 +92,7 @@ class MemoryDisk final : public Disk {
       if (position >= bytes.size()) return 0;
       const size_t count = std::min<size_t>(into.size(), bytes.size() - position);
       std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(position), count, into.begin());
+      if (disk_->on_read) disk_->on_read(path_, position, count);
       return count;
     }
     Result<size_t> read_cached_at(MutableByteView into, uint64_t position) override {

@@ -172,7 +172,8 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
   // Registers with every partition, then makes sure that none has moved since it was looked at.
   void wait(const Looked& looked) {
     if (waiter_) waiter_->cancel();
-    waiter_ = std::make_shared<node::FetchWaiter>(call_.shard(), 1,
+    const int64_t wanted = request_.min_bytes - static_cast<int64_t>(looked.bytes);
+    waiter_ = std::make_shared<node::FetchWaiter>(call_.shard(), std::max<int64_t>(1, wanted),
                                                   [self = shared_from_this()] { self->look(); });
     bool moved = false;
     for (size_t t = 0; t < request_.topics.size(); ++t)
@@ -189,7 +190,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
           state.add_fetch_waiter(waiter_);
         });
       }
-    if (moved) waiter_->bytes_arrived(1);
+    if (moved) waiter_->bytes_arrived(INT64_MAX);
   }
 
   Call call_;
