@@ -7,19 +7,19 @@
 namespace millrace::server {
 namespace {
 
-constexpr Duration kIdleCheck = seconds(10);
+constexpr Duration kLongestIdleCheck = seconds(10);
+constexpr Duration kShortestIdleCheck = milliseconds(10);
 
 }  // namespace
 
 Server::Server(env::Host& host, node::Node& node)
     : host_(&host),
+      node_(&node),
       fetch_sessions_(host, static_cast<size_t>(node.properties().number(
                                 "max.incremental.fetch.session.cache.slots"))) {
   const auto& properties = node.properties();
   limits_.max_request_bytes = static_cast<size_t>(properties.number("socket.request.max.bytes"));
   max_idle_ = milliseconds(properties.number("connections.max.idle.ms"));
-  max_connections_ =
-      static_cast<size_t>(properties.number("max.connections")) / host.shard_count() + 1;
   for (size_t i = 0; i < host.shard_count(); ++i) {
     shards_.push_back(std::make_unique<ShardConnections>(
         Services{.node = &node, .fetch_sessions = &fetch_sessions_}));
@@ -47,8 +47,9 @@ void Server::accepted(env::Shard& shard, const std::string& listener,
                       std::unique_ptr<env::Connection> stream) {
   const size_t index = shard.index();
   ShardConnections& here = *shards_[index];
-  if (here.open.size() >= max_connections_) {
-    LOG_WARN("connection from {} refused: max.connections is reached", stream->peer());
+  const auto limits = ConnectionQuotaLimits::of(*node_->settings());
+  if (const auto reached = quota_.take(stream->peer_host(), limits)) {
+    LOG_WARN("connection from {} refused: {}", stream->peer(), *reached);
     return;
   }
   auto connection = std::make_shared<Connection>(
@@ -66,18 +67,22 @@ void Server::forget(size_t shard, Connection& connection) {
   auto& open = shards_[shard]->open;
   auto found = std::ranges::find(open, &connection, [](const auto& c) { return c.get(); });
   if (found == open.end()) return;
+  quota_.give_back(connection.peer().host);
   std::swap(*found, open.back());
   // The last reference may be this one: it goes when the caller is done with the connection.
   host_->shard(shard).post([last = std::move(open.back())] {});
   open.pop_back();
 }
 
+// Again and again; a negative connections.max.idle.ms keeps every connection, as in Kafka.
 void Server::close_idle(size_t shard) {
+  if (max_idle_ < Duration::zero()) return;
   const Instant oldest = host_->shard(shard).clock().now() - max_idle_;
   for (const auto& connection : std::vector(shards_[shard]->open))
     if (connection->last_active() < oldest && !connection->has_unanswered_requests())
       connection->close("idle for connections.max.idle.ms", /*expected=*/true);
-  host_->shard(shard).after(kIdleCheck, [this, shard] { close_idle(shard); });
+  host_->shard(shard).after(std::clamp(max_idle_ / 2, kShortestIdleCheck, kLongestIdleCheck),
+                            [this, shard] { close_idle(shard); });
 }
 
 void Server::drain(std::move_only_function<void()> done) {

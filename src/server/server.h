@@ -10,6 +10,7 @@
 #include "config/properties.h"
 #include "env/host.h"
 #include "server/connection.h"
+#include "server/connection_quota.h"
 #include "server/dispatch.h"
 
 namespace millrace::server {
@@ -38,10 +39,11 @@ class Server {
   void close_all(size_t shard, std::function<void()> done);
 
   env::Host* host_;
+  node::Node* node_;
   FetchSessionCache fetch_sessions_;
   ConnectionLimits limits_;
   Duration max_idle_;
-  size_t max_connections_;  // of each shard
+  ConnectionQuota quota_;
   std::vector<std::unique_ptr<ShardConnections>> shards_;
   std::vector<std::pair<std::string, std::unique_ptr<env::Listener>>> listeners_;
 };
