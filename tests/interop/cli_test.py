@@ -1,0 +1,29 @@
+"""millrace's own commands against Apache Kafka's broker: the same tests as against ours."""
+
+import unittest
+
+from cli.basics import Basics
+from interop.apache import ApacheBroker
+from support.broker import BrokerTest
+
+
+class CommandsAgainstApacheKafka(Basics, BrokerTest):
+    """One broker for all tests: it takes seconds to start."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.owner = BrokerTest()
+        cls.owner.setUp()
+        cls.addClassCleanup(cls.owner.doCleanups)
+        ours = cls.owner.broker({"group.initial.rebalance.delay.ms": "0", "offsets.topic.num.partitions": "5"}).start()
+        ours.stop()  # leaves a formatted log directory
+        apache = ApacheBroker(ours).start()
+        cls.addClassCleanup(apache.kill)
+        cls.address = ours.address
+
+    def setUp(self):
+        super().setUp()
+
+
+if __name__ == "__main__":
+    unittest.main()
