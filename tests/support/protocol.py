@@ -88,7 +88,12 @@ class Codec:
             if value is None:
                 return self.length(None, 4)
             return self.length(len(value), 4) + b"".join(self.write_one(f.element, each) for each in value)
+        if self.is_nullable_struct(f):
+            return b"\xff" if value is None else b"\x01" + self.write_one(f.type, value)
         return self.write_one(f.type, value)
+
+    def is_nullable_struct(self, f):
+        return f.type in self.structs and within(self.version, f.nullable)
 
     def write_one(self, kind, value):
         if kind in self.structs:
@@ -144,6 +149,8 @@ class Codec:
         return values
 
     def read(self, f):
+        if self.is_nullable_struct(f) and self.take("b") < 0:   # a nullable struct is behind a byte
+            return None
         if not f.is_array:
             return self.read_one(f.type)
         count = self.take_length(4)

@@ -75,7 +75,9 @@ void handle_list_offsets(Call call) {
     std::set<int32_t> seen, twice;
     for (const auto& wanted : topic.partitions)
       if (!seen.insert(wanted.partition_index).second) twice.insert(wanted.partition_index);
+    seen.clear();
     for (const auto& wanted : topic.partitions) {
+      if (!seen.insert(wanted.partition_index).second) continue;
       auto& result = topic_result.partitions.emplace_back();
       result.partition_index = wanted.partition_index;
       result.offset = result.timestamp = result.leader_epoch = -1;

@@ -2,8 +2,10 @@
 // missing is created when the client and the configuration allow it; the request that caused it is
 // answered UNKNOWN_TOPIC_OR_PARTITION, as Kafka does.
 #include <algorithm>
+#include <set>
 
 #include "controller/controller.h"
+#include "server/authorized_operations.h"
 #include "server/handlers/handlers.h"
 #include "server/topic_creation.h"
 #include "wire/metadata.h"
@@ -60,8 +62,44 @@ void add_topic(Response& response, const metadata::Image& image, const metadata:
     result.partitions.push_back(describe(image, i, topic.partitions[i]));
 }
 
-void add_error(Response& response, ErrorCode code,
-               const wire::MetadataRequest::MetadataRequestTopic& wanted) {
+using Wanted = wire::MetadataRequest::MetadataRequestTopic;
+
+// Before version 12 a topic is asked for by its name: the others have no place for an answer.
+bool asks_before_its_time(const wire::MetadataRequest& request, int16_t version) {
+  constexpr int16_t kFirstVersionWithIds = 12;
+  return version < kFirstVersionWithIds && request.topics &&
+         std::ranges::any_of(
+             *request.topics,
+             [](const Wanted& topic) { return !topic.name || !topic.topic_id.is_zero(); });
+}
+
+Response refused(const wire::MetadataRequest& request) {
+  Response response;
+  for (const Wanted& topic : *request.topics)
+    response.topics.push_back({.error_code = wire::code_of(ErrorCode::kInvalidRequest),
+                               .name = topic.name.value_or(""),
+                               .topic_id = topic.topic_id});
+  return response;
+}
+
+// Each topic once, in the order asked for.
+std::vector<Wanted> each_once(std::vector<Wanted> topics) {
+  std::set<std::pair<std::optional<std::string>, Uuid>> seen;
+  std::erase_if(topics, [&](const Wanted& topic) {
+    return !seen.emplace(topic.name, topic.topic_id).second;
+  });
+  return topics;
+}
+
+void add_authorized_operations(Response& response, const wire::MetadataRequest& request) {
+  if (request.include_cluster_authorized_operations)
+    response.cluster_authorized_operations = kClusterOperations;
+  if (!request.include_topic_authorized_operations) return;
+  for (auto& topic : response.topics)
+    if (topic.error_code == 0) topic.topic_authorized_operations = kTopicOperations;
+}
+
+void add_error(Response& response, ErrorCode code, const Wanted& wanted) {
   auto& result = response.topics.emplace_back();
   result.error_code = wire::code_of(code);
   result.name = wanted.name;
@@ -74,6 +112,7 @@ void add_error(Response& response, ErrorCode code,
 void handle_metadata(Call call) {
   auto request = call.decode<wire::MetadataRequest>();
   if (!request) return;
+  if (asks_before_its_time(*request, call.version())) return call.respond(refused(*request));
   const auto image = call.node().image();
   Response response;
   response.cluster_id = call.node().cluster_id();
@@ -88,8 +127,7 @@ void handle_metadata(Call call) {
   const bool may_create = !all && request->allow_auto_topic_creation &&
                           call.node().properties().flag("auto.create.topics.enable");
   std::vector<std::string> missing;
-  for (const auto& wanted :
-       all ? std::vector<wire::MetadataRequest::MetadataRequestTopic>{} : *request->topics) {
+  for (const auto& wanted : all ? std::vector<Wanted>{} : each_once(*request->topics)) {
     const metadata::Topic* topic =
         wanted.name ? image->find_topic(*wanted.name) : image->find_topic(wanted.topic_id);
     if (topic != nullptr) {
@@ -103,6 +141,7 @@ void handle_metadata(Call call) {
       if (may_create) missing.push_back(*wanted.name);
     }
   }
+  add_authorized_operations(response, *request);
   if (missing.empty()) return call.respond(response);
   // Answered when the topics are there, so that the client's next look finds them.
   node::Node& node = call.node();

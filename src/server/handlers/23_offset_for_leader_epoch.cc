@@ -20,7 +20,17 @@ void handle_offset_for_leader_epoch(Call call) {
         result.error_code = wire::code_of(wire::ErrorCode::kUnknownTopicOrPartition);
         continue;
       }
+      result.leader_epoch = -1;
+      result.end_offset = -1;
       with_partition(*hosted.partition, [&](node::PartitionState& state) {
+        const int32_t ours = state.leadership().epoch.value();
+        if (wanted.current_leader_epoch >= 0 && wanted.current_leader_epoch != ours) {
+          result.error_code = wire::code_of(wanted.current_leader_epoch < ours
+                                                ? wire::ErrorCode::kFencedLeaderEpoch
+                                                : wire::ErrorCode::kUnknownLeaderEpoch);
+          return;
+        }
+        if (wanted.leader_epoch < 0) return;
         const auto end = state.log().end_of_epoch(LeaderEpoch(wanted.leader_epoch));
         result.leader_epoch = end.epoch.value();
         result.end_offset = end.start.value();

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "controller/controller.h"
+#include "server/authorized_operations.h"
 #include "server/handlers/handlers.h"
 #include "server/topic_creation.h"
 #include "wire/describe_topic_partitions.h"
@@ -50,15 +51,34 @@ std::set<std::string> names_of(const Request& request, const metadata::Image& im
   return names;
 }
 
+// A cursor is where an answer to the same request ended.
+bool is_cursor_of(const Request& request) {
+  if (!request.cursor) return true;
+  if (request.cursor->partition_index < 0) return false;
+  return request.topics.empty() || std::ranges::any_of(request.topics, [&](const auto& topic) {
+           return topic.name == request.cursor->topic_name;
+         });
+}
+
+Response refused(const Request& request) {
+  Response response;
+  for (const auto& topic : request.topics)
+    response.topics.push_back(
+        {.error_code = wire::code_of(ErrorCode::kInvalidRequest), .name = topic.name});
+  return response;
+}
+
 }  // namespace
 
 void handle_describe_topic_partitions(Call call) {
   auto request = call.decode<Request>();
   if (!request) return;
+  if (!is_cursor_of(*request)) return call.respond(refused(*request));
   const auto image = call.node().image();
-  int64_t left =
-      std::min<int64_t>(request->response_partition_limit,
-                        call.node().properties().number("max.request.partition.size.limit"));
+  // At least one, as in Kafka: a page of nothing would never end.
+  int64_t left = std::clamp<int64_t>(
+      request->response_partition_limit, 1,
+      std::max<int64_t>(1, call.node().properties().number("max.request.partition.size.limit")));
   Response response;
   for (const std::string& name : names_of(*request, *image)) {
     if (left <= 0) {
@@ -67,6 +87,7 @@ void handle_describe_topic_partitions(Call call) {
     }
     auto& result = response.topics.emplace_back();
     result.name = name;
+    result.topic_authorized_operations = kTopicOperations;
     result.is_internal = is_internal_topic(name);
     const metadata::Topic* topic = image->find_topic(std::string_view(name));
     if (topic == nullptr) {
@@ -77,7 +98,7 @@ void handle_describe_topic_partitions(Call call) {
     }
     result.topic_id = topic->id;
     const bool resumed = request->cursor && request->cursor->topic_name == name;
-    size_t index = resumed ? static_cast<size_t>(std::max(0, request->cursor->partition_index)) : 0;
+    size_t index = resumed ? static_cast<size_t>(request->cursor->partition_index) : 0;
     for (; index < topic->partitions.size() && left > 0; ++index, --left)
       result.partitions.push_back(describe(*image, index, topic->partitions[index]));
     if (index < topic->partitions.size()) {
