@@ -10,6 +10,7 @@
 #include <mutex>
 #include <thread>
 
+#include "app/session.h"
 #include "base/log.h"
 #include "node/node.h"
 #include "runtime/host.h"
@@ -93,17 +94,31 @@ size_t shard_count(const config::NodeProperties& properties) {
   return asked > 0 ? static_cast<size_t>(asked) : std::max(1U, std::thread::hardware_concurrency());
 }
 
+// This program, as a shell in the same folder calls it.
+std::string own_path() {
+  std::string path(4096, '\0');
+  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
+  if (length <= 0) return "millrace";
+  path.resize(static_cast<size_t>(length));
+  std::string here(4096, '\0');
+  if (::getcwd(here.data(), here.size()) == nullptr) return path;
+  here.resize(here.find('\0'));
+  return path.starts_with(here + "/") ? path.substr(here.size() + 1) : path;
+}
+
 void announce(const node::Node& node, const std::vector<metadata::Endpoint>& endpoints,
               bool embedded) {
   fmt::print("[KafkaRaftServer nodeId={}] Kafka Server started\n", node.id());
   const std::string address = fmt::format("{}:{}", endpoints[0].host, endpoints[0].port);
+  const std::string to = address == Connect{}.bootstrap ? "" : " -b " + address;
+  const std::string self = own_path();
   if (embedded)
     fmt::print(
-        "\nMillrace listens on {}. Try, in another terminal:\n\n"
-        "  echo 'hello' | kcat -b {} -t first -P\n"
-        "  kcat -b {} -t first -C -e\n"
-        "  kcat -b {} -L\n\nCtrl-C stops it.\n",
-        address, address, address, address);
+        "\nMillrace listens on {0}. Try, in another terminal:\n\n"
+        "  echo 'hello' | {1} produce first{2}\n"
+        "  {1} consume first --offset start --until-end{2}\n"
+        "  kcat -b {0} -L\n\nCtrl-C stops it.\n",
+        address, self, to);
   std::fflush(stdout);
 }
 
