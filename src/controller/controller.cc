@@ -394,32 +394,6 @@ Decided<wire::CreatePartitionsResponse> Controller::decide_create_partitions(
   return decided;
 }
 
-Records Controller::decide_register_broker(wire::RegisterBrokerRecord registration,
-                                           Offset next_offset) {
-  const NodeId id(registration.broker_id);
-  registration.broker_epoch = next_offset.value();
-  registration.fenced = false;
-  Records records{registration};
-  for (const auto& [name, topic] : image_.topics())
-    for (size_t i = 0; i < topic->partitions.size(); ++i) {
-      const metadata::PartitionState& p = topic->partitions[i];
-      const bool may_lead =
-          std::ranges::find(p.isr, id) != p.isr.end() ||
-          std::ranges::find(p.elr, id) != p.elr.end() ||
-          (p.isr.empty() && std::ranges::find(p.replicas, id) != p.replicas.end());
-      if (!may_lead || (p.leader != kNoNode && p.leader != id)) continue;
-      wire::PartitionChangeRecord change{
-          .partition_id = static_cast<int32_t>(i), .topic_id = topic->id, .leader = id.value()};
-      if (p.isr.empty()) {
-        change.isr = std::vector<int32_t>{id.value()};
-        change.eligible_leader_replicas = std::vector<int32_t>{};
-        change.last_known_elr = std::vector<int32_t>{};
-      }
-      records.push_back(std::move(change));
-    }
-  return records;
-}
-
 Decided<ProducerId> Controller::decide_producer_id_block(NodeId broker, BrokerEpoch epoch) {
   const ProducerId first = image_.next_producer_id();
   return {

@@ -15,9 +15,13 @@
 #include <string>
 #include <vector>
 
+#include "base/time.h"
 #include "config/properties.h"
 #include "metadata/image.h"
 #include "wire/alter_configs.h"
+#include "wire/broker_heartbeat.h"
+#include "wire/broker_registration.h"
+#include "wire/controller_registration.h"
 #include "wire/create_partitions.h"
 #include "wire/create_topics.h"
 #include "wire/delete_topics.h"
@@ -34,6 +38,12 @@ template <class Response>
 struct Decided {
   Records records;
   Response response;
+};
+
+// When a decision is taken: the offset that its first record will have, and the time for sessions.
+struct Position {
+  Offset next;
+  Instant now;
 };
 
 class Controller {
@@ -65,9 +75,19 @@ class Controller {
   Decided<wire::UpdateFeaturesResponse> decide_update_features(
       const wire::UpdateFeaturesRequest& request, int16_t version);
 
-  // A broker (re)starts: its registration, unfenced at once (decisions, D7), and its partitions'
-  // leaders.
-  Records decide_register_broker(wire::RegisterBrokerRecord registration, Offset next_offset);
+  // This controller decides from now on, and counts the sessions of brokers anew: they are soft
+  // state.
+  void activate(std::string cluster_id, Instant now);
+  // A broker registers fenced; its epoch is the offset of the record. Unfenced it is by a
+  // heartbeat that has seen the record.
+  Decided<wire::BrokerRegistrationResponse> decide_broker_registration(
+      const wire::BrokerRegistrationRequest& request, const Position& position);
+  Decided<wire::BrokerHeartbeatResponse> decide_broker_heartbeat(
+      const wire::BrokerHeartbeatRequest& request, const Position& position);
+  Decided<wire::ControllerRegistrationResponse> decide_controller_registration(
+      const wire::ControllerRegistrationRequest& request) const;
+  // Fences one broker that was not heard of for a session.
+  Records decide_expired_sessions(Instant now);
   Decided<ProducerId> decide_producer_id_block(NodeId broker, BrokerEpoch epoch);
 
  private:
@@ -81,6 +101,16 @@ class Controller {
     std::string message;
   };
   using Topic = wire::CreateTopicsRequest::CreatableTopic;
+  struct Session {
+    Instant last_contact;
+    Offset metadata_offset{-1};             // as the broker says
+    std::optional<Offset> shutdown_offset;  // behind the records of its controlled shutdown
+  };
+  struct Departure {
+    NodeId broker;
+    bool unclean = false;  // it may have lost what it had (KIP-966)
+  };
+  enum class BrokerLife { kFenced, kUnfenced, kControlledShutdown, kShutDown };
 
   static Refusal too_many();
   std::expected<Placement, Refusal> place(const Topic& topic) const;
@@ -121,7 +151,33 @@ class Controller {
       const wire::UpdateFeaturesRequest::FeatureUpdateKey& update, bool upgrade_only) const;
   void add_min_isr_records(Records& records) const;
 
+  // Brokers: brokers.cc.
+  std::optional<Refusal> check_registration(const wire::BrokerRegistrationRequest& request,
+                                            Instant now) const;
+  std::optional<Refusal> check_directories(const wire::BrokerRegistrationRequest& request) const;
+  template <class Features>
+  std::optional<std::string> registration_problem(const Features& features) const;
+  void start_sessions(Instant now);
+  Duration session_timeout() const;
+  bool has_session(NodeId id, Instant now) const;
+  bool is_active(NodeId id) const;
+  bool leads_any(NodeId id) const;
+  BrokerLife next_life(const metadata::Broker& broker,
+                       const wire::BrokerHeartbeatRequest& request) const;
+  Records enter_life(const metadata::Broker& broker, BrokerLife life) const;
+  size_t min_isr(const metadata::Topic& topic) const;
+  metadata::PartitionState without_broker(const metadata::Topic& topic,
+                                          const metadata::PartitionState& p,
+                                          const Departure& departure) const;
+  metadata::PartitionState with_broker(const metadata::PartitionState& p, NodeId broker) const;
+  template <class Change>
+  void change_partitions(Records& records, const Change& change) const;
+  void take_partitions_from(const Departure& departure, Records& records) const;
+
   metadata::Image image_;
+  std::map<NodeId, Session> sessions_;
+  Instant last_sweep_;
+  std::string cluster_id_;
   const config::NodeProperties* properties_;
   UuidSource uuids_;
 };

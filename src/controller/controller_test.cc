@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "controller/testing/cluster.h"
 #include "wire/metadata_record.h"
 
 namespace millrace::controller {
@@ -11,31 +12,8 @@ namespace {
 
 using wire::ErrorCode;
 
-// A controller of a cluster of `brokers` nodes, whose decisions are applied as they would be from
-// the log.
-class ControllerTest : public ::testing::Test {
+class ControllerTest : public testing::ClusterTest {
  protected:
-  ControllerTest() {
-    commit(Controller::bootstrap_records());
-    add_broker(1);
-  }
-
-  void add_broker(int32_t id) {
-    wire::RegisterBrokerRecord registration{.broker_id = id};
-    registration.log_dirs = {Uuid::of_words({9, static_cast<uint64_t>(id)})};
-    commit(controller_.decide_register_broker(registration, next_));
-  }
-
-  void commit(const Records& records) {
-    for (const auto& record : records) {
-      auto applied = controller_.image().apply(record, next_);
-      ASSERT_TRUE(applied.has_value()) << applied.error().message;
-      log_.push_back(record);
-      ++next_;
-    }
-    controller_.image().check_invariants();
-  }
-
   static wire::CreateTopicsRequest::CreatableTopic topic(const std::string& name,
                                                          int32_t partitions = 1,
                                                          int16_t replication = 1) {
@@ -54,20 +32,6 @@ class ControllerTest : public ::testing::Test {
   ErrorCode create_one(const wire::CreateTopicsRequest::CreatableTopic& wanted) {
     return static_cast<ErrorCode>(create({wanted}).topics[0].error_code);
   }
-
-  uint64_t drawn_ = 100;
-  static config::NodeProperties properties() {
-    return *config::NodeProperties::of({{"node.id", "1"},
-                                        {"process.roles", "broker,controller"},
-                                        {"listeners", "PLAINTEXT://:9092,CONTROLLER://:9093"},
-                                        {"controller.listener.names", "CONTROLLER"},
-                                        {"controller.quorum.voters", "1@localhost:9093"},
-                                        {"num.partitions", "4"}});
-  }
-  const config::NodeProperties properties_ = properties();
-  Controller controller_{properties_, [this] { return Uuid::of_words({1, ++drawn_}); }};
-  Offset next_{0};
-  Records log_;
 };
 
 TEST_F(ControllerTest, a_new_topic_has_leaders_and_is_found_by_name_and_id) {
@@ -203,17 +167,6 @@ TEST_F(ControllerTest, producer_ids_come_in_blocks_that_never_overlap) {
   EXPECT_EQ(second.response - first.response, 1000);
 }
 
-TEST_F(ControllerTest, a_broker_that_comes_back_leads_its_leaderless_partitions_again) {
-  create({topic("t")});
-  const Uuid id = controller_.image().find_topic(std::string_view("t"))->id;
-  commit({wire::PartitionChangeRecord{.partition_id = 0, .topic_id = id, .leader = -1}});
-  add_broker(1);
-  const auto& p = controller_.image().find_topic(id)->partitions[0];
-  EXPECT_EQ(p.leader, NodeId(1));
-  EXPECT_EQ(p.leader_epoch, LeaderEpoch(2));
-}
-
-// MD3, and that a replay of the log gives the state that the decisions gave.
 TEST_F(ControllerTest, replaying_the_log_and_loading_a_snapshot_both_give_the_same_image) {
   add_broker(2);
   auto wanted = topic("t", 3, 2);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "metadata/record_version.h"
 
 namespace millrace::metadata {
 namespace {
@@ -47,6 +48,21 @@ bool contains(const std::vector<NodeId>& set, NodeId id) {
   return std::ranges::find(set, id) != set.end();
 }
 
+// MD2 of one partition: nothing, or how it is broken.
+std::optional<std::string> problem_of(const PartitionState& p) {
+  if (p.leader != kNoNode && !contains(p.isr, p.leader))
+    return fmt::format("the leader {} is not in the ISR", p.leader);
+  for (NodeId member : p.isr)
+    if (!contains(p.replicas, member)) return fmt::format("{} of the ISR is no replica", member);
+  return std::nullopt;
+}
+
+Result<> check(const Topic& topic, int32_t index) {
+  const auto problem = problem_of(topic.partitions[static_cast<size_t>(index)]);
+  if (!problem) return {};
+  return fail(Errc::kCorrupt, fmt::format("partition {}-{}: {}", topic.name, index, *problem));
+}
+
 }  // namespace
 
 Result<> Image::apply(const wire::MetadataRecord& record, Offset offset) {
@@ -55,14 +71,8 @@ Result<> Image::apply(const wire::MetadataRecord& record, Offset offset) {
       [this](const auto& r) -> Result<> {
         using Record = std::decay_t<decltype(r)>;
         using namespace wire;
-        if constexpr (std::is_same_v<Record, NoOpRecord> ||
-                      std::is_same_v<Record, BeginTransactionRecord> ||
-                      std::is_same_v<Record, EndTransactionRecord>)
+        if constexpr (std::is_same_v<Record, NoOpRecord>)
           return {};
-        else if constexpr (std::is_same_v<Record, AbortTransactionRecord>)
-          return fail(Errc::kUnsupported, "an aborted metadata transaction cannot be replayed");
-        else if constexpr (std::is_same_v<Record, RegisterControllerRecord>)
-          return keep(fmt::format("controller {}", r.controller_id), r);
         else if constexpr (std::is_same_v<Record, ZkMigrationStateRecord>)
           return keep("zk", r);
         else if constexpr (std::is_same_v<Record, AccessControlEntryRecord>)
@@ -146,7 +156,7 @@ Result<> Image::on(const wire::PartitionRecord& r) {
       .leader_epoch = LeaderEpoch(r.leader_epoch),
       .partition_epoch = PartitionEpoch(r.partition_epoch),
       .recovery_state = r.leader_recovery_state};
-  return {};
+  return check(*topic, r.partition_id);
 }
 
 Result<PartitionState*> Image::mutable_partition(const Uuid& topic_id, int32_t index) {
@@ -173,7 +183,7 @@ Result<> Image::on(const wire::PartitionChangeRecord& r) {
     ++p->leader_epoch;
   }
   ++p->partition_epoch;
-  return {};
+  return check(*find_topic(r.topic_id), r.partition_id);
 }
 
 Result<> Image::on(const wire::RemoveTopicRecord& r) {
@@ -219,11 +229,41 @@ Result<> Image::on(const wire::BrokerRegistrationChangeRecord& r) {
   if (r.fenced != 0) broker.fenced = r.fenced > 0;
   if (r.in_controlled_shutdown != 0) broker.in_controlled_shutdown = r.in_controlled_shutdown > 0;
   if (!r.log_dirs.empty()) broker.log_dirs = r.log_dirs;
+  if (r.cordoned_log_dirs) broker.registration.cordoned_log_dirs = r.cordoned_log_dirs;
   return {};
 }
 
 Result<> Image::on(const wire::FeatureLevelRecord& r) {
-  features_[r.name] = r.feature_level;
+  if (r.feature_level == 0)
+    features_.erase(r.name);
+  else
+    features_[r.name] = r.feature_level;
+  return {};
+}
+
+Result<> Image::on(const wire::RegisterControllerRecord& r) {
+  controllers_.insert_or_assign(NodeId(r.controller_id), r);
+  return {};
+}
+
+Result<> Image::on(const wire::BeginTransactionRecord&) {
+  if (in_transaction()) return fail(Errc::kInvalid, "a metadata transaction begins within another");
+  before_transaction_ = std::make_shared<const Image>(*this);
+  return {};
+}
+
+Result<> Image::on(const wire::EndTransactionRecord&) {
+  if (!in_transaction()) return fail(Errc::kInvalid, "a metadata transaction ends unbegun");
+  before_transaction_.reset();
+  return {};
+}
+
+Result<> Image::on(const wire::AbortTransactionRecord&) {
+  if (!in_transaction()) return fail(Errc::kInvalid, "a metadata transaction is aborted unbegun");
+  const Offset offset = last_offset_;
+  const auto before = std::exchange(before_transaction_, nullptr);
+  *this = Image(*before);
+  last_offset_ = offset;
   return {};
 }
 
@@ -289,6 +329,7 @@ std::vector<wire::MetadataRecord> Image::to_records() const {
     record.log_dirs = broker.log_dirs;
     records.push_back(std::move(record));
   }
+  for (const auto& [id, controller] : controllers_) records.push_back(controller);
   for (const auto& [name, topic] : topics_) {
     records.push_back(wire::TopicRecord{.name = name, .topic_id = topic->id});
     for (size_t i = 0; i < topic->partitions.size(); ++i) records.push_back(record_of(*topic, i));
@@ -308,11 +349,24 @@ void Image::check_invariants() const {
   ASSERT(topics_.size() == topic_names_.size(), "MD1: {} names, {} ids", topics_.size(),
          topic_names_.size());
   for (const auto& [name, topic] : topics_)
-    for (const PartitionState& p : topic->partitions) {
-      ASSERT(p.leader == kNoNode || contains(p.isr, p.leader), "MD2: {} leader {}", name, p.leader);
-      for (NodeId member : p.isr)
-        ASSERT(contains(p.replicas, member), "MD2: {} ISR has {}", name, member);
-    }
+    for (const PartitionState& p : topic->partitions)
+      ASSERT(!problem_of(p), "MD2: {}: {}", name, *problem_of(p));
+}
+
+int16_t Image::metadata_version() const {
+  auto found = features_.find("metadata.version");
+  return found == features_.end() ? kOldestMetadataVersion : found->second;
+}
+
+bool Image::same_state(const Image& other) const {
+  auto same_topic = [](const auto& a, const auto& b) {
+    return a.first == b.first && *a.second == *b.second;
+  };
+  return std::ranges::equal(topics_, other.topics_, same_topic) &&
+         topic_names_ == other.topic_names_ && brokers_ == other.brokers_ &&
+         controllers_ == other.controllers_ && configs_ == other.configs_ &&
+         features_ == other.features_ && producer_ids_ == other.producer_ids_ &&
+         kept_ == other.kept_;
 }
 
 }  // namespace millrace::metadata

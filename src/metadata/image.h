@@ -79,8 +79,11 @@ using ConfigMap = std::map<std::string, std::string, std::less<>>;
 
 class Image {
  public:
-  // kUnsupported or kInvalid when the record cannot be: a node that meets one must not go on.
+  // kUnsupported or kInvalid when the record cannot be, kCorrupt when it would break MD2: a node
+  // that meets one must not go on. An AbortTransactionRecord takes back what came since the
+  // BeginTransactionRecord (KIP-868); in between the image is not one to act on.
   Result<> apply(const wire::MetadataRecord& record, Offset offset);
+  bool in_transaction() const { return before_transaction_ != nullptr; }
 
   Offset last_offset() const { return last_offset_; }  // of the last record applied; -1: none
   const std::map<std::string, std::shared_ptr<const Topic>, std::less<>>& topics() const {
@@ -90,13 +93,20 @@ class Image {
   const Topic* find_topic(const Uuid& id) const;
   const std::map<NodeId, Broker>& brokers() const { return brokers_; }
   const Broker* find_broker(NodeId id) const;
+  const std::map<NodeId, wire::RegisterControllerRecord>& controllers() const {
+    return controllers_;
+  }
   const ConfigMap& configs(const ConfigResource& resource) const;
   const std::map<ConfigResource, ConfigMap>& all_configs() const { return configs_; }
   const std::map<std::string, int16_t>& features() const { return features_; }
+  // As finalised; that of a log which does not say is the oldest that KRaft has.
+  int16_t metadata_version() const;
   ProducerId next_producer_id() const { return next_producer_id_; }
 
   // Records that give this image when applied to an empty one, in the order of Kafka's snapshots.
   std::vector<wire::MetadataRecord> to_records() const;
+  // Whether both say the same, whatever the offsets at which they came to it.
+  bool same_state(const Image& other) const;
   // Asserts MD1 and MD2.
   void check_invariants() const;
 
@@ -115,6 +125,10 @@ class Image {
   Result<> on(const wire::ProducerIdsRecord& r);
   Result<> on(const wire::ClearElrRecord& r);
   Result<> on(const wire::ClientQuotaRecord& r);
+  Result<> on(const wire::RegisterControllerRecord& r);
+  Result<> on(const wire::BeginTransactionRecord& r);
+  Result<> on(const wire::EndTransactionRecord& r);
+  Result<> on(const wire::AbortTransactionRecord& r);
   // Kept word for word for snapshots: nothing of ours acts on them yet.
   Result<> keep(std::string key, wire::MetadataRecord record);
 
@@ -125,11 +139,13 @@ class Image {
   std::map<std::string, std::shared_ptr<const Topic>, std::less<>> topics_;
   std::map<Uuid, std::string> topic_names_;
   std::map<NodeId, Broker> brokers_;
+  std::map<NodeId, wire::RegisterControllerRecord> controllers_;
   std::map<ConfigResource, ConfigMap> configs_;
   std::map<std::string, int16_t> features_;
   ProducerId next_producer_id_{0};
   std::optional<wire::ProducerIdsRecord> producer_ids_;
   std::map<std::string, wire::MetadataRecord> kept_;
+  std::shared_ptr<const Image> before_transaction_;
 };
 
 }  // namespace millrace::metadata

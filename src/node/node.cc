@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "base/assert.h"
 #include "base/log.h"
 #include "metadata/features.h"
 
@@ -11,13 +10,6 @@ namespace {
 
 constexpr Duration kCheckpointInterval = seconds(60);
 constexpr int64_t kProducerIdBlock = 1000;
-constexpr const char* kMetadataDirectory = "/__cluster_metadata-0";
-
-std::string metadata_directory(const config::NodeProperties& properties,
-                               const std::vector<std::string>& log_dirs) {
-  const std::string own = properties.text("metadata.log.dir");
-  return (own.empty() ? log_dirs[0] : own) + kMetadataDirectory;
-}
 
 group::GroupConfig group_config(const config::NodeProperties& properties) {
   auto time = [&](const char* name) { return milliseconds(properties.number(name)); };
@@ -46,36 +38,79 @@ Uuid Node::random_uuid() {
 Result<> Node::start(const NodeOptions& options) {
   id_ = NodeId(static_cast<int32_t>(properties_->number("node.id")));
   RETURN_IF_ERROR(open_log_directories(options));
-  controller_ =
-      std::make_unique<controller::Controller>(*properties_, [this] { return random_uuid(); });
-  const auto& volumes = partitions_->volumes();
-  std::vector<std::string> paths;
-  for (const auto& volume : volumes) paths.push_back(volume->directory().path());
-  metadata::Image& image = controller_->image();
-  ASSIGN_OR_RETURN(
-      metadata_log_,
-      MetadataLog::open(host_->disk(), metadata_directory(*properties_, paths), image));
-  const TimestampMs now = host_->shard(0).clock().wall();
-  voter_ = {.id = id_,
-            .directory_id = volumes[0]->directory().id(),
-            .endpoint = options.controller_endpoint};
-  RETURN_IF_ERROR(metadata_log_->lead(voter_, now));
-  if (image.features().empty())
-    RETURN_IF_ERROR(metadata_log_->append(controller::Controller::bootstrap_records(), image, now));
-  RETURN_IF_ERROR(register_broker(options));
-  const storage::Unsynced unsynced = metadata_log_->take_unsynced();
-  RETURN_IF_ERROR(metadata_log_->sync(unsynced));
-  metadata_log_->mark_synced(unsynced.log_end);
-  image.check_invariants();
-  for (const auto& volume : volumes) RETURN_IF_ERROR(volume->directory().clear_clean_shutdown());
-  published_.store(std::make_shared<metadata::Image>(image));
-  take_settings(image);
-  for (const auto& [name, topic] : image.topics()) open_partitions(image, *topic);
   groups_ = std::make_unique<GroupHost>(*host_, *partitions_, group_config(*properties_));
+  RETURN_IF_ERROR(open_controller(options));
+  RETURN_IF_ERROR(register_controller(options));
+  lifecycle_ = std::make_unique<BrokerLifecycle>(*host_, *controller_, identity(options));
+  RETURN_IF_ERROR(lifecycle_->register_now());
+  for (const auto& volume : partitions_->volumes())
+    RETURN_IF_ERROR(volume->directory().clear_clean_shutdown());
+  serving_ = true;
+  take_settings(controller_->image());
+  RETURN_IF_ERROR(controller_->flush());
+  controller_->start();
+  lifecycle_->start(milliseconds(properties_->number("broker.heartbeat.interval.ms")));
   every(milliseconds(properties_->number("log.retention.check.interval.ms")),
         [this] { partitions_->delete_old_segments(host_->shard(0).clock().wall()); });
   every(kCheckpointInterval, [this] { partitions_->write_checkpoints_later(); });
   return {};
+}
+
+// In metadata.log.dir, else in the first of log.dirs.
+Result<> Node::open_controller(const NodeOptions& options) {
+  auto& volume = *partitions_->volumes()[0];
+  const std::string own = properties_->text("metadata.log.dir");
+  controller_ = std::make_unique<ControllerHost>(
+      ControllerHost::Parts{.host = host_,
+                            .properties = properties_,
+                            .disk_thread = &partitions_->volumes()[0]->thread(),
+                            .log_dir = own.empty() ? volume.directory().path() : own,
+                            .self = {id_, volume.directory().id()},
+                            .cluster_id = cluster_id_,
+                            .endpoint = options.controller_endpoint},
+      [this](std::shared_ptr<const metadata::Image> image) { publish(std::move(image)); });
+  return controller_->open();
+}
+
+Result<> Node::register_controller(const NodeOptions& options) {
+  const metadata::Endpoint& at = options.controller_endpoint;
+  wire::ControllerRegistrationRequest request{.controller_id = id_.value(),
+                                              .incarnation_id = random_uuid()};
+  request.listeners.push_back({.name = at.listener,
+                               .host = at.host,
+                               .port = at.port,
+                               .security_protocol = at.security_protocol});
+  for (const auto& f : metadata::supported_features())
+    request.features.push_back(
+        {.name = f.name, .min_supported_version = f.least, .max_supported_version = f.most});
+  wire::ControllerRegistrationResponse response;
+  RETURN_IF_ERROR(controller_->decide_now([&](controller::Controller& c) {
+    auto decided = c.decide_controller_registration(request);
+    response = std::move(decided.response);
+    return std::move(decided.records);
+  }));
+  if (response.error_code == 0) return {};
+  return fail(Errc::kUnsupported, response.error_message.value_or(""));
+}
+
+BrokerIdentity Node::identity(const NodeOptions& options) const {
+  BrokerIdentity identity{
+      .id = id_, .cluster_id = cluster_id_, .listeners = options.advertised, .rack = std::nullopt};
+  if (properties_->is_set("broker.rack")) identity.rack = properties_->text("broker.rack");
+  bool clean = true;
+  for (const auto& volume : partitions_->volumes()) {
+    const storage::LogDirectory& directory = volume->directory();
+    identity.log_dirs.push_back(directory.id());
+    clean = clean && directory.stopped_cleanly();
+    identity.previous_epoch = directory.previous_broker_epoch();
+  }
+  if (!clean) identity.previous_epoch = BrokerEpoch(-1);
+  return identity;
+}
+
+void Node::publish(std::shared_ptr<const metadata::Image> image) {
+  if (serving_) follow(*published_.load(), *image);
+  published_.store(std::move(image));
 }
 
 Result<std::string> Node::agree_on_cluster_id(const std::vector<std::string>& paths,
@@ -105,27 +140,6 @@ Result<> Node::open_log_directories(const NodeOptions& options) {
   partitions_ = std::make_unique<PartitionHost>(
       std::move(volumes), page_cache ? Durability::kPageCache : Durability::kFsync);
   return {};
-}
-
-Result<> Node::register_broker(const NodeOptions& options) {
-  wire::RegisterBrokerRecord registration{
-      .broker_id = id_.value(), .incarnation_id = random_uuid(), .rack = std::nullopt};
-  for (const auto& e : options.advertised)
-    registration.end_points.push_back({.name = e.listener,
-                                       .host = e.host,
-                                       .port = e.port,
-                                       .security_protocol = e.security_protocol});
-  for (const auto& feature : metadata::supported_features())
-    registration.features.push_back({.name = feature.name,
-                                     .min_supported_version = feature.least,
-                                     .max_supported_version = feature.most});
-  if (properties_->is_set("broker.rack")) registration.rack = properties_->text("broker.rack");
-  for (const auto& volume : partitions_->volumes())
-    registration.log_dirs.push_back(volume->directory().id());
-  broker_epoch_ = BrokerEpoch(metadata_log_->log_end().value());
-  return metadata_log_->append(
-      controller_->decide_register_broker(std::move(registration), metadata_log_->log_end()),
-      controller_->image(), host_->shard(0).clock().wall());
 }
 
 void Node::open_partitions(const metadata::Image& image, const metadata::Topic& topic) {
@@ -183,60 +197,13 @@ void Node::follow(const metadata::Image& before, const metadata::Image& after) {
   }
 }
 
-QuorumState Node::quorum() const {
-  return {.self = voter_,
-          .epoch = metadata_log_->epoch(),
-          .log_end = metadata_log_->log_end(),
-          .high_watermark = metadata_log_->synced_end()};
-}
-
-void Node::submit(Command command) {
-  host_->shard(0).post(
-      [this, command = std::move(command)]() mutable { run_command(std::move(command)); });
-}
-
-void Node::run_command(Command command) {
-  const controller::Records records = command.decide(*controller_);
-  if (records.empty())
-    return command.shard->post([done = std::move(command.done)]() mutable { done({}); });
-  auto appended =
-      metadata_log_->append(records, controller_->image(), host_->shard(0).clock().wall());
-  if (!appended) {
-    LOG_ERROR("metadata log: {}", appended.error().message);
-    return command.shard->post(
-        [done = std::move(command.done), appended]() mutable { done(std::move(appended)); });
-  }
-  Commit commit{.image = std::make_shared<const metadata::Image>(controller_->image()),
-                .unsynced = metadata_log_->take_unsynced(),
-                .command = std::move(command)};
-  partitions_->volumes()[0]->thread().run([this, commit = std::move(commit)]() mutable {
-    commit.synced = metadata_log_->sync(commit.unsynced);
-    host_->shard(0).post(
-        [this, commit = std::move(commit)]() mutable { committed(std::move(commit)); });
-  });
-}
-
-void Node::committed(Commit commit) {
-  if (commit.synced) {
-    metadata_log_->mark_synced(commit.unsynced.log_end);
-    follow(*published_.load(), *commit.image);
-    published_.store(commit.image);
-  } else {
-    LOG_ERROR("metadata log: {}", commit.synced.error().message);
-  }
-  commit.command.shard->post(
-      [done = std::move(commit.command.done), synced = std::move(commit.synced)]() mutable {
-        done(std::move(synced));
-      });
-}
-
 void Node::next_producer_id(env::Shard& shard,
                             std::move_only_function<void(Result<ProducerId>)> done) {
   auto id = std::make_shared<ProducerId>(-1);
   submit({.decide = [this, id](controller::Controller& controller) -> controller::Records {
             controller::Records records;
             if (next_producer_id_ == producer_ids_end_) {
-              auto block = controller.decide_producer_id_block(id_, broker_epoch_);
+              auto block = controller.decide_producer_id_block(id_, lifecycle_->epoch());
               next_producer_id_ = block.response;
               producer_ids_end_ = next_producer_id_ + kProducerIdBlock;
               records = std::move(block.records);
@@ -260,14 +227,14 @@ void Node::every(Duration interval, std::function<void()> work) {
   });
 }
 
+// Given up and fenced, so that whoever starts on these directories next need not wait for our
+// session to end.
 Result<> Node::close() {
-  // Fenced, so that whoever starts on this directory next need not wait for our session to end.
-  RETURN_IF_ERROR(metadata_log_->append(
-      {wire::BrokerRegistrationChangeRecord{
-          .broker_id = id_.value(), .broker_epoch = broker_epoch_.value(), .fenced = 1}},
-      controller_->image(), host_->shard(0).clock().wall()));
-  RETURN_IF_ERROR(metadata_log_->close());
-  return partitions_->close(broker_epoch_);
+  serving_ = false;
+  RETURN_IF_ERROR(lifecycle_->leave_now());
+  RETURN_IF_ERROR(controller_->flush());
+  RETURN_IF_ERROR(controller_->close());
+  return partitions_->close(lifecycle_->epoch());
 }
 
 }  // namespace millrace::node

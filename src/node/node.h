@@ -3,10 +3,10 @@
 // controller one after the other and publishes what they change. Not here: connections and the
 // protocol (server), process and signals (app).
 //
-// Controller: lives on shard 0. submit() from any shard: decide, append, sync on the disk thread,
-// publish the image, then
-//   answer on the caller's shard. Nothing is answered before it is durable.
-// Threads: image() from any; start() and close() before and after the shards run.
+// Controller: lives on shard 0 (node/controller_host). submit() from any shard: decide, append,
+// sync on the disk thread, publish the image, then answer on the caller's shard. Nothing is
+// answered before it is durable. Threads: image() from any; start() and close() before and after
+// the shards run.
 #pragma once
 
 #include <functional>
@@ -17,7 +17,8 @@
 #include "config/properties.h"
 #include "controller/controller.h"
 #include "env/host.h"
-#include "node/metadata_log.h"
+#include "node/broker_lifecycle.h"
+#include "node/controller_host.h"
 #include "node/partition_groups.h"
 #include "node/partition_host.h"
 #include "node/published_image.h"
@@ -29,21 +30,6 @@ struct NodeOptions {
       advertised;  // the broker's listeners, with the ports they really have
   metadata::Endpoint controller_endpoint;
   std::string cluster_id;  // empty: as formatted, else a new one
-};
-
-// What a decision wants: records to commit, and what to do when they are (or could not be).
-struct Command {
-  std::function<controller::Records(controller::Controller&)> decide;  // on shard 0
-  std::move_only_function<void(Result<>)> done;  // on `shard`, durable and published
-  env::Shard* shard = nullptr;
-};
-
-// The quorum of the metadata log as DescribeQuorum tells it: this node, alone.
-struct QuorumState {
-  Voter self;
-  LeaderEpoch epoch;
-  Offset log_end;
-  Offset high_watermark;
 };
 
 class Node {
@@ -67,32 +53,26 @@ class Node {
   PartitionHost& partitions() { return *partitions_; }
   GroupHost& groups() { return *groups_; }
   env::Host& host() { return *host_; }
-  LeaderEpoch controller_epoch() const { return metadata_log_->epoch(); }
-  BrokerEpoch broker_epoch() const { return broker_epoch_; }
+  // Decisions of the controller, and the quorum that it leads.
+  ControllerHost& controller() { return *controller_; }
+  LeaderEpoch controller_epoch() const { return controller_->epoch(); }
+  BrokerEpoch broker_epoch() const { return lifecycle_->epoch(); }
   // How many records of the metadata log are committed here.
-  Offset metadata_end() const { return metadata_log_->log_end(); }
+  Offset metadata_end() const { return controller_->metadata_end(); }
 
-  QuorumState quorum() const;  // on shard 0
-
-  void submit(Command command);
+  void submit(Command command) { controller_->submit(std::move(command)); }
   // The next free producer id; asks the controller for a block when the last one is used up.
   void next_producer_id(env::Shard& shard, std::move_only_function<void(Result<ProducerId>)> done);
   Uuid random_uuid();  // on shard 0
 
  private:
-  // A decision on its way to the medium.
-  struct Commit {
-    std::shared_ptr<const metadata::Image> image;
-    storage::Unsynced unsynced;
-    Command command;
-    Result<> synced;
-  };
   Result<> open_log_directories(const NodeOptions& options);
   Result<std::string> agree_on_cluster_id(const std::vector<std::string>& paths,
                                           const NodeOptions& options);
-  Result<> register_broker(const NodeOptions& options);
-  void run_command(Command command);
-  void committed(Commit commit);
+  Result<> open_controller(const NodeOptions& options);
+  Result<> register_controller(const NodeOptions& options);
+  BrokerIdentity identity(const NodeOptions& options) const;
+  void publish(std::shared_ptr<const metadata::Image> image);
   void follow(const metadata::Image& before, const metadata::Image& after);
   bool follow_broker_configs(const metadata::Image& before, const metadata::Image& after);
   void take_settings(const metadata::Image& image);
@@ -104,15 +84,14 @@ class Node {
   env::Host* host_;
   const config::NodeProperties* properties_;
   NodeId id_ = kNoNode;
-  Voter voter_;  // this node, in the quorum
   std::string cluster_id_;
-  BrokerEpoch broker_epoch_{-1};
   std::unique_ptr<PartitionHost> partitions_;
   std::unique_ptr<GroupHost> groups_;
-  std::unique_ptr<controller::Controller> controller_;
-  std::unique_ptr<MetadataLog> metadata_log_;
+  std::unique_ptr<ControllerHost> controller_;
+  std::unique_ptr<BrokerLifecycle> lifecycle_;
   Published<metadata::Image> published_;
   Published<config::NodeProperties> settings_;
+  bool serving_ = false;  // what is published is acted upon
   ProducerId next_producer_id_{0};
   ProducerId producer_ids_end_{0};
 };

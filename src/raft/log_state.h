@@ -21,8 +21,10 @@ class LogState {
   };
 
   LogState() = default;
-  // A log that goes on behind `start`; epochs and voters are noted while it is read.
+  // A log that goes on behind `start`; what is in it is noted while it is read.
   explicit LogState(Offset start) : start_(start), end_(start) {}
+  // The same for one whose snapshots and first settings are noted already.
+  void begin_at(Offset start) { start_ = end_ = start; }
 
   Offset start() const { return start_; }
   Offset end() const { return end_; }

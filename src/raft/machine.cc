@@ -231,6 +231,16 @@ void Machine::on_persisted(uint64_t sequence, const Now& now) {
   finish(now);
 }
 
+void Machine::on_append_failed() {
+  ASSERT(!handed_over_.empty());
+  handed_over_.pop_back();
+  const Offset end = handed_over_.empty() ? durable_end_ : handed_over_.back().end;
+  log_.truncate_to(end);
+  auto* leader = std::get_if<Leader>(&role_);
+  if (leader && leader->pending_voters && *leader->pending_voters >= end)
+    leader->pending_voters.reset();
+}
+
 // The largest offset that a majority of the voters has; counted only when it covers a record of
 // this epoch (Raft, 5.4.2). The leader counts with what is durable here, if it is a voter.
 void Machine::update_high_watermark(const Now& now) {

@@ -8,6 +8,7 @@
 // The host does each Output in the order of its fields, before it hands in anything else:
 //   1. `election`: replaces quorum-state, durably;
 //   2. `truncate_to`, `restore`, `append`: changes the log, durable or not;
+//      (where appending fails it sends nothing of this Output and calls on_append_failed());
 //   3. `snapshot_chunk`: writes a piece of a snapshot that is being fetched; after the last one
 //      makes it durable, loads it, and calls on_snapshot_restored();
 //   4. `send`: sends; answers with a range are filled first;
@@ -95,6 +96,8 @@ class Machine {
   void on_send_failed(NodeId peer, uint64_t correlation, const Now& now);
   // All log changes of the outputs up to `sequence` are durable.
   void on_persisted(uint64_t sequence, const Now& now);
+  // The appends of the last output taken could not be written, and nothing of them is in the log.
+  void on_append_failed();
   void on_tick(const Now& now);
   // A snapshot of ours is durable; or those below the log's start are gone.
   void on_snapshot_written(const LogPosition& snapshot) { log_.note_snapshot(snapshot); }

@@ -500,6 +500,22 @@ Result<> Log::truncate_to(Offset offset) {
   return write_epochs();
 }
 
+Result<> Log::start_over_at(Offset offset) {
+  for (const auto& segment : segments_) RETURN_IF_ERROR(segment->mark_deleted());
+  segments_.clear();
+  epochs_.clear();
+  producers_.clear();
+  aborted_.truncate(Offset(0));
+  unsynced_.clear();
+  log_start_ = log_end_ = recovery_point_ = offset;
+  return write_epochs();
+}
+
+std::string Log::file_of(Offset offset) const {
+  const Offset base = segments_.empty() ? offset : segments_[segment_of(offset)]->base_offset();
+  return directory_ + "/" + segment_file_name(base) + ".log";
+}
+
 Result<> Log::close() {
   if (segments_.empty() || !changed_) return {};
   RETURN_IF_ERROR(active()->write_indexes(Segment::IndexSync::kYes));

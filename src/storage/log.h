@@ -122,6 +122,11 @@ class Log {
   Result<std::vector<std::string>> delete_old_segments(Offset limit, TimestampMs now);
   // Cuts everything from `offset` on.
   Result<> truncate_to(Offset offset);
+  // Throws everything away; the next record gets `offset`. For a log that goes on behind a
+  // snapshot.
+  Result<> start_over_at(Offset offset);
+  // The file that has, or would have, the record.
+  std::string file_of(Offset offset) const;
 
   // Writes what a clean stop leaves: indexes, producer snapshot. Nothing when the last clean stop
   // has left it and nothing has changed since.

@@ -1,5 +1,4 @@
-// DescribeQuorum (KIP-595, KIP-853): the quorum of the metadata log, which is a quorum of one: this
-// node leads it, and is never behind itself.
+// DescribeQuorum (KIP-595, KIP-853): the quorum of the metadata log, its voters and observers.
 #include "server/handlers/handlers.h"
 #include "wire/describe_quorum.h"
 #include "wire/errors.h"
@@ -37,28 +36,50 @@ Response not_hosted(const Request& request) {
 
 constexpr int16_t kFirstVersionWithDirectories = 2;
 
-Response describe(const node::QuorumState& quorum, TimestampMs now, int16_t version) {
+using Replica = wire::DescribeQuorumResponse::ReplicaState;
+
+int64_t wall_time_of(const std::optional<Instant>& then, const raft::Now& now) {
+  if (!then) return -1;
+  return now.wall.value() - std::chrono::duration_cast<milliseconds>(now.time - *then).count();
+}
+
+Replica replica_of(const node::QuorumView& quorum, const raft::ReplicaKey& key, int16_t version) {
+  Replica replica{.replica_id = key.id.value(), .log_end_offset = -1};
+  replica.last_fetch_timestamp = replica.last_caught_up_timestamp = -1;
+  if (version >= kFirstVersionWithDirectories) replica.replica_directory_id = key.directory_id;
+  if (key.id == quorum.self.id) {  // never behind itself
+    replica.log_end_offset = quorum.log_end.value();
+    replica.last_fetch_timestamp = replica.last_caught_up_timestamp = quorum.now.wall.value();
+  } else if (auto known = quorum.replicas.find(key); known != quorum.replicas.end()) {
+    replica.log_end_offset = known->second.end.value_or(Offset(-1)).value();
+    replica.last_fetch_timestamp = wall_time_of(known->second.last_fetch, quorum.now);
+    replica.last_caught_up_timestamp = wall_time_of(known->second.last_caught_up, quorum.now);
+  }
+  return replica;
+}
+
+Response describe(const node::QuorumView& quorum, int16_t version) {
   Response response;
   response.error_message = "";
   auto& topic = response.topics.emplace_back();
   topic.topic_name = kTopic;
   auto& partition = topic.partitions.emplace_back();
   partition.error_message = "";
-  partition.leader_id = quorum.self.id.value();
+  partition.leader_id = quorum.leader.value();
   partition.leader_epoch = quorum.epoch.value();
   partition.high_watermark = quorum.high_watermark.value();
-  auto& voter = partition.current_voters.emplace_back();
-  voter.replica_id = quorum.self.id.value();
-  voter.log_end_offset = quorum.log_end.value();
-  voter.last_fetch_timestamp = now.value();
-  voter.last_caught_up_timestamp = now.value();
+  for (const auto& [id, voter] : quorum.voters.voters)
+    partition.current_voters.push_back(replica_of(quorum, {id, voter.directory_id}, version));
+  for (const auto& [key, progress] : quorum.replicas)
+    if (!quorum.voters.contains(key))
+      partition.observers.push_back(replica_of(quorum, key, version));
   if (version < kFirstVersionWithDirectories) return response;
-  voter.replica_directory_id = quorum.self.directory_id;
-  auto& self = response.nodes.emplace_back();
-  self.node_id = quorum.self.id.value();
-  self.listeners.push_back({.name = quorum.self.endpoint.listener,
-                            .host = quorum.self.endpoint.host,
-                            .port = quorum.self.endpoint.port});
+  for (const auto& [id, voter] : quorum.voters.voters) {
+    auto& node = response.nodes.emplace_back();
+    node.node_id = id.value();
+    for (const raft::Endpoint& e : voter.endpoints)
+      node.listeners.push_back({.name = e.listener, .host = e.host, .port = e.port});
+  }
   return response;
 }
 
@@ -71,18 +92,15 @@ void handle_describe_quorum(Call call) {
   node::Node& node = call.node();
   env::Shard* shard = &call.shard();
   auto waiting = std::make_shared<Call>(std::move(call));
-  auto quorum = std::make_shared<node::QuorumState>();
+  auto quorum = std::make_shared<node::QuorumView>();
   // The metadata log is shard 0's.
   node.submit({.decide =
                    [&node, quorum](controller::Controller&) {
-                     *quorum = node.quorum();
+                     *quorum = node.controller().quorum();
                      return controller::Records{};
                    },
-               .done =
-                   [waiting, quorum](Result<>) {
-                     waiting->respond(
-                         describe(*quorum, waiting->shard().clock().wall(), waiting->version()));
-                   },
+               .done = [waiting, quorum](
+                           Result<>) { waiting->respond(describe(*quorum, waiting->version())); },
                .shard = shard});
 }
 
