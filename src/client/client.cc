@@ -80,11 +80,13 @@ void Client::try_bootstrap(size_t index, std::string failures, LinkDone done) {
   if (index == options_.bootstrap.size())
     return done(fail(Errc::kClosed, fmt::format("no broker can be reached: {}", failures)));
   auto link = link_to(options_.bootstrap[index], core::Lane::kCalls);
-  link->when_ready([this, index, link, failures = std::move(failures),
+  // A link that held itself would never go.
+  link->when_ready([this, index, weak = std::weak_ptr(link), failures = std::move(failures),
                     done = std::move(done)](Result<> outcome) mutable {
-    if (outcome) return done(link);
+    if (auto ready = weak.lock(); ready && outcome) return done(std::move(ready));
     if (!failures.empty()) failures += "; ";
-    try_bootstrap(index + 1, failures + outcome.error().message, std::move(done));
+    if (!outcome) failures += outcome.error().message;
+    try_bootstrap(index + 1, std::move(failures), std::move(done));
   });
 }
 
@@ -128,10 +130,13 @@ void Client::find_coordinator(const std::string& group, Done<core::FoundCoordina
 void Client::api_versions(core::Destination to, Done<wire::ApiVersionsResponse> done) {
   with_link(to, [done = std::move(done)](Result<std::shared_ptr<Link>> link) mutable {
     if (!link) return done(std::unexpected(std::move(link).error()));
-    (*link)->when_ready([link = *link, done = std::move(done)](Result<> outcome) mutable {
-      if (!outcome) return done(std::unexpected(std::move(outcome).error()));
-      done(link->broker());
-    });
+    (*link)->when_ready(
+        [weak = std::weak_ptr(*link), done = std::move(done)](Result<> outcome) mutable {
+          const auto ready = weak.lock();
+          if (outcome && ready) return done(ready->broker());
+          done(outcome ? fail(Errc::kClosed, "the connection is closed")
+                       : std::unexpected(std::move(outcome).error()));
+        });
   });
 }
 
