@@ -254,33 +254,33 @@ void ClassicGroup::check_invariants(bool loaded) const {
   const bool preparing = is_in(ClassicState::kPreparingRebalance);
   const bool completing = is_in(ClassicState::kCompletingRebalance);
   ASSERT(members_.empty() ? is_in(ClassicState::kEmpty) || preparing : !is_in(ClassicState::kEmpty),
-         "(1) {} has {} members in {}", id_, members_.size(), state_name(state_));
-  ASSERT(leader_.has_value() == !members_.empty(), "(2) {}", id_);
-  ASSERT(!leader_ || members_.contains(*leader_), "(2) {} leader {}", id_, *leader_);
+         "GC1 {} has {} members in {}", id_, members_.size(), state_name(state_));
+  ASSERT(leader_.has_value() == !members_.empty(), "GC2 {}", id_);
+  ASSERT(!leader_ || members_.contains(*leader_), "GC2 {} leader {}", id_, *leader_);
   size_t joins = 0;
   size_t statics = 0;
   std::map<std::string, int32_t, std::less<>> supporters;
   for (const auto& [id, member] : members_) {
     if (member.instance_id) {
       ++statics;
-      ASSERT(static_members_.at(*member.instance_id) == id, "(3) {} {}", id_, id);
+      ASSERT(static_members_.at(*member.instance_id) == id, "GC3 {} {}", id_, id);
     }
     if (member.join) ++joins;
-    ASSERT(!member.join || preparing, "(4) {} {}", id_, id);
-    ASSERT(!member.sync || completing, "(4) {} {}", id_, id);
+    ASSERT(!member.join || preparing, "GC4 {} {}", id_, id);
+    ASSERT(!member.sync || completing, "GC4 {} {}", id_, id);
     for (const MemberProtocol& protocol : member.protocols) ++supporters[protocol.name];
-    ASSERT(!loaded || member.session.is_armed() || member.join || member.sync, "(6) {} {}", id_,
+    ASSERT(!loaded || member.session.is_armed() || member.join || member.sync, "GC6 {} {}", id_,
            id);
-    ASSERT(!unused_ids_.contains(id), "(7) {} {}", id_, id);
+    ASSERT(!unused_ids_.contains(id), "GC7 {} {}", id_, id);
   }
-  ASSERT(statics == static_members_.size(), "(3) {}", id_);
-  ASSERT(joins == parked_joins_, "(4) {}: {} parked, {} counted", id_, joins, parked_joins_);
-  ASSERT(supporters == supporters_, "(5) {}", id_);
+  ASSERT(statics == static_members_.size(), "GC3 {}", id_);
+  ASSERT(joins == parked_joins_, "GC4 {}: {} parked, {} counted", id_, joins, parked_joins_);
+  ASSERT(supporters == supporters_, "GC5 {}", id_);
   if (completing || is_in(ClassicState::kStable))
-    ASSERT(static_cast<size_t>(supporters.at(protocol_.value_or(""))) == members_.size(), "(5) {}",
+    ASSERT(static_cast<size_t>(supporters.at(protocol_.value_or(""))) == members_.size(), "GC5 {}",
            id_);
-  ASSERT(!preparing || join_timer.is_armed(), "(6) {} join timer", id_);
-  ASSERT(!completing || sync_timer.is_armed(), "(6) {} sync timer", id_);
+  ASSERT(!preparing || join_timer.is_armed(), "GC6 {} join timer", id_);
+  ASSERT(!completing || sync_timer.is_armed(), "GC6 {} sync timer", id_);
 }
 
 }  // namespace millrace::group

@@ -161,18 +161,18 @@ class Coordinator {
 
   // --- Looking inside.
   // Asserts, in every group:
-  //   (1) a classic group is Empty only without members, and without members is Empty or, while it
+  //   GC1 a classic group is Empty only without members, and without members is Empty or, while it
   //       is still waiting for others, PreparingRebalance;
-  //   (2) the leader is a member; there is one exactly when there are members;
-  //   (3) instance ids and the members that have them map one to one;
-  //   (4) the count of parked joins is right; joins are parked only in PreparingRebalance, syncs
+  //   GC2 the leader is a member; there is one exactly when there are members;
+  //   GC3 instance ids and the members that have them map one to one;
+  //   GC4 the count of parked joins is right; joins are parked only in PreparingRebalance, syncs
   //       only in CompletingRebalance;
-  //   (5) in CompletingRebalance and Stable every member supports the chosen protocol, and the
+  //   GC5 in CompletingRebalance and Stable every member supports the chosen protocol, and the
   //       counts of supporters by protocol are right;
-  //   (6) once loaded, a member has a running session unless it is parked; PreparingRebalance has a
+  //   GC6 once loaded, a member has a running session unless it is parked; PreparingRebalance has a
   //       running join timer; CompletingRebalance has a running sync timer;
-  //   (7) an id that was given out but not yet used is no member's;
-  //   (8) the index of pending transactional offsets and the offsets themselves agree.
+  //   GC7 an id that was given out but not yet used is no member's;
+  //   GC8 the index of pending transactional offsets and the offsets themselves agree.
   void check_invariants() const;
   std::string describe() const;  // one line: numbers of groups, members, offsets, parked requests
   // The replicated state as text, the same for any two machines that have the same. Classic groups

@@ -129,15 +129,15 @@ void OffsetStore::for_each_pending(const std::function<void(std::string_view, co
 void OffsetStore::check_invariants() const {
   size_t indexed = 0;
   for (const auto& [group, producers] : open_) {
-    ASSERT(!producers.empty(), "(8) group {}", group);
+    ASSERT(!producers.empty(), "GC8 group {}", group);
     for (ProducerId producer : producers)
       ASSERT(pending_.contains(producer) && pending_.at(producer).contains(group),
-             "(8) group {} producer {}", group, producer);
+             "GC8 group {} producer {}", group, producer);
     indexed += producers.size();
   }
   size_t pending = 0;
   for (const auto& [producer, groups] : pending_) pending += groups.size();
-  ASSERT(indexed == pending, "(8) {} indexed, {} pending", indexed, pending);
+  ASSERT(indexed == pending, "GC8 {} indexed, {} pending", indexed, pending);
 }
 
 }  // namespace millrace::group

@@ -216,13 +216,25 @@ void GroupHost::when_durable(const std::string& group_id, env::Shard& shard, Ack
   });
 }
 
-void GroupHost::read_all(const ReadFunction& look) {
+void GroupHost::read_all(const ReadFunction& look, env::Shard& shard, AckDone done) {
+  struct Pending {
+    AckDone done;
+    size_t left = 1;
+  };
+  auto pending = std::make_shared<Pending>(std::move(done));
+  const auto one_is_durable = [pending](wire::ErrorCode) {
+    if (--pending->left == 0) pending->done(wire::ErrorCode::kNone);
+  };
   for (int32_t i = 0; const HostedPartition hosted = partition(PartitionIndex(i)); ++i) {
     const auto slot = slot_of(hosted);
     with_partition(*hosted.partition, [&](PartitionState& state) {
-      if (!state.is_offline() && load(*slot, state)) look(*slot->coordinator);
+      if (state.is_offline() || !load(*slot, state)) return;
+      look(*slot->coordinator);
+      ++pending->left;
+      state.wait_for(state.log().log_end(), shard, one_is_durable);
     });
   }
+  shard.post([one_is_durable] { one_is_durable(wire::ErrorCode::kNone); });
 }
 
 void GroupHost::topics_deleted(const std::vector<group::DeletedTopic>& topics) {

@@ -50,8 +50,8 @@ class GroupHost {
   // `done` is posted to `shard` when all that the group's coordinator has written so far is
   // durable.
   void when_durable(const std::string& group_id, env::Shard& shard, AckDone done);
-  // Every coordinator that has been loaded or can be.
-  void read_all(const ReadFunction& look);
+  // Every coordinator that has been loaded or can be; `done` as above, for all of them.
+  void read_all(const ReadFunction& look, env::Shard& shard, AckDone done);
   // The metadata has lost these topics: what was committed to them goes.
   void topics_deleted(const std::vector<group::DeletedTopic>& topics);
 

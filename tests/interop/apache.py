@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import time
+import tomllib
 from pathlib import Path
 
 POM = Path(__file__).with_name("pom.xml")
+VERSION = tomllib.loads((POM.parent.parent / "versions.toml").read_text())["apache-kafka"]["version"]
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"]
@@ -24,21 +26,25 @@ TOOLS = {
 
 
 def jars():
-    """The folder of the jars, filled at first use; named after what the pom says."""
+    """The folder of the jars, filled at first use; named after the version and what the pom says."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "millrace"
-    folder = cache / f"apache-kafka-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
+    folder = cache / f"apache-kafka-{VERSION}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
     if not (folder / ".complete").exists():
         subprocess.run(["mvn", "-q", "-B", "-f", POM, COPY, f"-DoutputDirectory={folder}", "-DincludeScope=runtime",
-                        "-Dstyle.color=never"], check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+                        f"-Dkafka.version={VERSION}", "-Dstyle.color=never"], check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         (folder / ".complete").touch()
     return folder
 
 
+def command_line(name):
+    """The words that run one of the tools, or a class by its full name."""
+    return [*JAVA[:-1], "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", f"{jars()}/*", TOOLS.get(name, name)]
+
+
 def tool(name, *arguments, stdin="", seconds=90):
     """Runs one of the tools; its standard output."""
-    command = [*JAVA[:-1], "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", f"{jars()}/*", TOOLS[name],
-               *map(str, arguments)]
-    run = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds)
+    run = subprocess.run([*command_line(name), *map(str, arguments)], input=stdin, capture_output=True, text=True,
+                         timeout=seconds)
     if run.returncode != 0:
         raise AssertionError(f"{name} {arguments}: exit status {run.returncode}\n{run.stdout}{run.stderr}")
     return run.stdout

@@ -28,10 +28,11 @@ def free_ports(count):
 class Broker:
     """One node. `properties` are added to (or replace lines of) a plain single-node server.properties."""
 
-    def __init__(self, folder, properties=None, data=None, environment=None):
+    def __init__(self, folder, properties=None, data=None, environment=None, port=None):
         self.folder = Path(folder)
         self.data = Path(data or self.folder / "data")
         self.port, self.controller_port = free_ports(2)
+        self.port = port or self.port
         self.environment = {**os.environ, **(environment or {})}
         self.properties = {
             "process.roles": "broker,controller",

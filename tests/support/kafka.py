@@ -6,6 +6,7 @@ import struct
 import time
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, API_VERSIONS, CREATE_TOPICS = 0, 1, 2, 3, 18, 19
+OFFSET_COMMIT, OFFSET_FETCH, FIND_COORDINATOR, JOIN_GROUP, HEARTBEAT, LEAVE_GROUP, SYNC_GROUP = 8, 9, 10, 11, 12, 13, 14
 GZIP = 1
 
 
@@ -44,6 +45,10 @@ def string(text):
 def record(index, value):
     body = b"\0" + varint(0) + varint(index) + varint(-1) + varint(len(value)) + value + varint(0)
     return varint(len(body)) + body
+
+
+def blob(data):
+    return struct.pack(">i", len(data)) + data
 
 
 def batch(values=(), records=None, count=None, codec=0, producer=(-1, -1, -1), timestamp=None):
@@ -187,6 +192,58 @@ class Client:
             if not data or at >= high_watermark:
                 return found
             at = found[-1][0] + 1
+
+    def find_coordinator(self, group):
+        """The error code."""
+        return self.call(FIND_COORDINATOR, 0, string(group)).take("h")
+
+    def join_group(self, group, member_id, session_ms=10000, rebalance_ms=2000):
+        """(error code, generation, leader, own member id, members if it leads)"""
+        body = string(group) + struct.pack(">ii", session_ms, rebalance_ms) + string(member_id) + string("consumer")
+        answer = self.call(JOIN_GROUP, 2, body + struct.pack(">i", 1) + string("range") + blob(b""))
+        _, error, generation = answer.take("ihi")
+        answer.string()
+        leader, own = answer.string(), answer.string()
+        members = []
+        for _ in range(answer.take("i")):
+            members.append(answer.string())
+            answer.bytes(answer.take("i"))
+        return error, generation, leader, own, members
+
+    def sync_group(self, group, generation, member_id, assignments):
+        """(error code, own assignment); `assignments` are bytes by member."""
+        body = string(group) + struct.pack(">i", generation) + string(member_id) + struct.pack(">i", len(assignments))
+        body += b"".join(string(member) + blob(assignment) for member, assignment in assignments.items())
+        answer = self.call(SYNC_GROUP, 1, body)
+        _, error = answer.take("ih")
+        return error, answer.bytes(answer.take("i"))
+
+    def heartbeat(self, group, generation, member_id):
+        """The error code."""
+        return self.call(HEARTBEAT, 1, string(group) + struct.pack(">i", generation) + string(member_id)).take("ih")[1]
+
+    def leave_group(self, group, member_id):
+        """The error code."""
+        return self.call(LEAVE_GROUP, 1, string(group) + string(member_id)).take("ih")[1]
+
+    def commit_offset(self, group, generation, member_id, topic, partition, offset):
+        """The error code."""
+        body = string(group) + struct.pack(">i", generation) + string(member_id) + struct.pack(">qi", -1, 1)
+        body += string(topic) + struct.pack(">iiq", 1, partition, offset) + string("")
+        answer = self.call(OFFSET_COMMIT, 2, body)
+        answer.take("i")
+        answer.string()
+        return answer.take("iih")[2]
+
+    def committed_offset(self, group, topic, partition):
+        """(error code, offset); -1: none."""
+        body = string(group) + struct.pack(">i", 1) + string(topic) + struct.pack(">ii", 1, partition)
+        answer = self.call(OFFSET_FETCH, 1, body)
+        answer.take("i")
+        answer.string()
+        _, _, offset = answer.take("iiq")
+        answer.string()
+        return answer.take("h"), offset
 
 
 def records_of(data):

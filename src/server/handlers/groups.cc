@@ -109,6 +109,53 @@ void fill_old_fields(wire::OffsetFetchResponse& response) {
   response.groups.clear();
 }
 
+// What was read may rest on records that are not durable yet: each group's result is looked at
+// again when its log has caught up, and the last one sends the answer.
+template <class Response>
+class GroupReads : public std::enable_shared_from_this<GroupReads<Response>> {
+ public:
+  using Finish = void (*)(Response& response, int16_t version);
+
+  GroupReads(Call call, size_t groups, Finish finish)
+      : call_(std::move(call)), left_(groups + 1), finish_(finish) {
+    response.groups.resize(groups);
+  }
+
+  Call& call() { return call_; }
+  void read(size_t at, const std::string& group_id, const node::GroupHost::ReadFunction& look) {
+    node::GroupHost& groups = call_.node().groups();
+    const ErrorCode code = groups.read(group_id, look);
+    if (code != ErrorCode::kNone) return done(at, code);
+    groups.when_durable(
+        group_id, call_.shard(),
+        [self = this->shared_from_this(), at](ErrorCode durable) { self->done(at, durable); });
+  }
+  // After the last read.
+  void finish() {
+    if (--left_ > 0) return;
+    finish_(response, call_.version());
+    call_.respond(response);
+  }
+
+  Response response;
+
+ private:
+  void done(size_t at, ErrorCode code) {
+    auto& result = response.groups[at];
+    if (code != ErrorCode::kNone) {
+      const std::string group_id = result.group_id;
+      result = {};
+      result.group_id = group_id;
+      result.error_code = wire::code_of(ErrorCode::kNotCoordinator);
+    }
+    finish();
+  }
+
+  Call call_;
+  size_t left_;
+  Finish finish_;
+};
+
 }  // namespace
 
 void handle_join_group(Call call) {
@@ -180,62 +227,52 @@ void handle_offset_fetch(Call call) {
   const auto request = normalised(std::move(*decoded), call.version());
   const ImageTopics topics(call.node().image());
   const Coordinator::FetchOptions options{call.version(), request.require_stable};
-  // What was read may rest on commits that are not durable yet: the last group whose log has caught
-  // up sends the answer.
-  struct Pending {
-    Call call;
-    wire::OffsetFetchResponse response;
-    size_t left = 1;
-    void one_is_durable() {
-      if (--left > 0) return;
-      if (call.version() < 8) fill_old_fields(response);
-      call.respond(response);
-    }
+  const auto finish = [](wire::OffsetFetchResponse& response, int16_t version) {
+    if (version < 8) fill_old_fields(response);
   };
-  auto pending = std::make_shared<Pending>(std::move(call));
-  node::GroupHost& groups = pending->call.node().groups();
-  for (const auto& wanted : request.groups) {
-    auto& result = pending->response.groups.emplace_back();
-    result.group_id = wanted.group_id;
-    const ErrorCode code = groups.read(wanted.group_id, [&](const Coordinator& coordinator) {
-      result = coordinator.fetch_offsets(wanted, topics, options);
+  auto reads = std::make_shared<GroupReads<wire::OffsetFetchResponse>>(
+      std::move(call), request.groups.size(), finish);
+  for (size_t i = 0; i < request.groups.size(); ++i) {
+    auto& result = reads->response.groups[i];
+    result.group_id = request.groups[i].group_id;
+    reads->read(i, result.group_id, [&](const Coordinator& coordinator) {
+      result = coordinator.fetch_offsets(request.groups[i], topics, options);
     });
-    result.error_code = wire::code_of(code);
-    if (code != ErrorCode::kNone) continue;
-    ++pending->left;
-    groups.when_durable(wanted.group_id, pending->call.shard(),
-                        [pending](ErrorCode) { pending->one_is_durable(); });
   }
-  pending->one_is_durable();
+  reads->finish();
 }
 
 void handle_describe_groups(Call call) {
   auto request = call.decode<wire::DescribeGroupsRequest>();
   if (!request) return;
-  wire::DescribeGroupsResponse response;
-  for (const std::string& id : request->groups) {
-    auto& result = response.groups.emplace_back();
-    result.group_id = id;
-    const ErrorCode code = call.node().groups().read(id, [&](const Coordinator& coordinator) {
-      result = coordinator.describe_group(id, call.version());
+  const int16_t version = call.version();
+  auto reads = std::make_shared<GroupReads<wire::DescribeGroupsResponse>>(
+      std::move(call), request->groups.size(), [](wire::DescribeGroupsResponse&, int16_t) {});
+  for (size_t i = 0; i < request->groups.size(); ++i) {
+    auto& result = reads->response.groups[i];
+    result.group_id = request->groups[i];
+    reads->read(i, result.group_id, [&](const Coordinator& coordinator) {
+      result = coordinator.describe_group(request->groups[i], version);
     });
-    if (code != ErrorCode::kNone) result.error_code = wire::code_of(code);
   }
-  call.respond(response);
+  reads->finish();
 }
 
 void handle_list_groups(Call call) {
   auto request = call.decode<wire::ListGroupsRequest>();
   if (!request) return;
-  wire::ListGroupsResponse response;
-  call.node().groups().read_all([&](const Coordinator& coordinator) {
-    std::ranges::move(coordinator.list_groups(*request), std::back_inserter(response.groups));
+  auto response = std::make_shared<wire::ListGroupsResponse>();
+  auto waiting = std::make_shared<Call>(std::move(call));
+  const auto look = [&](const Coordinator& coordinator) {
+    std::ranges::move(coordinator.list_groups(*request), std::back_inserter(response->groups));
+  };
+  waiting->node().groups().read_all(look, waiting->shard(), [waiting, response](ErrorCode) {
+    for (auto& each : response->groups) {
+      if (waiting->version() < 4) each.group_state.clear();
+      if (waiting->version() < 5) each.group_type.clear();
+    }
+    waiting->respond(*response);
   });
-  if (call.version() < 4)
-    for (auto& each : response.groups) each.group_state.clear();
-  if (call.version() < 5)
-    for (auto& each : response.groups) each.group_type.clear();
-  call.respond(response);
 }
 
 void handle_delete_groups(Call call) {

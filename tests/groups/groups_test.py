@@ -1,0 +1,80 @@
+"""The coordinator of groups in a running broker: its timers, and what topics' deletion does to offsets."""
+
+import struct
+import time
+import unittest
+
+from support.broker import BrokerTest
+from support.kafka import Client, string
+
+DELETE_TOPICS, DESCRIBE_GROUPS = 20, 15
+
+
+def state_of(client, group):
+    answer = client.call(DESCRIBE_GROUPS, 0, struct.pack(">i", 1) + string(group))
+    answer.take("ih")
+    answer.string()
+    return answer.string()
+
+
+def eventually(check, seconds=15):
+    deadline = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+class Groups(BrokerTest):
+    def start(self):
+        node = self.broker({"group.initial.rebalance.delay.ms": "200"}).start()
+        with Client(node.address) as client:
+            self.assertEqual(0, client.create_topic("read", 1))
+            self.assertEqual(0, client.create_topic("kept", 1))
+            self.assertTrue(eventually(lambda: client.find_coordinator("g") == 0))
+        return node
+
+    def join(self, client, session_ms=6000):
+        error, generation, leader, member, _ = client.join_group("g", "", session_ms=session_ms)
+        self.assertEqual((0, leader), (error, member))
+        self.assertEqual(0, client.sync_group("g", generation, member, {member: b"all"})[0])
+        return generation, member
+
+    def test_silent_member_is_removed_though_nobody_asks(self):
+        node = self.start()
+        with Client(node.address) as client:
+            self.join(client)
+            self.assertEqual("Stable", state_of(client, "g"))
+        time.sleep(7)
+        with Client(node.address) as client:
+            self.assertEqual("Empty", state_of(client, "g"))
+
+    def test_member_goes_on_after_a_restart_and_is_removed_when_silent(self):
+        node = self.start()
+        with Client(node.address) as client:
+            generation, member = self.join(client)
+        node.kill()
+        node.start()
+        with Client(node.address) as client:
+            self.assertEqual("Stable", state_of(client, "g"))
+            self.assertEqual(0, client.heartbeat("g", generation, member))
+            self.assertTrue(eventually(lambda: state_of(client, "g") == "Empty"))
+
+    def test_offsets_of_a_deleted_topic_are_gone_for_good(self):
+        node = self.start()
+        with Client(node.address) as client:
+            generation, member = self.join(client)
+            for topic in ("read", "kept"):
+                self.assertEqual(0, client.commit_offset("g", generation, member, topic, 0, 5))
+            client.call(DELETE_TOPICS, 1, struct.pack(">i", 1) + string("read") + struct.pack(">i", 10000))
+            for restart in range(2):
+                with Client(node.address) as again:
+                    self.assertEqual((0, -1), again.committed_offset("g", "read", 0))
+                    self.assertEqual((0, 5), again.committed_offset("g", "kept", 0))
+                node.kill()
+                node.start()
+
+
+if __name__ == "__main__":
+    unittest.main()

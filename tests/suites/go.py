@@ -1,0 +1,90 @@
+"""Go modules' own tests, run from a writable copy of the module as Go's proxy gives it."""
+
+import functools
+import json
+import re
+import shutil
+from pathlib import Path
+
+from suites.suite import CACHE, VERSIONS, Result, Suite, must, run
+
+SECONDS = 600
+
+
+@functools.cache
+def go():
+    """A Go that is new enough: the machine's, or the one that is pinned."""
+    pinned = VERSIONS["toolchain"]
+    wanted = tuple(map(int, re.search(r"go(\d+)\.(\d+)", pinned["version"]).groups()))
+    if tuple(map(int, re.search(r"go(\d+)\.(\d+)", must(["go", "version"])).groups())) >= wanted:
+        return "go"
+    folder = CACHE / f"go-{pinned['version']}"
+    if not (folder / ".complete").exists():
+        copy_module(pinned, folder, "go")
+        for program in [*folder.glob("bin/*"), *folder.glob("pkg/tool/*/*")]:
+            program.chmod(0o755)
+        (folder / ".complete").touch()
+    return folder / "bin/go"
+
+
+def copy_module(pinned, folder, program):
+    CACHE.mkdir(parents=True, exist_ok=True)
+    found = json.loads(must([program, "mod", "download", "-json", f"{pinned['module']}@{pinned['version']}"], CACHE,
+                            {"GOFLAGS": "-mod=mod"}))
+    shutil.copytree(found["Dir"], folder, dirs_exist_ok=True)
+    must(["chmod", "-R", "u+w", folder])
+
+
+class GoSuite(Suite):
+    packages = ["."]
+    environment = {}
+    constant = {"GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}  # not every module's go.mod is tidy
+
+    def install(self, folder):
+        copy_module(VERSIONS[self.name], folder, go())
+
+    def run(self, broker, tests):
+        """Runs the top level tests that have one of `tests` in them; the parts of them that are not asked for run too."""
+        tops = sorted({test.split("/")[0] for test in tests})
+        command = [go(), "test", "-json", "-count=1", f"-timeout={SECONDS}s", "-run", f"^({'|'.join(tops)})$"]
+        environment = {name: value.format(address=broker.address) for name, value in self.environment.items()}
+        _, output = run(command + self.packages, self.installed(), self.constant | environment, SECONDS + 60)
+        return results_of(output)
+
+
+def results_of(output):
+    """Of `go test -json`; a test that has parts is told by them."""
+    results, told, built = [], {}, ""
+    for line in output.splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            built += line + "\n"
+            continue
+        test, action = event.get("Test"), event["Action"]
+        if action in ("output", "build-output"):
+            told[test] = told.get(test, "") + event["Output"]
+        elif test and action in ("pass", "fail", "skip"):
+            results.append(Result(test, action == "pass", event.get("Elapsed", 0), told.get(test, "")[-600:]))
+    if not results:
+        raise SystemExit((built + told.get(None, ""))[-4000:])
+    whole = {result.test.rsplit("/", 1)[0] for result in results if "/" in result.test}
+    return [result for result in results if result.test not in whole]
+
+
+class FranzGo(GoSuite):
+    name = "franz-go"
+    packages = ["./pkg/kgo"]
+    properties = {"message.max.bytes": "200000000", "socket.request.max.bytes": "210000000",
+                  "offsets.topic.num.partitions": "4", "group.initial.rebalance.delay.ms": "0"}
+    environment = {"KGO_SEEDS": "{address}", "KGO_LOG_LEVEL": "error", "KGO_TEST_RF": "1", "KGO_TEST_RECORDS": "20000"}
+
+
+class KafkaGo(GoSuite):
+    """The address of its broker, localhost:9092, and its node id are written into the tests."""
+
+    name = "kafka-go"
+    port = 9092
+    packages = [".", "./topics"]
+    properties = FranzGo.properties | {"advertised.listeners": "PLAINTEXT://localhost:9092"}
+    environment = {"KAFKA_VERSION": "3.7.0", "KAFKA_SKIP_NETTEST": "1"}

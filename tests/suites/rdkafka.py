@@ -1,0 +1,81 @@
+"""librdkafka's own test runner, a process for the tests of a number: a crash costs those. Built from the sources in a package of the npm registry."""
+
+import json
+import os
+import re
+import shlex
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from interop.apache import command_line
+from suites.suite import VERSIONS, Result, Suite, must, run
+
+AT_ONCE = 6         # they wait more than they work
+TEST_SECONDS = 240
+QUICK = ("0055", "0061", "0113", "0137")  # in full 0113 takes nine minutes, and the others have parts with transactions
+CLAIMED = "4.2.0.0"  # the runner leaves out what the broker is too old for, and cannot find out by itself
+
+
+class Librdkafka(Suite):
+    name = "librdkafka"
+    properties = {"broker.rack": "RACK1", "num.partitions": "4", "offsets.topic.num.partitions": "4",
+                  "message.max.bytes": "15000000", "group.initial.rebalance.delay.ms": "100",
+                  "group.max.session.timeout.ms": "1000000"}
+
+    def install(self, folder):
+        pinned = VERSIONS[self.name]
+        archive = must(["npm", "pack", "--silent", f"{pinned['npm']}@{pinned['version']}"], folder).split()[-1]
+        must(["tar", "xzf", archive, "--strip-components=3", "package/deps/librdkafka"], folder)
+        (folder / archive).unlink()
+        must(["./configure"], folder)
+        jobs = f"-j{os.cpu_count()}"
+        must(["make", jobs, "libs"], folder)
+        must(["make", jobs, "-C", "tests", "build"], folder)
+
+    def run(self, broker, tests):
+        numbers = list(dict.fromkeys(test[:4] for test in tests))  # what the runner selects by
+        with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(AT_ONCE) as pool:
+            kafka = tool_scripts(Path(scratch))
+            told = dict(zip(numbers, pool.map(lambda number: self.run_number(kafka, broker, number), numbers)))
+        return [told[test[:4]](test) for test in tests]
+
+    def run_number(self, kafka, broker, number):
+        """Runs the tests of a number; gives what makes a Result of a test's name."""
+        folder = self.installed()
+        with tempfile.TemporaryDirectory() as scratch:
+            conf, report = Path(scratch, "test.conf"), Path(scratch, "report.json")
+            conf.write_text(f"bootstrap.servers={broker.address}\ntest.topic.random=true\ntest.timeout.multiplier=2\n")
+            environment = {"RDKAFKA_TEST_CONF": conf, "TESTS": number, "TEST_REPORT": report, "TEST_SCENARIO": "default",
+                           "TEST_KAFKA_VERSION": CLAIMED, "TEST_CONSUMER_GROUP_PROTOCOL": "classic",
+                           "KAFKA_PATH": kafka, "BROKERS": broker.address,
+                           "LD_LIBRARY_PATH": f"{folder}/src:{folder}/src-cpp"}
+            command = ["./test-runner", "-L", "-K", "-E", "-p1", *(["-Q"] if number in QUICK else [])]
+            status, output = run(command, folder / "tests",
+                                 {name: str(value) for name, value in environment.items()}, TEST_SECONDS)
+            try:
+                states = json.loads(report.read_text(), strict=False)["tests"]
+            except (OSError, ValueError, KeyError):
+                states = {}
+
+        def result(test):
+            state = states.get(test, {"state": f"exit status {status}", "duration": TEST_SECONDS})
+            return Result(test, state["state"] == "PASSED", state["duration"], f"{state['state']}: {complaints(output)}")
+
+        return result
+
+
+def complaints(output):
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
+    lines = [line for line in plain.splitlines()
+             if re.search(r"SKIPPING TEST|failed at|assertion failed|TEST FAILURE", line)]
+    return " | ".join(lines)[:600] or plain[-300:]
+
+
+def tool_scripts(folder):
+    """A folder with the scripts of Apache Kafka that some tests call."""
+    (folder / "bin").mkdir()
+    script = folder / "bin" / "kafka-topics.sh"
+    script.write_text(f"#!/bin/sh\nexec {shlex.join(command_line('topics'))} \"$@\"\n")
+    script.chmod(0o755)
+    return folder

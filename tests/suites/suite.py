@@ -1,0 +1,84 @@
+"""What every foreign suite has: where it is kept, how its programs run, the lists that its results are held to."""
+
+import os
+import shutil
+import subprocess
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "millrace"
+VERSIONS = tomllib.loads((HERE.parent / "versions.toml").read_text())
+# CI=true makes some suites leave tests out or wait longer.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "CI"}
+
+
+@dataclass
+class Result:
+    test: str
+    passed: bool
+    seconds: float = 0
+    told: str = ""
+
+
+def run(command, folder=None, environment=None, seconds=900):
+    """(exit status, what it printed); 124 when the time was over: then its whole process group is killed."""
+    process = subprocess.Popen([str(word) for word in command], cwd=folder, env=ENVIRONMENT | (environment or {}),
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=seconds)
+        status = process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 9)
+        output, _ = process.communicate()
+        status = 124
+    return status, output.decode(errors="replace")
+
+
+def must(command, folder=None, environment=None):
+    status, output = run(command, folder, environment)
+    if status != 0:
+        raise SystemExit(f"{' '.join(map(str, command))}: exit status {status}\n{output[-4000:]}")
+    return output
+
+
+class Suite:
+    """`properties` go into the broker's server.properties; `port` is fixed for clients that have it written into them."""
+
+    name = ""
+    properties = {}
+    port = None
+
+    def installed(self):
+        """The suite's folder in the cache, made at first use."""
+        folder = CACHE / f"{self.name}-{VERSIONS[self.name]['version']}"
+        if not (folder / ".complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            self.install(folder)
+            (folder / ".complete").touch()
+        return folder
+
+    def install(self, folder):
+        raise NotImplementedError
+
+    def run(self, broker, tests):
+        """A Result for each of `tests`, in any order; what is not there has failed."""
+        raise NotImplementedError
+
+
+def expected(suite):
+    lines = (HERE / "expected" / f"{suite}.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def absent():
+    """{(suite, test): why it is not run}"""
+    reasons = {}
+    for line in (HERE / "absent.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            suite, test, reason = line.split(None, 2)
+            reasons[suite, test] = reason
+    return reasons
