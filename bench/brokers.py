@@ -37,10 +37,15 @@ def pinned(core):
     return prepare
 
 
+class Failed(Exception):
+    """A server or the generator did not do what it was asked for."""
+
+
 class Server:
     """What all have in common: a process, a port, a folder."""
     name = ""
     speaks_kafka = True    # the whole protocol, and not just the generator's requests
+    ten_thousand_partitions = (10_000,)
 
     def __init__(self, folder, properties=None):
         self.folder = Path(folder)
@@ -78,7 +83,7 @@ class Server:
         while not self.answers():
             if self.process.poll() is not None or time.perf_counter() - begun > READY_SECONDS:
                 self.kill()
-                raise SystemExit(f"{self.name} did not start: see {self.folder}/log")
+                raise Failed(f"{self.name} did not start: see {self.folder}/log")
             time.sleep(0.001)
         return time.perf_counter() - begun
 
@@ -107,14 +112,14 @@ class Server:
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
-        raise SystemExit(f"{self.name} has ended: see {self.folder}/log")
+        raise Failed(f"{self.name} has ended: see {self.folder}/log")
 
     def create_topic(self, name, partitions):
         """Creates it; the seconds until the answer."""
         with kafka.Client(f"127.0.0.1:{self.port}", seconds=READY_SECONDS) as client:
             begun = time.perf_counter()
             if error := client.create_topic(name, partitions):
-                raise SystemExit(f"{self.name}: creating {name}: error {error}")
+                raise Failed(f"{self.name}: creating {name}: error {error}")
             return time.perf_counter() - begun
 
     def await_leaders(self, topic, partitions):
@@ -143,6 +148,7 @@ class Millrace(Server):
 class Apache(Server):
     name = "Apache Kafka"
     directory = None    # of an unpacked distribution; else the jars come from Maven Central
+    ten_thousand_partitions = (5_000, 5_000)    # its controller makes no more than 10,000 records of one request
 
     def jars(self):
         return Path(self.directory) / "libs" if self.directory else apache.jars()

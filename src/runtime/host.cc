@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <array>
 #include <atomic>
@@ -105,6 +106,14 @@ class Attempt final : public Watcher, public std::enable_shared_from_this<Attemp
   int cause_ = 0;
 };
 
+// The soft limit is for programs that use select(); every connection and active log is a file.
+void raise_file_limit() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
 // A signal handler may do little: it writes the signal's number into a pipe that shard 0 watches.
 std::atomic<int> signal_pipe = -1;
 
@@ -133,6 +142,7 @@ class SignalReader final : public Watcher {
 
 Host::Host(size_t shard_count) {
   std::signal(SIGPIPE, SIG_IGN);
+  raise_file_limit();
   for (size_t i = 0; i < shard_count; ++i) shards_.push_back(std::make_unique<Shard>(i));
 }
 

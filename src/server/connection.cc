@@ -14,7 +14,7 @@ constexpr size_t kSizeBytes = 4;      // the int32 in front of each frame
 constexpr size_t kMinFrameBytes = 8;  // api key, version, correlation id
 constexpr size_t kSmallTail = 4096;   // tails up to this size are not charged to the budget
 constexpr size_t kSpareBufferBytes =
-    1 << 20;  // buffers of this size and more are kept for the next large frame
+    256 << 10;  // buffers of this size and more are kept for the next large frame
 constexpr size_t kMaxSpareBuffers = 4;
 
 // What a wrong frame size most likely is: the first bytes of some other protocol.
@@ -199,11 +199,25 @@ void Connection::keep_tail(ByteView rest) {
   if (rest.empty()) return;
   ASSERT(tail_.empty(), "C1: {} bytes would overtake {} that wait", rest.size(), tail_.size());
   if (tail_.capacity() < rest.size()) {
-    FrameBuffer bigger(std::max(rest.size(), std::min(2 * rest.size(), kSmallTail)));
+    FrameBuffer bigger = take_spare(rest);
+    if (bigger.capacity() == 0)
+      bigger = FrameBuffer(std::max(rest.size(), std::min(2 * rest.size(), kSmallTail)));
     input_->budget_bytes -= static_cast<int64_t>(bigger.capacity());
     tail_ = std::move(bigger);
   }
   tail_.append(rest);
+}
+
+// A warm buffer for the front of a frame that is larger than the scratch: the rest of it is read to
+// where it stays, and nothing is copied while it grows.
+FrameBuffer Connection::take_spare(ByteView front) {
+  auto& spares = input_->spare_buffers;
+  if (spares.empty() || front.size() < kSizeBytes) return {};
+  const size_t frame = kSizeBytes + load_big<uint32_t>(front.data());
+  if (frame <= input_->scratch.size() || spares.back().capacity() < front.size()) return {};
+  FrameBuffer spare = std::move(spares.back());
+  spares.pop_back();
+  return spare;
 }
 
 // Doubles the tail, up to what its frame needs. False: the shard's budget is used up, and this

@@ -147,6 +147,7 @@ class Connection final : public env::ConnectionEvents,
   void serve_frame(ByteView frame);
   void serve_tail();
   void keep_tail(ByteView rest);
+  FrameBuffer take_spare(ByteView front);
   bool grow_tail();
   void drop_tail();
   size_t frame_size_at_front() const;

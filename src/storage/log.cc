@@ -329,6 +329,10 @@ size_t Log::segment_of(Offset offset) const {
 // there is one.
 Result<uint64_t> Log::position_of(Segment& segment, Offset offset,
                                   std::optional<size_t>* batch_size) {
+  if (auto known = segment.indexed_batch(offset)) {
+    if (batch_size) *batch_size = known->size;
+    return known->position;
+  }
   ASSIGN_OR_RETURN(uint64_t position, segment.scan_position(offset));
   ASSIGN_OR_RETURN(auto file, segment.file());
   uint8_t bytes[record::kBatchHeaderSize];

@@ -81,6 +81,22 @@ TEST_F(LogTest, a_read_begins_with_the_batch_that_holds_the_offset) {
   EXPECT_EQ(record::BatchView::parse(bytes)->base_offset(), Offset(3));
 }
 
+TEST_F(LogTest, a_read_of_a_batch_that_the_index_names_asks_the_file_for_nothing) {
+  options_ = {.segment_bytes = 1 << 20, .index_interval_bytes = 50};
+  reopen();
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(append(3).has_value());
+  for (int64_t from = 0; from < 30; ++from) {
+    uint64_t reads = 0;
+    disk_.on_read = [&](const std::string&, uint64_t, size_t) { ++reads; };
+    auto slice = *log_->read({.from = Offset(from), .below = Offset(30), .max_bytes = 1});
+    if (from >= 6) EXPECT_EQ(reads, 0U) << from;
+    disk_.on_read = nullptr;
+    ByteBuffer bytes(slice.length);
+    ASSERT_TRUE(slice.file->read_at(bytes, slice.position).has_value());
+    EXPECT_EQ(record::BatchView::parse(bytes)->base_offset(), Offset(from / 3 * 3));
+  }
+}
+
 TEST_F(LogTest, a_read_never_gives_batches_at_or_beyond_its_bound) {
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(append(3).has_value());
   auto slice = *log_->read({.from = Offset(0), .below = Offset(6), .max_bytes = 10'000});

@@ -43,7 +43,8 @@ Result<> Segment::write(std::span<const ByteView> pieces) {
 void Segment::note_appended(const record::BatchHeader& header, uint64_t index_interval) {
   note_timestamp(header);
   if (bytes_since_index_ > index_interval) {
-    offset_index_.push_back({header.last_offset(), static_cast<uint32_t>(size_)});
+    offset_index_.push_back({header.last_offset(), static_cast<uint32_t>(size_),
+                             static_cast<uint32_t>(header.size_in_bytes())});
     add_time_entry();
     bytes_since_index_ = 0;
   }
@@ -104,6 +105,16 @@ Result<uint64_t> Segment::scan_position(Offset offset) {
   RETURN_IF_ERROR(load_indexes());
   auto after = std::ranges::upper_bound(offset_index_, offset, {}, &IndexEntry::last_offset);
   return after == offset_index_.begin() ? 0 : std::prev(after)->position;
+}
+
+std::optional<BatchPlace> Segment::indexed_batch(Offset offset) const {
+  auto entry = std::ranges::lower_bound(offset_index_, offset, {}, &IndexEntry::last_offset);
+  if (entry == offset_index_.begin() || entry == offset_index_.end()) return std::nullopt;
+  const IndexEntry& before = *std::prev(entry);
+  const bool adjacent =
+      before.size > 0 && before.position + uint64_t{before.size} == entry->position;
+  if (!adjacent || entry->size == 0) return std::nullopt;
+  return BatchPlace{.position = entry->position, .size = entry->size};
 }
 
 Result<uint64_t> Segment::scan_position(TimestampMs target) {

@@ -23,6 +23,12 @@ namespace millrace::storage {
 struct IndexEntry {
   Offset last_offset;  // of the batch at `position`
   uint32_t position = 0;
+  uint32_t size = 0;  // of that batch; 0: not known, an index file does not say
+};
+
+struct BatchPlace {
+  uint64_t position = 0;
+  size_t size = 0;
 };
 
 struct TimeIndexEntry {
@@ -59,6 +65,9 @@ class Segment {
   // The position at which a scan for the batch that holds `offset` begins. Loads the index when
   // needed.
   Result<uint64_t> scan_position(Offset offset);
+  // The batch that holds `offset`, when the index names it and the batch in front of it: with
+  // batches as large as the index interval, every one that this process appended.
+  std::optional<BatchPlace> indexed_batch(Offset offset) const;
   // Where a scan for the first record with a timestamp of at least `target` begins.
   Result<uint64_t> scan_position(TimestampMs target);
 
