@@ -31,4 +31,12 @@ Result<> write_file_atomically(Disk& disk, const std::string& path, ByteView con
   return disk.sync_directory(parent_of(path));
 }
 
+Result<> make_durable_directories(Disk& disk, const std::string& path) {
+  if (path.empty() || disk.exists(path)) return {};
+  const std::string parent = parent_of(path);
+  if (parent != path) RETURN_IF_ERROR(make_durable_directories(disk, parent));
+  RETURN_IF_ERROR(disk.make_directories(path));
+  return disk.sync_directory(parent);
+}
+
 }  // namespace millrace::env

@@ -99,6 +99,8 @@ class Disk {
 
 // The whole of a small file.
 Result<ByteBuffer> read_file(Disk& disk, const std::string& path);
+// Makes the directory and those above it; they are there after power loss.
+Result<> make_durable_directories(Disk& disk, const std::string& path);
 // Replaces a small file so that after a crash it is either the old or the new one: writes PATH.tmp,
 // syncs, renames, syncs the directory.
 Result<> write_file_atomically(Disk& disk, const std::string& path, ByteView content);

@@ -8,7 +8,6 @@
 namespace millrace::node {
 namespace {
 
-constexpr Duration kCheckpointInterval = seconds(60);
 constexpr int64_t kProducerIdBlock = 1000;
 
 group::GroupConfig group_config(const config::NodeProperties& properties) {
@@ -52,7 +51,8 @@ Result<> Node::start(const NodeOptions& options) {
   lifecycle_->start(milliseconds(properties_->number("broker.heartbeat.interval.ms")));
   every(milliseconds(properties_->number("log.retention.check.interval.ms")),
         [this] { partitions_->delete_old_segments(host_->shard(0).clock().wall()); });
-  every(kCheckpointInterval, [this] { partitions_->write_checkpoints_later(); });
+  every(milliseconds(properties_->number("log.flush.offset.checkpoint.interval.ms")),
+        [this] { partitions_->write_checkpoints_later(); });
   return {};
 }
 

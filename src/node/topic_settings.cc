@@ -12,8 +12,14 @@ std::optional<record::Codec> target_codec(const std::string& name) {
   return std::nullopt;
 }
 
+// As in Apache Kafka: internal.segment.bytes goes below the least segment.bytes, for tests.
+int64_t segment_bytes(const config::TopicConfig& config) {
+  const bool is_set = !config.text("internal.segment.bytes").empty();
+  return config.number(is_set ? "internal.segment.bytes" : "segment.bytes");
+}
+
 storage::LogOptions log_options(const config::TopicConfig& config) {
-  return {.segment_bytes = static_cast<uint64_t>(config.number("segment.bytes")),
+  return {.segment_bytes = static_cast<uint64_t>(segment_bytes(config)),
           .segment_ms = config.number("segment.ms"),
           .index_interval_bytes = static_cast<uint64_t>(config.number("index.interval.bytes")),
           .max_index_bytes = static_cast<uint64_t>(config.number("segment.index.bytes")),
@@ -30,7 +36,7 @@ record::ProduceRules produce_rules(const config::NodeProperties& node,
   rules.timestamp_before_max_ms = config.number("message.timestamp.before.max.ms");
   rules.timestamp_after_max_ms = config.number("message.timestamp.after.max.ms");
   rules.max_message_bytes = config.number("max.message.bytes");
-  rules.segment_bytes = config.number("segment.bytes");
+  rules.segment_bytes = segment_bytes(config);
   rules.keys_required = config.text("cleanup.policy").find("compact") != std::string::npos;
   rules.target_codec = target_codec(config.text("compression.type"));
   // What may not come in as a request may not come in packed either.

@@ -50,7 +50,7 @@ Result<std::unique_ptr<LogDirectory>> LogDirectory::open(env::Disk& disk, const 
 }
 
 Result<> LogDirectory::load(const MetaProperties& expected) {
-  RETURN_IF_ERROR(disk_->make_directories(path_));
+  RETURN_IF_ERROR(env::make_durable_directories(*disk_, path_));
   ASSIGN_OR_RETURN(lock_, disk_->lock(path_ + "/.lock"));
   RETURN_IF_ERROR(identify(expected));
   if (auto text = env::read_file(*disk_, path_ + kCleanShutdown)) {

@@ -53,7 +53,7 @@ class Look {
         const ErrorCode error = read(topic, wanted, data);
         data.error_code = wire::code_of(error);
         if (error != ErrorCode::kNone) {
-          data.high_watermark = -1;
+          data.high_watermark = data.last_stable_offset = data.log_start_offset = -1;
           looked_.any_error = true;
         }
       }

@@ -1,0 +1,129 @@
+// A medium that outlives the processes that use it, and the view of it that one process has.
+//
+// What power loss leaves (Medium::lose_power): of each file, page by page, what was synced or what
+// was written since, or a page torn at a sector; of each directory, the names that were synced and
+// any part of what was done since. What a killed process leaves (nothing called): all it has done.
+// Faults: a sync that fails, once, and forgets what it should have written (as Linux does); a disk
+// that is full; reads that fail; bits that rot; a process that dies at its n-th change of the disk.
+// Not here: how long things take (sim/host).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "env/disk.h"
+#include "sim/world.h"
+
+namespace millrace::sim {
+
+inline constexpr size_t kPageBytes = 4096;
+inline constexpr size_t kSectorBytes = 512;
+
+// A file or a directory: as processes see it, and as it would be found after power loss.
+struct Inode {
+  bool is_directory = false;
+  std::map<std::string, std::shared_ptr<Inode>> entries;
+  std::map<std::string, std::shared_ptr<Inode>> durable_entries;
+  ByteBuffer content;
+  ByteBuffer durable;
+  std::set<size_t> dirty_pages;  // written since the last sync
+};
+
+class Medium {
+ public:
+  explicit Medium(World& world);
+
+  // The switches.
+  uint64_t capacity_bytes = UINT64_MAX;
+  double sync_failure_chance = 0;
+  double read_failure_chance = 0;
+  // At the n-th change of the disk from now the process is dead, though it has not noticed: what it
+  // does from then on does not reach the medium. `dead` is called at that moment.
+  void die_at(uint64_t changes_from_now, std::function<void()> dead);
+  // The process is gone: if it had died before (die_at), the medium is as it was then.
+  void process_ended();
+
+  void lose_power();
+  // Flips one bit of the durable content.
+  void rot(const std::string& path, uint64_t position);
+
+  uint64_t used_bytes() const { return used_bytes_; }
+  // As lose_power() would leave it if it were kind to nothing that is not synced; none: not there.
+  const ByteBuffer* durable_file(const std::string& path) const;
+  std::vector<std::string> files_below(const std::string& path) const;
+  World& world() { return *world_; }
+
+  // For Disk and its files.
+  std::shared_ptr<Inode> find(const std::string& path) const;
+  Result<> make_directories(const std::string& path);
+  Result<std::shared_ptr<Inode>> create(const std::string& path);
+  Result<> rename(const std::string& from, const std::string& to);
+  Result<> remove(const std::string& path);
+  Result<> write(Inode& file, std::span<const ByteView> pieces, uint64_t position);
+  Result<> truncate(Inode& file, uint64_t size);
+  Result<> sync(Inode& file);
+  Result<> sync_directory(const std::string& path);
+  Result<> sync_all();
+  std::set<std::string> locks;
+
+ private:
+  // One change of names: all of it happens, or nothing.
+  struct NameChange {
+    std::shared_ptr<Inode> directory;
+    std::string name;
+    std::shared_ptr<Inode> target;  // null: the name goes
+  };
+  using NameOperation = std::vector<NameChange>;
+  struct Image {
+    std::shared_ptr<Inode> root;
+    std::vector<NameOperation> pending;
+  };
+
+  struct Place {
+    std::shared_ptr<Inode> directory;
+    std::string name;
+  };
+  Result<Place> place_of(const std::string& path) const;
+  void changed();
+  void apply(NameOperation operation);
+  static void make_durable(const NameOperation& operation);
+  Image clone() const;
+  void settle_names();
+  void settle_content(Inode& file);
+  bool sync_fails();
+
+  World* world_;
+  std::shared_ptr<Inode> root_ = std::make_shared<Inode>();
+  std::vector<NameOperation> pending_;
+  uint64_t used_bytes_ = 0;
+  uint64_t changes_left_ = 0;  // until the process dies; 0: it does not
+  std::function<void()> dead_;
+  std::unique_ptr<Image> at_death_;
+};
+
+// What one process sees of a medium.
+class Disk final : public env::Disk {
+ public:
+  explicit Disk(Medium& medium) : medium_(&medium) {}
+
+  Result<std::unique_ptr<env::File>> open(const std::string& path, env::OpenMode mode) override;
+  Result<> make_directories(const std::string& path) override;
+  Result<std::vector<env::DirectoryEntry>> list(const std::string& path) override;
+  bool exists(const std::string& path) override;
+  Result<> rename(const std::string& from, const std::string& to) override;
+  Result<> remove(const std::string& path) override;
+  Result<> set_read_only(const std::string&) override { return {}; }
+  Result<> sync_directory(const std::string& path) override;
+  Result<> sync_filesystem(const std::string&) override { return medium_->sync_all(); }
+  Result<env::SpaceInfo> space(const std::string& path) override;
+  Result<std::unique_ptr<env::FileLock>> lock(const std::string& path) override;
+
+ private:
+  Medium* medium_;
+};
+
+}  // namespace millrace::sim

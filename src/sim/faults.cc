@@ -1,0 +1,169 @@
+#include "sim/faults.h"
+
+namespace millrace::sim {
+namespace {
+
+constexpr Duration kMeanTimeBetween = seconds(2);
+constexpr int64_t kDeepestChange = 60;  // of the disk, at which a process dies in the middle
+
+}  // namespace
+
+Faults::Faults(World& world, Network& network, Medium& medium, Broker& broker, FaultOptions options)
+    : world_(&world),
+      network_(&network),
+      medium_(&medium),
+      broker_(&broker),
+      options_(options),
+      kinds_{{"kill", &Faults::kill},
+             {"kill-in-the-middle", &Faults::kill_in_the_middle},
+             {"power", &Faults::lose_power},
+             {"power-in-the-middle", &Faults::lose_power_in_the_middle},
+             {"restart", &Faults::restart},
+             {"cut", &Faults::cut_network},
+             {"reset", &Faults::reset_connections},
+             {"clock", &Faults::step_clock},
+             {"slow-disk", &Faults::slow_disk},
+             {"full-disk", &Faults::fill_disk},
+             {"failed-sync", &Faults::fail_syncs},
+             {"failed-read", &Faults::fail_reads}} {
+  for (Kind& kind : kinds_) {
+    kind.enabled = world_->faults.chance(0.4);
+    if (!options_.power_loss && std::string_view(kind.name).starts_with("power"))
+      kind.enabled = false;
+  }
+}
+
+std::string Faults::enabled() const {
+  std::string names;
+  for (const Kind& kind : kinds_)
+    if (kind.enabled) names += std::string(names.empty() ? "" : ",") + kind.name;
+  return names.empty() ? "none" : names;
+}
+
+void Faults::begin() {
+  world_->note("faults " + enabled());
+  next();
+}
+
+void Faults::next() {
+  world_->after(world_->faults.around(kMeanTimeBetween), Owner::kScenario, [this] {
+    if (healed_) return;
+    const Kind& kind = kinds_[world_->faults.below(kinds_.size())];
+    if (kind.enabled && broker_->is_running() && busy_ == 0) {
+      world_->note(std::string("fault: ") + kind.name);
+      (this->*kind.strike)();
+    }
+    next();
+  });
+}
+
+void Faults::heal() {
+  healed_ = true;
+  world_->note("everything heals");
+}
+
+void Faults::mend_after(Duration time, std::function<void()> mend) {
+  ++busy_;
+  world_->after(time, Owner::kScenario, [this, mend = std::move(mend)] {
+    mend();
+    --busy_;
+  });
+}
+
+void Faults::start_later() {
+  mend_after(milliseconds(world_->faults.between(1, 1500)), [this] { start(); });
+}
+
+void Faults::start() {
+  if (broker_->is_running()) return;
+  if (auto started = broker_->start(); !started)
+    world_->violated("ST2", "the broker does not start again: " + started.error().message);
+}
+
+void Faults::kill() {
+  broker_->kill();
+  start_later();
+}
+
+void Faults::lose_power() {
+  broker_->lose_power();
+  start_later();
+}
+
+void Faults::die_in_the_middle(bool with_power) {
+  ++busy_;
+  broker_->kill_at_disk_change(static_cast<uint64_t>(world_->faults.between(1, kDeepestChange)),
+                               [this, with_power] {
+                                 world_->note("the broker dies");
+                                 if (with_power)
+                                   broker_->lose_power();
+                                 else
+                                   broker_->kill();
+                                 start_later();
+                                 --busy_;
+                               });
+}
+
+void Faults::kill_in_the_middle() { die_in_the_middle(false); }
+void Faults::lose_power_in_the_middle() { die_in_the_middle(true); }
+
+void Faults::restart() {
+  ++busy_;
+  broker_->stop([this] {
+    start_later();
+    --busy_;
+  });
+}
+
+void Faults::cut_network() {
+  network_->cut("broker");
+  mend_after(milliseconds(world_->faults.between(10, 3000)), [this] { network_->heal(); });
+}
+
+void Faults::reset_connections() { network_->reset_all("broker"); }
+
+void Faults::step_clock() {
+  broker_->host().step_clock(seconds(world_->faults.between(-3500, 3500)));
+}
+
+void Faults::slow_disk() {
+  broker_->host().set_mean_disk_time(milliseconds(world_->faults.between(50, 500)));
+  mend_after(milliseconds(world_->faults.between(100, 3000)), [this] {
+    if (broker_->is_running()) broker_->host().set_mean_disk_time(options_.disk_time);
+  });
+}
+
+void Faults::fill_disk() {
+  medium_->capacity_bytes = medium_->used_bytes() + world_->faults.below(2000);
+  world_->expect_errors(true);
+  mend_after(milliseconds(world_->faults.between(100, 3000)), [this] {
+    medium_->capacity_bytes = UINT64_MAX;
+    world_->expect_errors(false);
+  });
+}
+
+// The operator's answer to a directory that went offline: the machine is started again.
+void Faults::fail_syncs() {
+  medium_->sync_failure_chance = 0.5;
+  world_->expect_errors(true);
+  mend_after(milliseconds(world_->faults.between(10, 500)), [this] {
+    medium_->sync_failure_chance = 0;
+    if (options_.power_loss && world_->faults.chance(0.5))
+      broker_->lose_power();
+    else
+      broker_->kill();
+    world_->expect_errors(false);
+    start_later();
+  });
+}
+
+void Faults::fail_reads() {
+  medium_->read_failure_chance = 0.05;
+  world_->expect_errors(true);
+  mend_after(milliseconds(world_->faults.between(10, 1000)), [this] {
+    medium_->read_failure_chance = 0;
+    world_->expect_errors(false);
+  });
+}
+
+}  // namespace millrace::sim

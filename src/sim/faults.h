@@ -1,0 +1,67 @@
+// What goes wrong in a scenario, and when. A seed enables some kinds of fault and leaves out others
+// (a swarm): so that a rare combination is not drowned by the common ones.
+//
+// Threads: one. After heal() nothing new breaks, what is broken is mended, and the broker is
+// started if it is down.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "sim/broker.h"
+
+namespace millrace::sim {
+
+struct FaultOptions {
+  bool power_loss = true;  // allowed; not with durability=page-cache, which promises nothing then
+  Duration disk_time = std::chrono::microseconds(200);  // when nothing is wrong
+};
+
+class Faults {
+ public:
+  Faults(World& world, Network& network, Medium& medium, Broker& broker, FaultOptions options);
+
+  void begin();
+  void heal();
+  // Nothing that was begun is still under way.
+  bool is_quiet() const { return busy_ == 0; }
+  std::string enabled() const;
+
+ private:
+  struct Kind {
+    const char* name;
+    void (Faults::*strike)();
+    bool enabled = false;
+  };
+  void next();
+  void kill();
+  void kill_in_the_middle();
+  void lose_power();
+  void lose_power_in_the_middle();
+  void restart();
+  void cut_network();
+  void reset_connections();
+  void step_clock();
+  void slow_disk();
+  void fill_disk();
+  void fail_syncs();
+  void fail_reads();
+
+  // The broker is down: starts it after a while, again and again until it runs.
+  void start_later();
+  void start();
+  void mend_after(Duration time, std::function<void()> mend);
+  void die_in_the_middle(bool with_power);
+
+  World* world_;
+  Network* network_;
+  Medium* medium_;
+  Broker* broker_;
+  FaultOptions options_;
+  std::vector<Kind> kinds_;
+  bool healed_ = false;
+  int busy_ = 0;
+};
+
+}  // namespace millrace::sim

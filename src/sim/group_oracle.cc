@@ -1,0 +1,60 @@
+#include "sim/group_oracle.h"
+
+#include <algorithm>
+
+namespace millrace::sim {
+
+int64_t GroupOracle::committed(int32_t partition) const {
+  auto found = committed_.find(partition);
+  return found == committed_.end() ? -1 : found->second;
+}
+
+void GroupOracle::joined(const std::string& member, int32_t generation, int32_t newest_then) {
+  if (generation < newest_then)
+    world_->violated("GR2", fmt::format("{} joined generation {} after {} was known", member,
+                                        generation, newest_then));
+}
+
+void GroupOracle::leader_assigns(int32_t generation, const Assignment& assignment) {
+  proposals_[generation].push_back(assignment);
+}
+
+void GroupOracle::was_assigned(const std::string& member, int32_t generation,
+                               const std::set<int32_t>& partitions) {
+  auto given = [&](const Assignment& assignment) {
+    auto own = assignment.find(member);
+    return (own == assignment.end() ? std::set<int32_t>{} : own->second) == partitions;
+  };
+  auto known = assignments_.find(generation);
+  if (known == assignments_.end()) {
+    const auto& proposals = proposals_[generation];
+    auto proposal = std::ranges::find_if(proposals, given);
+    if (proposal == proposals.end())
+      return world_->violated("GR2", fmt::format("{} was given an assignment in generation {} that "
+                                                 "no leader made",
+                                                 member, generation));
+    assignments_[generation] = *proposal;
+  } else if (!given(known->second)) {
+    return world_->violated("GR1", fmt::format("{} was given another assignment in generation {} "
+                                               "than the others",
+                                               member, generation));
+  }
+  newest_ = std::max(newest_, generation);
+}
+
+void GroupOracle::commit_answered(int32_t partition, int64_t offset, int32_t generation,
+                                  int32_t newest_then) {
+  if (generation < newest_then)
+    world_->violated("GR3", fmt::format("a commit of generation {} was taken after {} was known",
+                                        generation, newest_then));
+  auto& committed = committed_[partition];
+  if (generation == newest_) committed = std::max(committed, offset);
+}
+
+void GroupOracle::fetched(int32_t partition, int64_t offset, int64_t committed_then) {
+  if (offset < committed_then)
+    world_->violated("GR4", fmt::format("the committed offset of {} is {} after {} was committed",
+                                        partition, offset, committed_then));
+}
+
+}  // namespace millrace::sim

@@ -1,0 +1,47 @@
+// What the members of one consumer group were told, and what must therefore hold. A generation
+// counts as known once a member has its assignment, which rests on a record in the log.
+//
+//   GR1  a partition has one owner in a generation
+//   GR2  one assignment for each generation; generations do not go back
+//   GR3  only members of the newest known generation change offsets
+//   GR4  a fetch of offsets that begins after a commit was answered gives that commit or a later
+//   one GR6  a static member that comes back within its session causes no rebalance
+//   (sim/group_member)
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "sim/world.h"
+
+namespace millrace::sim {
+
+using Assignment = std::map<std::string, std::set<int32_t>>;  // partitions by member id
+
+class GroupOracle {
+ public:
+  explicit GroupOracle(World& world) : world_(&world) {}
+
+  int32_t newest_generation() const { return newest_; }
+  int64_t committed(int32_t partition) const;
+
+  // `newest_then`: newest_generation() when the request was sent.
+  void joined(const std::string& member, int32_t generation, int32_t newest_then);
+  void leader_assigns(int32_t generation, const Assignment& assignment);
+  void was_assigned(const std::string& member, int32_t generation,
+                    const std::set<int32_t>& partitions);
+  void commit_answered(int32_t partition, int64_t offset, int32_t generation, int32_t newest_then);
+  // `committed_then`: committed(partition) when the request was sent.
+  void fetched(int32_t partition, int64_t offset, int64_t committed_then);
+
+ private:
+  World* world_;
+  int32_t newest_ = 0;
+  std::map<int32_t, std::vector<Assignment>> proposals_;
+  std::map<int32_t, Assignment> assignments_;  // the one that members were given
+  std::map<int32_t, int64_t> committed_;
+};
+
+}  // namespace millrace::sim

@@ -1,0 +1,37 @@
+// Looks inside a running broker and at its medium, and checks what no client can see.
+//
+//   IS12 log_start <= high watermark <= log_end, last stable offset <= high watermark
+//   ST1  what is acknowledged is on the medium, not only in memory
+//   MD1  the published image is what a replay of the log gives
+//   MD2  the published image is not ahead of what is durable
+//   ID3  the producers' state is what a replay of the log gives
+//   ST4  memory for requests stays within its bounds (asserted by the server: C2, budgets)
+// Threads: one.
+#pragma once
+
+#include "sim/broker.h"
+
+namespace millrace::sim {
+
+class Inspector {
+ public:
+  Inspector(World& world, Medium& medium) : world_(&world), medium_(&medium) {}
+
+  // Cheap: after every few events.
+  void check_offsets(Broker& broker);
+  void check_metadata(Broker& broker);
+  // Expensive: when a broker has started, and at the end.
+  void check_producers(Broker& broker);
+  void check_image(Broker& broker);
+  // A record at this offset was acknowledged with durability=fsync.
+  void check_durable(const TopicPartition& partition, int64_t offset);
+
+ private:
+  // The end of the last whole batch of a log as power loss would leave it at worst.
+  Offset durable_end(const std::string& directory) const;
+
+  World* world_;
+  Medium* medium_;
+};
+
+}  // namespace millrace::sim

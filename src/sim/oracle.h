@@ -1,0 +1,60 @@
+// What the clients of a simulation were told, and what must therefore be true. The checkers of the
+// client's side: each rule has the name of its invariant.
+//
+//   IS3  a record that was acknowledged (acks=all) is in the log, at its offset
+//   IS5  what was consumed at an offset never changes or disappears
+//   ID1  of an idempotent producer: no record twice, none left out, in order
+//   ID2  a repeated batch is answered with its first offset
+//   ID4  of a plain producer: a request that was sent once is appended at most once
+//   ST3  every batch that is served has a right checksum
+//   GR1-GR7, MD3, MD4 in group_oracle.h and admin.h
+// Records below what DeleteRecords may have removed are excused.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "sim/world.h"
+
+namespace millrace::sim {
+
+// A value says who wrote it: "<producer>/<partition>/<number>".
+struct Value {
+  std::string producer;
+  int32_t partition = 0;
+  int64_t number = 0;
+  std::string to_string() const;
+  static std::optional<Value> parse(std::string_view text);
+};
+
+class Oracle {
+ public:
+  explicit Oracle(World& world) : world_(&world) {}
+
+  void acknowledged(int32_t partition, int64_t offset, const std::string& value);
+  void consumed(int32_t partition, int64_t offset, const std::string& value);
+  // DeleteRecords below `offset` was asked for, so it may have happened.
+  void may_delete_below(int32_t partition, int64_t offset);
+  void is_idempotent(const std::string& producer) { idempotent_.insert(producer); }
+
+  using Contents = std::map<int64_t, std::string>;  // by offset
+  // The whole of a partition as it was just read, when nothing is under way.
+  void check_contents(int32_t partition, const Contents& contents);
+  size_t acknowledged_count() const;
+
+ private:
+  void check_producers(int32_t partition, const Contents& contents);
+  int64_t excused_below(int32_t partition) const;
+
+  World* world_;
+  std::map<int32_t, Contents> acknowledged_;
+  std::map<int32_t, Contents> consumed_;
+  std::map<int32_t, int64_t> may_be_deleted_;
+  std::set<std::string> idempotent_;
+};
+
+}  // namespace millrace::sim

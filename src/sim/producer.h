@@ -1,0 +1,73 @@
+// A producer of a simulation: batches of numbered values to every partition of the topic, several
+// under way at once. Idempotent ones repeat what was not answered, in order, under the same
+// sequence numbers; plain ones never repeat.
+//
+// Threads: one. Checks ID2 itself; tells the oracle what was acknowledged.
+#pragma once
+
+#include <deque>
+#include <map>
+
+#include "record/compression.h"
+#include "sim/client.h"
+#include "sim/oracle.h"
+#include "wire/produce.h"
+
+namespace millrace::sim {
+
+struct ProducerOptions {
+  std::string name;
+  std::string topic;
+  int32_t partitions = 1;
+  bool idempotent = true;
+  size_t most_in_flight = 5;
+  Duration pause = milliseconds(20);  // between batches, on average
+  record::Codec codec = record::Codec::kNone;
+};
+
+class Producer {
+ public:
+  Producer(Host& host, Oracle& oracle, ProducerOptions options);
+
+  void start();
+  // No new batches; those begun are finished.
+  void finish() { finishing_ = true; }
+  bool is_done() const;
+  // Called when a batch was acknowledged, after the oracle.
+  std::function<void(int32_t partition, int64_t last_offset)> on_acknowledged;
+
+ private:
+  struct Batch {
+    int64_t first = 0;  // number of the first value, and its sequence
+    int32_t count = 0;
+    bool sent = false;
+    int64_t offset = -1;  // once it was acknowledged
+  };
+  struct Lane {
+    int64_t next = 0;
+    std::deque<Batch> waiting;  // not acknowledged, oldest first
+    std::deque<Batch> recent;   // the last five that were
+    bool repeating = false;     // one of `recent` was sent again: nothing else is, until answered
+  };
+
+  void get_id();
+  void work();
+  void send(int32_t partition, Lane& lane);
+  void repeat_one(int32_t partition, Lane& lane);
+  wire::ProduceRequest request_of(int32_t partition, const Batch& batch, ByteBuffer& bytes) const;
+  void answered(int32_t partition, int64_t first, int16_t error, int64_t base_offset);
+  void failed(int32_t partition, int64_t first, int16_t error);
+  void start_over();
+
+  Host* host_;
+  Oracle* oracle_;
+  ProducerOptions options_;
+  Client client_;
+  Stream dice_;
+  int64_t id_ = -1;
+  int16_t epoch_ = -1;
+  std::map<int32_t, Lane> lanes_;
+  bool finishing_ = false;
+};
+
+}  // namespace millrace::sim

@@ -1,0 +1,260 @@
+#include "sim/scenario.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "sim/admin.h"
+#include "sim/broker.h"
+#include "sim/consumer.h"
+#include "sim/faults.h"
+#include "sim/group_member.h"
+#include "sim/inspector.h"
+#include "sim/producer.h"
+
+namespace millrace::sim {
+namespace {
+
+constexpr const char* kTopic = "data";
+constexpr Duration kDrainTime = seconds(120);
+constexpr Duration kStep = milliseconds(100);  // how often a condition is looked at
+constexpr Duration kInspection = milliseconds(20);
+constexpr double kDurableCheckChance = 0.1;
+
+// What a seed decides about the broker and its clients.
+struct Knobs {
+  explicit Knobs(Stream& dice)
+      : partitions(static_cast<int32_t>(dice.between(1, 3))),
+        shards(static_cast<size_t>(dice.between(1, 3))),
+        producers(static_cast<int>(dice.between(1, 3))),
+        members(static_cast<int>(dice.between(1, 3))),
+        page_cache(dice.chance(0.15)),
+        compressed(dice.chance(0.3)),
+        chaos(seconds(dice.between(10, 40))),
+        largest_piece(dice.chance(0.2) ? 16 : 65536),
+        mean_delay(std::chrono::microseconds(dice.between(20, 3000))),
+        mean_disk_time(std::chrono::microseconds(dice.between(50, 5000))),
+        mean_stall(dice.chance(0.3) ? milliseconds(dice.between(1, 50)) : milliseconds(0)),
+        segment_ms(dice.between(200, 20'000)),
+        segment_bytes(dice.between(500, 40'000)),
+        index_interval(dice.between(0, 4096)),
+        checkpoint_ms(dice.between(100, 10'000)),
+        offsets_partitions(dice.between(1, 3)) {}
+
+  config::Values properties() const {
+    config::Values values = config::NodeProperties::embedded_default();
+    values["log.dirs"] = Broker::kDataDirectory;
+    values["millrace.durability"] = page_cache ? "page-cache" : "fsync";
+    values["offsets.topic.num.partitions"] = std::to_string(offsets_partitions);
+    values["group.min.session.timeout.ms"] = "1000";
+    values["group.initial.rebalance.delay.ms"] = "100";
+    values["log.flush.offset.checkpoint.interval.ms"] = std::to_string(checkpoint_ms);
+    values["log.retention.check.interval.ms"] = "1000";
+    values["log.index.interval.bytes"] = std::to_string(index_interval);
+    return values;
+  }
+  std::map<std::string, std::string> topic_configs() const {
+    return {{"segment.ms", std::to_string(segment_ms)},
+            {"internal.segment.bytes", std::to_string(segment_bytes)}};
+  }
+  std::string to_string() const {
+    return fmt::format(
+        "partitions={} shards={} producers={} members={} {} compressed={} chaos={}s piece={} "
+        "segment_ms={} segment_bytes={} checkpoint_ms={}",
+        partitions, shards, producers, members, page_cache ? "page-cache" : "fsync", compressed,
+        std::chrono::duration_cast<seconds>(chaos).count(), largest_piece, segment_ms,
+        segment_bytes, checkpoint_ms);
+  }
+
+  int32_t partitions;
+  size_t shards;
+  int producers, members;
+  bool page_cache, compressed;
+  Duration chaos;
+  size_t largest_piece;
+  Duration mean_delay, mean_disk_time, mean_stall;
+  int64_t segment_ms, segment_bytes, index_interval, checkpoint_ms, offsets_partitions;
+};
+
+class Scenario {
+ public:
+  explicit Scenario(uint64_t seed);
+  Outcome run();
+
+ private:
+  HostOptions broker_options() const;
+  void make_clients();
+  void start_clients();
+  void inspect();
+  void drain();
+  void read_and_check();
+  void restart_cleanly();
+  // Runs until `reached`; a violation, named `what`, if the time is over before.
+  void await(const std::string& what, const std::function<bool()>& reached);
+
+  World world_;
+  Knobs knobs_;
+  Network network_;
+  Medium medium_, client_medium_;
+  Broker broker_;
+  Host clients_;
+  Oracle oracle_;
+  GroupOracle group_oracle_, static_oracle_;
+  Inspector inspector_;
+  Faults faults_;
+  Admin admin_;
+  std::vector<std::unique_ptr<Producer>> producers_;
+  std::vector<std::unique_ptr<Consumer>> consumers_;
+  std::vector<std::unique_ptr<GroupMember>> members_;
+};
+
+Scenario::Scenario(uint64_t seed)
+    : world_(seed),
+      knobs_(world_.workload),
+      network_(world_),
+      medium_(world_),
+      client_medium_(world_),
+      broker_(network_, medium_, knobs_.properties(), broker_options()),
+      clients_(network_, client_medium_, {.name = "clients"}),
+      oracle_(world_),
+      group_oracle_(world_),
+      static_oracle_(world_),
+      inspector_(world_, medium_),
+      faults_(world_, network_, medium_, broker_,
+              {.power_loss = !knobs_.page_cache, .disk_time = knobs_.mean_disk_time}),
+      admin_(clients_, oracle_, kTopic) {
+  network_.largest_piece = knobs_.largest_piece;
+  network_.mean_delay = knobs_.mean_delay;
+  world_.note("knobs " + knobs_.to_string());
+}
+
+HostOptions Scenario::broker_options() const {
+  return {.name = "broker",
+          .shards = knobs_.shards,
+          .mean_disk_time = knobs_.mean_disk_time,
+          .mean_stall = knobs_.mean_stall};
+}
+
+void Scenario::make_clients() {
+  for (int i = 0; i < knobs_.producers; ++i) {
+    auto producer = std::make_unique<Producer>(
+        clients_, oracle_,
+        ProducerOptions{.name = fmt::format("p{}", i),
+                        .topic = kTopic,
+                        .partitions = knobs_.partitions,
+                        .idempotent = i != 1,
+                        .most_in_flight = static_cast<size_t>(world_.workload.between(1, 5)),
+                        .pause = milliseconds(world_.workload.between(5, 80)),
+                        .codec = knobs_.compressed ? record::Codec::kLz4 : record::Codec::kNone});
+    if (!knobs_.page_cache)
+      producer->on_acknowledged = [this](int32_t partition, int64_t offset) {
+        if (world_.workload.chance(kDurableCheckChance))
+          inspector_.check_durable({kTopic, PartitionIndex(partition)}, offset);
+      };
+    producers_.push_back(std::move(producer));
+  }
+  for (int32_t i = 0; i < knobs_.partitions; ++i)
+    consumers_.push_back(std::make_unique<Consumer>(clients_, oracle_, kTopic, i));
+  const MemberOptions member{.group = "group", .topic = kTopic, .partitions = knobs_.partitions};
+  for (int i = 0; i < knobs_.members; ++i)
+    members_.push_back(std::make_unique<GroupMember>(clients_, oracle_, group_oracle_, member));
+  MemberOptions alone = member;
+  alone.group = "static";
+  alone.instance_id = "instance";
+  members_.push_back(std::make_unique<GroupMember>(clients_, oracle_, static_oracle_, alone));
+}
+
+void Scenario::start_clients() {
+  for (auto& producer : producers_) producer->start();
+  for (auto& consumer : consumers_) consumer->start();
+  for (auto& member : members_) member->start();
+  admin_.start();
+}
+
+void Scenario::inspect() {
+  if (broker_.is_running() && !broker_.host().is_silent()) {
+    inspector_.check_offsets(broker_);
+    inspector_.check_metadata(broker_);
+  }
+  world_.after(kInspection, Owner::kScenario, [this] { inspect(); });
+}
+
+void Scenario::await(const std::string& what, const std::function<bool()>& reached) {
+  const Instant until = world_.now() + kDrainTime;
+  while (!world_.has_failed() && !reached()) {
+    if (world_.now() >= until) return world_.violated("liveness", what);
+    world_.run_for(kStep);
+  }
+}
+
+void Scenario::drain() {
+  admin_.finish();
+  for (auto& producer : producers_) producer->finish();
+  await("a producer does not finish after everything healed", [&] {
+    return std::ranges::all_of(producers_, [](auto& each) { return each->is_done(); });
+  });
+  await("GR5: a group does not settle after everything healed", [&] {
+    return std::ranges::all_of(members_, [](auto& each) { return each->is_stable(); });
+  });
+}
+
+void Scenario::read_and_check() {
+  size_t left = consumers_.size();
+  for (int32_t i = 0; i < knobs_.partitions; ++i)
+    consumers_[static_cast<size_t>(i)]->read_all([this, i, &left](const auto& contents) {
+      oracle_.check_contents(i, contents);
+      --left;
+    });
+  await("a log cannot be read to its end", [&] { return left == 0; });
+  bool checked = false;
+  admin_.check([&] { checked = true; });
+  await("metadata cannot be read", [&] { return checked; });
+  if (world_.has_failed()) return;
+  inspector_.check_producers(broker_);
+  inspector_.check_image(broker_);
+}
+
+void Scenario::restart_cleanly() {
+  bool stopped = false;
+  broker_.stop([&] { stopped = true; });
+  await("the broker does not stop", [&] { return stopped; });
+  if (world_.has_failed()) return;
+  if (auto started = broker_.start(); !started)
+    world_.violated("ST2", "the broker does not start again: " + started.error().message);
+}
+
+Outcome Scenario::run() {
+  if (auto started = broker_.start(); !started)
+    world_.violated("ST2", "the broker does not start: " + started.error().message);
+  bool created = false;
+  admin_.create_data_topic(knobs_.partitions, knobs_.topic_configs(), [&] { created = true; });
+  await("the topic cannot be created", [&] { return created; });
+  make_clients();
+  start_clients();
+  inspect();
+  faults_.begin();
+  world_.run_for(knobs_.chaos);
+  faults_.heal();
+  await("the broker does not run after everything healed",
+        [this] { return faults_.is_quiet() && broker_.is_running(); });
+  drain();
+  if (!world_.has_failed()) read_and_check();
+  if (!world_.has_failed()) restart_cleanly();
+  if (!world_.has_failed()) read_and_check();
+  return {.failure = world_.failure(),
+          .trace_hash = world_.trace_hash(),
+          .events = world_.events_run(),
+          .virtual_time = world_.now().since_start,
+          .acknowledged = oracle_.acknowledged_count(),
+          .lives = broker_.lives(),
+          .knobs = knobs_.to_string() + " faults=" + faults_.enabled(),
+          .last_lines = {world_.last_lines().begin(), world_.last_lines().end()}};
+}
+
+}  // namespace
+
+Outcome run_scenario(uint64_t seed) {
+  Scenario scenario(seed);
+  return scenario.run();
+}
+
+}  // namespace millrace::sim

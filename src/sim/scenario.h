@@ -1,0 +1,30 @@
+// One seed: a broker, clients that produce, consume, commit and administer through real requests,
+// and faults, all drawn from the seed; then everything heals, the clients finish, and what they
+// were told is compared with what is there.
+//
+// Phases: the topic is made; chaos; heal; drain (within kDrainTime of virtual time: liveness); the
+// whole log is read; the broker stops cleanly, starts once more, and it is read again.
+// Threads: one; one scenario a process at a time.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/world.h"
+
+namespace millrace::sim {
+
+struct Outcome {
+  std::string failure;  // empty: every invariant held
+  uint64_t trace_hash = 0;
+  uint64_t events = 0;
+  Duration virtual_time{};
+  size_t acknowledged = 0;
+  int lives = 0;
+  std::string knobs;  // what the seed drew
+  std::vector<std::string> last_lines;
+};
+
+Outcome run_scenario(uint64_t seed);
+
+}  // namespace millrace::sim
