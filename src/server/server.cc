@@ -27,6 +27,12 @@ Server::Server(env::Host& host, node::Node& node)
   }
 }
 
+Server::~Server() {
+  for (auto& shard : shards_)
+    for (const auto& connection : std::vector(shard->open))
+      connection->close("the broker is gone", /*expected=*/true);
+}
+
 Result<> Server::listen(const config::ListenerAddress& address) {
   auto listener = host_->listen(
       {.host = address.host, .port = address.port},

@@ -18,6 +18,8 @@ namespace millrace::server {
 class Server {
  public:
   Server(env::Host& host, node::Node& node);
+  // Closes what is open; whoever holds a Reply still may drop it afterwards.
+  ~Server();
 
   // Listens; the real port (a listener may ask for any) is port_of(name).
   Result<> listen(const config::ListenerAddress& address);

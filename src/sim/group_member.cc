@@ -6,6 +6,7 @@
 #include "sim/consumer.h"
 #include "wire/consumer_protocol.h"
 #include "wire/errors.h"
+#include "wire/find_coordinator.h"
 #include "wire/heartbeat.h"
 #include "wire/offset_commit.h"
 #include "wire/offset_fetch.h"
@@ -13,6 +14,7 @@
 namespace millrace::sim {
 namespace {
 
+constexpr int16_t kFindCoordinatorVersion = 3;
 constexpr int16_t kJoinVersion = 5;
 constexpr int16_t kSyncVersion = 3;
 constexpr int16_t kHeartbeatVersion = 3;
@@ -34,7 +36,20 @@ GroupMember::GroupMember(Host& host, Oracle& records, GroupOracle& group, Member
   client_.timeout = seconds(20);  // a join waits for the others
 }
 
-void GroupMember::start() { join(); }
+void GroupMember::start() { find_coordinator(); }
+
+// The first one who asks has __consumer_offsets made.
+void GroupMember::find_coordinator() {
+  ++round_;
+  wire::FindCoordinatorRequest request{.key = options_.group};
+  client_.call<wire::FindCoordinatorResponse>(
+      request, kFindCoordinatorVersion,
+      [this, round = round_](Result<wire::FindCoordinatorResponse> response) {
+        if (round != round_) return;
+        if (response && response->error_code == 0) return join();
+        again(milliseconds(dice_.between(20, 200)), &GroupMember::find_coordinator);
+      });
+}
 
 void GroupMember::again(Duration pause, void (GroupMember::*step)()) {
   host_->shard(0).after(pause, [this, step, round = round_] {
@@ -86,8 +101,13 @@ void GroupMember::joined(Result<wire::JoinGroupResponse> response, int32_t newes
 
 std::vector<wire::SyncGroupRequest::SyncGroupRequestAssignment> GroupMember::assign(
     const wire::JoinGroupResponse& joined) {
-  Assignment assignment;
-  for (const auto& member : joined.members) assignment[member.member_id];
+  Assignment assignment;  // by who it is: a static member keeps its share under a new id
+  std::map<std::string, std::string> ids;
+  for (const auto& member : joined.members) {
+    const std::string who = member.group_instance_id.value_or(member.member_id);
+    assignment[who];
+    ids[who] = member.member_id;
+  }
   auto next = assignment.begin();
   for (int32_t i = 0; i < options_.partitions; ++i) {
     next->second.insert(i);
@@ -95,11 +115,11 @@ std::vector<wire::SyncGroupRequest::SyncGroupRequestAssignment> GroupMember::ass
   }
   group_->leader_assigns(joined.generation_id, assignment);
   std::vector<wire::SyncGroupRequest::SyncGroupRequestAssignment> encoded;
-  for (const auto& [member, partitions] : assignment) {
+  for (const auto& [who, partitions] : assignment) {
     wire::ConsumerProtocolAssignment own;
     own.assigned_partitions.push_back(
         {.topic = options_.topic, .partitions = {partitions.begin(), partitions.end()}});
-    encoded.push_back({.member_id = member, .assignment = wire::encode_value(own, 0)});
+    encoded.push_back({.member_id = ids[who], .assignment = wire::encode_value(own, 0)});
   }
   return encoded;
 }
@@ -125,7 +145,7 @@ void GroupMember::synced(Result<wire::SyncGroupResponse> response) {
         "GR2", "an assignment is not what the leader sent: " + assignment.error().message);
   for (const auto& topic : assignment->assigned_partitions)
     assigned_.insert(topic.partitions.begin(), topic.partitions.end());
-  group_->was_assigned(member_id_, generation_, assigned_);
+  group_->was_assigned(options_.instance_id.value_or(member_id_), generation_, assigned_);
   stable_ = true;
   heartbeat(round_);
   find_positions();
@@ -225,7 +245,9 @@ void GroupMember::react(int16_t error) {
     member_id_.clear();
   ++round_;
   stable_ = false;
-  again(milliseconds(dice_.between(1, 100)), &GroupMember::join);
+  again(milliseconds(dice_.between(1, 100)), code == wire::ErrorCode::kNotCoordinator
+                                                  ? &GroupMember::find_coordinator
+                                                  : &GroupMember::join);
 }
 
 }  // namespace millrace::sim

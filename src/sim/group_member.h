@@ -29,6 +29,7 @@ class GroupMember {
   const std::set<int32_t>& assigned() const { return assigned_; }
 
  private:
+  void find_coordinator();
   void join();
   void joined(Result<wire::JoinGroupResponse> response, int32_t newest_then);
   void sync(const wire::JoinGroupResponse& joined);

@@ -18,7 +18,7 @@
 
 namespace millrace::sim {
 
-using Assignment = std::map<std::string, std::set<int32_t>>;  // partitions by member id
+using Assignment = std::map<std::string, std::set<int32_t>>;  // partitions by instance or member id
 
 class GroupOracle {
  public:
