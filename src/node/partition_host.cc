@@ -86,6 +86,7 @@ void Volume::fail_all(const Error& error) {
       "log directory {} goes offline: {}; nothing written since the last sync is acknowledged",
       directory_->path(), error.message);
   offline_ = true;
+  directory_->note_failed_sync();
 }
 
 PartitionHost::PartitionHost(std::vector<std::unique_ptr<Volume>> volumes, Durability durability)

@@ -59,6 +59,7 @@ void Faults::next() {
 
 void Faults::heal() {
   healed_ = true;
+  if (broker_->is_running()) broker_->host().set_clock_error(Duration(0));
   world_->note("everything heals");
 }
 
@@ -123,7 +124,7 @@ void Faults::cut_network() {
 void Faults::reset_connections() { network_->reset_all("broker"); }
 
 void Faults::step_clock() {
-  broker_->host().step_clock(seconds(world_->faults.between(-3500, 3500)));
+  broker_->host().set_clock_error(seconds(world_->faults.between(-3500, 3500)));
 }
 
 void Faults::slow_disk() {

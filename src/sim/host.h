@@ -79,7 +79,7 @@ class Host final : public env::Host {
   void connect(env::Shard& shard, const env::Address& address, env::ConnectFunction done) override;
 
   // By how much this machine's wall clock is wrong.
-  void step_clock(Duration by) { clock_error_ += by; }
+  void set_clock_error(Duration error) { clock_error_ = error; }
   Duration clock_error() const { return clock_error_; }
 
   const std::string& name() const { return options_.name; }

@@ -13,10 +13,25 @@ constexpr const char* kCleanShutdown = "/.kafka_cleanshutdown";
 constexpr const char* kRecoveryPoints = "/recovery-point-offset-checkpoint";
 constexpr const char* kLogStarts = "/log-start-offset-checkpoint";
 constexpr const char* kHighWatermarks = "/replication-offset-checkpoint";
+constexpr const char* kFailedSync = "/.millrace-failed-sync";
+constexpr size_t kCopyBytes = 1 << 20;
 
 Offset offset_of(const OffsetCheckpoint& offsets, const TopicPartition& partition) {
   auto found = offsets.find(partition);
   return found == offsets.end() ? Offset(0) : found->second;
+}
+
+// Writes what the file holds to where it stands, so that the next sync has to take it to the
+// medium.
+Result<> write_file_again(env::Disk& disk, const std::string& path) {
+  ASSIGN_OR_RETURN(auto file, disk.open(path, env::OpenMode::kReadWrite));
+  ByteBuffer bytes(kCopyBytes);
+  for (uint64_t position = 0;;) {
+    ASSIGN_OR_RETURN(size_t got, file->read_at(bytes, position));
+    if (got == 0) return {};
+    RETURN_IF_ERROR(file->write_at(ByteView(bytes).first(got), position));
+    position += got;
+  }
 }
 
 }  // namespace
@@ -58,6 +73,7 @@ Result<> LogDirectory::load(const MetaProperties& expected) {
     previous_broker_epoch_ = parse_clean_shutdown(as_text(*text));
   }
   ASSIGN_OR_RETURN(recovery_points_, read_checkpoint(kRecoveryPoints));
+  if (disk_->exists(path_ + kFailedSync)) RETURN_IF_ERROR(write_doubtful_files_again());
   ASSIGN_OR_RETURN(log_starts_, read_checkpoint(kLogStarts));
   ASSIGN_OR_RETURN(high_watermarks_, read_checkpoint(kHighWatermarks));
   ASSIGN_OR_RETURN(auto entries, disk_->list(path_));
@@ -123,6 +139,43 @@ Uuid LogDirectory::topic_id_of(const TopicPartition& partition) const {
   auto text = env::read_file(*disk_, path_of(partition) + "/partition.metadata");
   if (!text) return Uuid::zero();
   return parse_partition_metadata(as_text(*text)).value_or(Uuid::zero());
+}
+
+void LogDirectory::note_failed_sync() {
+  if (auto made = disk_->open(path_ + kFailedSync, env::OpenMode::kCreate); !made)
+    LOG_ERROR("{}: {}; restart the machine before the broker", path_, made.error().message);
+}
+
+Result<> LogDirectory::write_doubtful_files_again() {
+  LOG_WARN("{}: a sync failed in the last run; everything since the recovery points is written again",
+           path_);
+  ASSIGN_OR_RETURN(auto entries, disk_->list(path_));
+  RETURN_IF_ERROR(write_again(path_, Offset(0)));
+  for (const auto& entry : entries) {
+    const auto partition = parse_partition_directory(entry.name);
+    if (!entry.is_directory || !partition) continue;
+    RETURN_IF_ERROR(
+        write_again(path_ + "/" + entry.name, offset_of(recovery_points_, *partition)));
+  }
+  RETURN_IF_ERROR(disk_->sync_filesystem(path_));
+  RETURN_IF_ERROR(disk_->remove(path_ + kFailedSync));
+  return disk_->sync_directory(path_);
+}
+
+// All files but segments that end at or below `trusted_below`.
+Result<> LogDirectory::write_again(const std::string& directory, Offset trusted_below) {
+  ASSIGN_OR_RETURN(auto entries, disk_->list(directory));
+  Offset next_base(INT64_MAX);  // of the segment behind: names ascend with their offsets
+  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+    if (entry->is_directory) continue;
+    const bool is_segment = entry->name.ends_with(".log");
+    // Snapshots of the metadata are read-only, and were synced before they got their name.
+    const bool trusted = (is_segment && next_base <= trusted_below) ||
+                         entry->name.ends_with(".checkpoint");
+    if (is_segment) next_base = Offset(std::atoll(entry->name.c_str()));
+    if (!trusted) RETURN_IF_ERROR(write_file_again(*disk_, directory + "/" + entry->name));
+  }
+  return {};
 }
 
 Result<std::string> LogDirectory::mark_deleted(const TopicPartition& partition,

@@ -50,6 +50,10 @@ class LogDirectory {
   Result<> write_recovery_points(const OffsetCheckpoint& offsets);
   Result<> write_log_starts(const OffsetCheckpoint& offsets);
   Result<> write_high_watermarks(const OffsetCheckpoint& offsets);
+  // A sync failed: what the page cache holds may not be on the medium though it counts as clean. Says
+  // so to the next start, which writes it again (load). Best effort: a start after a reboot needs no
+  // telling, since it reads the medium.
+  void note_failed_sync();
   // The last act of a clean stop, and the first of a start.
   Result<> write_clean_shutdown(BrokerEpoch epoch);
   Result<> clear_clean_shutdown();
@@ -58,6 +62,8 @@ class LogDirectory {
   LogDirectory(env::Disk& disk, std::string path) : disk_(&disk), path_(std::move(path)) {}
   Result<> load(const MetaProperties& expected);
   Result<> identify(const MetaProperties& expected);
+  Result<> write_doubtful_files_again();
+  Result<> write_again(const std::string& directory, Offset trusted_below);
   Result<OffsetCheckpoint> read_checkpoint(const std::string& name);
   Result<> write_checkpoint(const std::string& name, const OffsetCheckpoint& offsets);
   std::string path_of(const TopicPartition& partition) const;
