@@ -74,7 +74,7 @@ std::string Admin::any_topic(State state) {
 void Admin::create() {
   const std::string name = fmt::format("extra-{}", ++last_name_);
   Topic& topic = topics_[name];
-  topic.partitions = static_cast<int32_t>(dice_.between(1, 4));
+  topic.partitions = static_cast<int32_t>(dice_.between({1, 4}));
   topic.possible_retention = {""};
   wire::CreateTopicsRequest request;
   request.topics.push_back(
@@ -106,7 +106,7 @@ void Admin::remove() {
 void Admin::configure() {
   const std::string name = any_topic(State::kExists);
   if (name.empty()) return later();
-  const std::string value = std::to_string(dice_.between(1'000'000, 9'000'000));
+  const std::string value = std::to_string(dice_.between({1'000'000, 9'000'000}));
   topics_[name].possible_retention.insert(value);
   wire::IncrementalAlterConfigsRequest request;
   request.resources.push_back({.resource_type = kTopicResource, .resource_name = name});
@@ -144,7 +144,7 @@ void Admin::look_at_configs(const std::string& name) {
 
 // Sometimes: everything below an offset that was there.
 void Admin::delete_records() {
-  const auto partition = static_cast<int32_t>(dice_.between(0, data_partitions_ - 1));
+  const auto partition = static_cast<int32_t>(dice_.between({0, data_partitions_ - 1}));
   if (dice_.chance(0.7)) return later();
   wire::ListOffsetsRequest request{.replica_id = -1};
   constexpr int64_t kLatest = -1;
@@ -154,7 +154,7 @@ void Admin::delete_records() {
       request, kListOffsetsVersion, [this, partition](Result<wire::ListOffsetsResponse> response) {
         if (!response || response->topics.at(0).partitions.at(0).error_code != 0) return later();
         const int64_t end = response->topics[0].partitions[0].offset;
-        const int64_t below = end > 0 ? dice_.between(0, end / 4) : 0;
+        const int64_t below = end > 0 ? dice_.between({0, end / 4}) : 0;
         oracle_->may_delete_below(partition, below);
         wire::DeleteRecordsRequest request{.timeout_ms = 5000};
         request.topics.push_back({.name = data_topic_});

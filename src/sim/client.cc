@@ -15,23 +15,22 @@ Client::~Client() {
   if (stream_) stream_->set_events(nullptr);
 }
 
-void Client::send(int16_t api_key, int16_t version, const ByteBuffer& body, Done done) {
-  const wire::ApiInfo& api = *wire::find_api(api_key);
+void Client::send(Api api, const ByteBuffer& body, Done done) {
+  const wire::ApiInfo& info = *wire::find_api(api.key);
   const int32_t id = ++last_correlation_id_;
   wire::Writer writer;
   writer.int32(0);
-  write(writer, wire::request_header_version(api, version),
-        wire::RequestHeader{.request_api_key = api_key,
-                            .request_api_version = version,
+  write(writer, wire::request_header_version(info, api.version),
+        wire::RequestHeader{.request_api_key = api.key,
+                            .request_api_version = api.version,
                             .correlation_id = id,
                             .client_id = client_id_});
   ByteBuffer frame = std::move(writer).take();
   frame.insert(frame.end(), body.begin(), body.end());
   store_big<int32_t>(frame.data(), static_cast<int32_t>(frame.size() - 4));
   outgoing_.insert(outgoing_.end(), frame.begin(), frame.end());
-  if (done)
-    waiting_[id] = {std::move(done), wire::response_header_version(api, version),
-                    shard_->clock().now() + timeout};
+  waiting_[id] = {std::move(done), wire::response_header_version(info, api.version),
+                  shard_->clock().now() + timeout};
   if (timer_ == env::TimerId::kNone) timer_ = shard_->after(timeout, [this] { check_timeouts(); });
   if (!stream_) return connect();
   flush();

@@ -25,16 +25,11 @@ class Client final : private env::ConnectionEvents {
   template <class Response, class Request>
   void call(const Request& request, int16_t version, std::function<void(Result<Response>)> done) {
     auto body = wire::encode(request, version);
-    send(Request::kApiKey, version, *body,
+    send({Request::kApiKey, version}, *body,
          [version, done = std::move(done)](Result<ByteView> body) {
            if (!body) return done(std::unexpected(std::move(body).error()));
            done(wire::decode<Response>(*body, version));
          });
-  }
-  // A request that gets no answer (acks=0).
-  template <class Request>
-  void tell(const Request& request, int16_t version) {
-    send(Request::kApiKey, version, *wire::encode(request, version), nullptr);
   }
   void disconnect() { give_up("given up by the client"); }
 
@@ -48,7 +43,10 @@ class Client final : private env::ConnectionEvents {
     Instant until;
   };
 
-  void send(int16_t api_key, int16_t version, const ByteBuffer& body, Done done);
+  struct Api {
+    int16_t key, version;
+  };
+  void send(Api api, const ByteBuffer& body, Done done);
   void connect();
   void readable() override;
   void writable() override { flush(); }

@@ -120,13 +120,13 @@ void Consumer::next() {
         {.topic = topic_,
          .partition = partition_,
          .offset = position_,
-         .max_wait_ms = all_read_ ? 0 : static_cast<int32_t>(dice_.between(0, 1000)),
-         .max_bytes = static_cast<int32_t>(dice_.between(1, 40'000))},
+         .max_wait_ms = all_read_ ? 0 : static_cast<int32_t>(dice_.between({0, 1000})),
+         .max_bytes = static_cast<int32_t>(dice_.between({1, 40'000}))},
         [this](auto fetched, const auto& records) { take(fetched, records); });
 }
 
 void Consumer::take(std::optional<FetchedPartition> fetched, const Oracle::Contents& records) {
-  if (!fetched) return later(milliseconds(dice_.between(10, 300)));
+  if (!fetched) return later(milliseconds(dice_.between({10, 300})));
   const auto code = static_cast<wire::ErrorCode>(fetched->error);
   if (code == wire::ErrorCode::kOffsetOutOfRange) return move_to_log_start();
   if (fetched->error != 0) return later(milliseconds(50));

@@ -8,11 +8,11 @@ constexpr int64_t kDeepestChange = 60;  // of the disk, at which a process dies 
 
 }  // namespace
 
-Faults::Faults(World& world, Network& network, Medium& medium, Broker& broker, FaultOptions options)
+Faults::Faults(World& world, Targets targets, FaultOptions options)
     : world_(&world),
-      network_(&network),
-      medium_(&medium),
-      broker_(&broker),
+      network_(targets.network),
+      medium_(targets.medium),
+      broker_(targets.broker),
       options_(options),
       kinds_{{"kill", &Faults::kill},
              {"kill-in-the-middle", &Faults::kill_in_the_middle},
@@ -72,7 +72,7 @@ void Faults::mend_after(Duration time, std::function<void()> mend) {
 }
 
 void Faults::start_later() {
-  mend_after(milliseconds(world_->faults.between(1, 1500)), [this] { start(); });
+  mend_after(milliseconds(world_->faults.between({1, 1500})), [this] { start(); });
 }
 
 void Faults::start() {
@@ -93,7 +93,7 @@ void Faults::lose_power() {
 
 void Faults::die_in_the_middle(bool with_power) {
   ++busy_;
-  broker_->kill_at_disk_change(static_cast<uint64_t>(world_->faults.between(1, kDeepestChange)),
+  broker_->kill_at_disk_change(static_cast<uint64_t>(world_->faults.between({1, kDeepestChange})),
                                [this, with_power] {
                                  world_->note("the broker dies");
                                  if (with_power)
@@ -118,18 +118,18 @@ void Faults::restart() {
 
 void Faults::cut_network() {
   network_->cut("broker");
-  mend_after(milliseconds(world_->faults.between(10, 3000)), [this] { network_->heal(); });
+  mend_after(milliseconds(world_->faults.between({10, 3000})), [this] { network_->heal(); });
 }
 
 void Faults::reset_connections() { network_->reset_all("broker"); }
 
 void Faults::step_clock() {
-  broker_->host().set_clock_error(seconds(world_->faults.between(-3500, 3500)));
+  broker_->host().set_clock_error(seconds(world_->faults.between({-3500, 3500})));
 }
 
 void Faults::slow_disk() {
-  broker_->host().set_mean_disk_time(milliseconds(world_->faults.between(50, 500)));
-  mend_after(milliseconds(world_->faults.between(100, 3000)), [this] {
+  broker_->host().set_mean_disk_time(milliseconds(world_->faults.between({50, 500})));
+  mend_after(milliseconds(world_->faults.between({100, 3000})), [this] {
     if (broker_->is_running()) broker_->host().set_mean_disk_time(options_.disk_time);
   });
 }
@@ -137,7 +137,7 @@ void Faults::slow_disk() {
 void Faults::fill_disk() {
   medium_->capacity_bytes = medium_->used_bytes() + world_->faults.below(2000);
   world_->expect_errors(true);
-  mend_after(milliseconds(world_->faults.between(100, 3000)), [this] {
+  mend_after(milliseconds(world_->faults.between({100, 3000})), [this] {
     medium_->capacity_bytes = UINT64_MAX;
     world_->expect_errors(false);
   });
@@ -147,7 +147,7 @@ void Faults::fill_disk() {
 void Faults::fail_syncs() {
   medium_->sync_failure_chance = 0.5;
   world_->expect_errors(true);
-  mend_after(milliseconds(world_->faults.between(10, 500)), [this] {
+  mend_after(milliseconds(world_->faults.between({10, 500})), [this] {
     medium_->sync_failure_chance = 0;
     if (options_.power_loss && world_->faults.chance(0.5))
       broker_->lose_power();
@@ -161,7 +161,7 @@ void Faults::fail_syncs() {
 void Faults::fail_reads() {
   medium_->read_failure_chance = 0.05;
   world_->expect_errors(true);
-  mend_after(milliseconds(world_->faults.between(10, 1000)), [this] {
+  mend_after(milliseconds(world_->faults.between({10, 1000})), [this] {
     medium_->read_failure_chance = 0;
     world_->expect_errors(false);
   });

@@ -20,7 +20,12 @@ struct FaultOptions {
 
 class Faults {
  public:
-  Faults(World& world, Network& network, Medium& medium, Broker& broker, FaultOptions options);
+  struct Targets {
+    Network* network;
+    Medium* medium;
+    Broker* broker;
+  };
+  Faults(World& world, Targets targets, FaultOptions options);
 
   void begin();
   void heal();

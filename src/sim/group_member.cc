@@ -47,7 +47,7 @@ void GroupMember::find_coordinator() {
       [this, round = round_](Result<wire::FindCoordinatorResponse> response) {
         if (round != round_) return;
         if (response && response->error_code == 0) return join();
-        again(milliseconds(dice_.between(20, 200)), &GroupMember::find_coordinator);
+        again(milliseconds(dice_.between({20, 200})), &GroupMember::find_coordinator);
       });
 }
 
@@ -79,7 +79,7 @@ void GroupMember::join() {
 }
 
 void GroupMember::joined(Result<wire::JoinGroupResponse> response, int32_t newest_then) {
-  if (!response) return again(milliseconds(dice_.between(50, 500)), &GroupMember::join);
+  if (!response) return again(milliseconds(dice_.between({50, 500})), &GroupMember::join);
   const auto code = static_cast<wire::ErrorCode>(response->error_code);
   if (code == wire::ErrorCode::kMemberIdRequired) {
     member_id_ = response->member_id;
@@ -88,7 +88,7 @@ void GroupMember::joined(Result<wire::JoinGroupResponse> response, int32_t newes
   if (response->error_code != 0) return react(response->error_code);
   member_id_ = response->member_id;
   generation_ = response->generation_id;
-  group_->joined(member_id_, generation_, newest_then);
+  group_->joined(member_id_, {.told = generation_, .newest = newest_then});
   const bool in_time = host_->world().now() - went_away_ < options_.session;
   if (generation_before_ >= 0 && in_time && generation_ != generation_before_)
     host_->world().violated(
@@ -137,7 +137,7 @@ void GroupMember::sync(const wire::JoinGroupResponse& joined) {
 }
 
 void GroupMember::synced(Result<wire::SyncGroupResponse> response) {
-  if (!response) return again(milliseconds(dice_.between(50, 500)), &GroupMember::join);
+  if (!response) return again(milliseconds(dice_.between({50, 500})), &GroupMember::join);
   if (response->error_code != 0) return react(response->error_code);
   auto assignment = wire::decode_value<wire::ConsumerProtocolAssignment>(response->assignment);
   if (!assignment)
@@ -172,7 +172,7 @@ void GroupMember::come_back() {
   generation_before_ = generation_;
   went_away_ = host_->world().now();
   member_id_.clear();
-  again(milliseconds(dice_.between(10, 1000)), &GroupMember::join);
+  again(milliseconds(dice_.between({10, 1000})), &GroupMember::join);
 }
 
 void GroupMember::find_positions() {
@@ -189,8 +189,9 @@ void GroupMember::find_positions() {
         if (!response || response->error_code != 0)
           return again(milliseconds(100), &GroupMember::find_positions);
         for (const auto& partition : response->topics.at(0).partitions) {
-          group_->fetched(partition.partition_index, partition.committed_offset,
-                          committed_then.at(partition.partition_index));
+          group_->fetched(partition.partition_index,
+                          {.told = partition.committed_offset,
+                           .committed = committed_then.at(partition.partition_index)});
           read(partition.partition_index, std::max<int64_t>(0, partition.committed_offset), round);
         }
       });
@@ -231,7 +232,7 @@ void GroupMember::commit(int32_t partition, int64_t position, uint64_t round) {
        newest = group_->newest_generation()](Result<wire::OffsetCommitResponse> response) {
         const int16_t error =
             response ? response->topics.at(0).partitions.at(0).error_code : int16_t{-1};
-        if (error == 0) group_->commit_answered(partition, position, generation, newest);
+        if (error == 0) group_->commit_answered(partition, position, {generation, newest});
         if (round != round_) return;
         if (response && error != 0) return react(error);
         host_->shard(0).after(milliseconds(response ? 5 : 200),
@@ -245,9 +246,9 @@ void GroupMember::react(int16_t error) {
     member_id_.clear();
   ++round_;
   stable_ = false;
-  again(milliseconds(dice_.between(1, 100)), code == wire::ErrorCode::kNotCoordinator
-                                                  ? &GroupMember::find_coordinator
-                                                  : &GroupMember::join);
+  again(milliseconds(dice_.between({1, 100})), code == wire::ErrorCode::kNotCoordinator
+                                                   ? &GroupMember::find_coordinator
+                                                   : &GroupMember::join);
 }
 
 }  // namespace millrace::sim

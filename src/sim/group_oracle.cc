@@ -9,10 +9,10 @@ int64_t GroupOracle::committed(int32_t partition) const {
   return found == committed_.end() ? -1 : found->second;
 }
 
-void GroupOracle::joined(const std::string& member, int32_t generation, int32_t newest_then) {
-  if (generation < newest_then)
+void GroupOracle::joined(const std::string& member, Generations generations) {
+  if (generations.told < generations.newest)
     world_->violated("GR2", fmt::format("{} joined generation {} after {} was known", member,
-                                        generation, newest_then));
+                                        generations.told, generations.newest));
 }
 
 void GroupOracle::leader_assigns(int32_t generation, const Assignment& assignment) {
@@ -42,19 +42,18 @@ void GroupOracle::was_assigned(const std::string& member, int32_t generation,
   newest_ = std::max(newest_, generation);
 }
 
-void GroupOracle::commit_answered(int32_t partition, int64_t offset, int32_t generation,
-                                  int32_t newest_then) {
-  if (generation < newest_then)
+void GroupOracle::commit_answered(int32_t partition, int64_t offset, Generations generations) {
+  if (generations.told < generations.newest)
     world_->violated("GR3", fmt::format("a commit of generation {} was taken after {} was known",
-                                        generation, newest_then));
+                                        generations.told, generations.newest));
   auto& committed = committed_[partition];
-  if (generation == newest_) committed = std::max(committed, offset);
+  if (generations.told == newest_) committed = std::max(committed, offset);
 }
 
-void GroupOracle::fetched(int32_t partition, int64_t offset, int64_t committed_then) {
-  if (offset < committed_then)
+void GroupOracle::fetched(int32_t partition, FetchedOffset offset) {
+  if (offset.told < offset.committed)
     world_->violated("GR4", fmt::format("the committed offset of {} is {} after {} was committed",
-                                        partition, offset, committed_then));
+                                        partition, offset.told, offset.committed));
 }
 
 }  // namespace millrace::sim

@@ -27,14 +27,20 @@ class GroupOracle {
   int32_t newest_generation() const { return newest_; }
   int64_t committed(int32_t partition) const;
 
-  // `newest_then`: newest_generation() when the request was sent.
-  void joined(const std::string& member, int32_t generation, int32_t newest_then);
+  struct Generations {
+    int32_t told = 0;    // by the answer
+    int32_t newest = 0;  // newest_generation() when the request was sent
+  };
+  void joined(const std::string& member, Generations generations);
   void leader_assigns(int32_t generation, const Assignment& assignment);
   void was_assigned(const std::string& member, int32_t generation,
                     const std::set<int32_t>& partitions);
-  void commit_answered(int32_t partition, int64_t offset, int32_t generation, int32_t newest_then);
-  // `committed_then`: committed(partition) when the request was sent.
-  void fetched(int32_t partition, int64_t offset, int64_t committed_then);
+  void commit_answered(int32_t partition, int64_t offset, Generations generations);
+  struct FetchedOffset {
+    int64_t told = -1;       // by the answer
+    int64_t committed = -1;  // committed(partition) when the request was sent
+  };
+  void fetched(int32_t partition, FetchedOffset offset);
 
  private:
   World* world_;

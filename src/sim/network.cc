@@ -189,7 +189,7 @@ Result<size_t> Connection::read(MutableByteView into) {
   if (pipe.arrived.empty()) return fail(Errc::kWouldBlock, "nothing there");
   World& world = link_->network->world();
   const auto most = static_cast<size_t>(
-      world.network.between(1, static_cast<int64_t>(link_->network->largest_piece)));
+      world.network.between({1, static_cast<int64_t>(link_->network->largest_piece)}));
   const size_t count = std::min({pipe.arrived.size(), into.size(), most});
   std::copy_n(pipe.arrived.begin(), count, into.begin());
   pipe.arrived.erase(pipe.arrived.begin(), pipe.arrived.begin() + static_cast<ptrdiff_t>(count));

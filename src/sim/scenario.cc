@@ -23,22 +23,22 @@ constexpr double kDurableCheckChance = 0.1;
 // What a seed decides about the broker and its clients.
 struct Knobs {
   explicit Knobs(Stream& dice)
-      : partitions(static_cast<int32_t>(dice.between(1, 3))),
-        shards(static_cast<size_t>(dice.between(1, 3))),
-        producers(static_cast<int>(dice.between(1, 3))),
-        members(static_cast<int>(dice.between(1, 3))),
+      : partitions(static_cast<int32_t>(dice.between({1, 3}))),
+        shards(static_cast<size_t>(dice.between({1, 3}))),
+        producers(static_cast<int>(dice.between({1, 3}))),
+        members(static_cast<int>(dice.between({1, 3}))),
         page_cache(dice.chance(0.15)),
         compressed(dice.chance(0.3)),
-        chaos(seconds(dice.between(10, 40))),
+        chaos(seconds(dice.between({10, 40}))),
         largest_piece(dice.chance(0.2) ? 16 : 65536),
-        mean_delay(std::chrono::microseconds(dice.between(20, 3000))),
-        mean_disk_time(std::chrono::microseconds(dice.between(50, 5000))),
-        mean_stall(dice.chance(0.3) ? milliseconds(dice.between(1, 50)) : milliseconds(0)),
-        segment_ms(dice.between(200, 20'000)),
-        segment_bytes(dice.between(500, 40'000)),
-        index_interval(dice.between(0, 4096)),
-        checkpoint_ms(dice.between(100, 10'000)),
-        offsets_partitions(dice.between(1, 3)) {}
+        mean_delay(std::chrono::microseconds(dice.between({20, 3000}))),
+        mean_disk_time(std::chrono::microseconds(dice.between({50, 5000}))),
+        mean_stall(dice.chance(0.3) ? milliseconds(dice.between({1, 50})) : milliseconds(0)),
+        segment_ms(dice.between({200, 20'000})),
+        segment_bytes(dice.between({500, 40'000})),
+        index_interval(dice.between({0, 4096})),
+        checkpoint_ms(dice.between({100, 10'000})),
+        offsets_partitions(dice.between({1, 3})) {}
 
   config::Values properties() const {
     config::Values values = config::NodeProperties::embedded_default();
@@ -119,7 +119,7 @@ Scenario::Scenario(uint64_t seed)
       group_oracle_(world_),
       static_oracle_(world_),
       inspector_(world_, medium_),
-      faults_(world_, network_, medium_, broker_,
+      faults_(world_, {&network_, &medium_, &broker_},
               {.power_loss = !knobs_.page_cache, .disk_time = knobs_.mean_disk_time}),
       admin_(clients_, oracle_, kTopic) {
   network_.largest_piece = knobs_.largest_piece;
@@ -142,8 +142,8 @@ void Scenario::make_clients() {
                         .topic = kTopic,
                         .partitions = knobs_.partitions,
                         .idempotent = i != 1,
-                        .most_in_flight = static_cast<size_t>(world_.workload.between(1, 5)),
-                        .pause = milliseconds(world_.workload.between(5, 80)),
+                        .most_in_flight = static_cast<size_t>(world_.workload.between({1, 5})),
+                        .pause = milliseconds(world_.workload.between({5, 80})),
                         .codec = knobs_.compressed ? record::Codec::kLz4 : record::Codec::kNone});
     if (!knobs_.page_cache)
       producer->on_acknowledged = [this](int32_t partition, int64_t offset) {

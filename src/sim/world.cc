@@ -25,8 +25,9 @@ bool Stream::chance(double probability) {
   return static_cast<double>(next() >> 11) * 0x1.0p-53 < probability;
 }
 
-int64_t Stream::between(int64_t least, int64_t most) {
-  return least + static_cast<int64_t>(below(static_cast<uint64_t>(most - least) + 1));
+int64_t Stream::between(Range range) {
+  return range.least +
+         static_cast<int64_t>(below(static_cast<uint64_t>(range.most - range.least) + 1));
 }
 
 Duration Stream::around(Duration mean) {

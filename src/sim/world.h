@@ -24,14 +24,18 @@
 
 namespace millrace::sim {
 
+struct Range {
+  int64_t least, most;
+};
+
 // A reproducible stream of random numbers.
 class Stream final : public env::Random {
  public:
   explicit Stream(uint64_t seed) : state_(seed) {}
   uint64_t next() override;
   bool chance(double probability);
-  // Between the two, both included.
-  int64_t between(int64_t least, int64_t most);
+  // One of them, the ends included.
+  int64_t between(Range range);
   // Mostly short, sometimes long: exponential with this mean.
   Duration around(Duration mean);
 

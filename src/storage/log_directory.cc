@@ -147,15 +147,15 @@ void LogDirectory::note_failed_sync() {
 }
 
 Result<> LogDirectory::write_doubtful_files_again() {
-  LOG_WARN("{}: a sync failed in the last run; everything since the recovery points is written again",
-           path_);
+  LOG_WARN(
+      "{}: a sync failed in the last run; everything since the recovery points is written again",
+      path_);
   ASSIGN_OR_RETURN(auto entries, disk_->list(path_));
   RETURN_IF_ERROR(write_again(path_, Offset(0)));
   for (const auto& entry : entries) {
     const auto partition = parse_partition_directory(entry.name);
     if (!entry.is_directory || !partition) continue;
-    RETURN_IF_ERROR(
-        write_again(path_ + "/" + entry.name, offset_of(recovery_points_, *partition)));
+    RETURN_IF_ERROR(write_again(path_ + "/" + entry.name, offset_of(recovery_points_, *partition)));
   }
   RETURN_IF_ERROR(disk_->sync_filesystem(path_));
   RETURN_IF_ERROR(disk_->remove(path_ + kFailedSync));
@@ -170,8 +170,8 @@ Result<> LogDirectory::write_again(const std::string& directory, Offset trusted_
     if (entry->is_directory) continue;
     const bool is_segment = entry->name.ends_with(".log");
     // Snapshots of the metadata are read-only, and were synced before they got their name.
-    const bool trusted = (is_segment && next_base <= trusted_below) ||
-                         entry->name.ends_with(".checkpoint");
+    const bool trusted =
+        (is_segment && next_base <= trusted_below) || entry->name.ends_with(".checkpoint");
     if (is_segment) next_base = Offset(std::atoll(entry->name.c_str()));
     if (!trusted) RETURN_IF_ERROR(write_file_again(*disk_, directory + "/" + entry->name));
   }

@@ -50,9 +50,9 @@ class LogDirectory {
   Result<> write_recovery_points(const OffsetCheckpoint& offsets);
   Result<> write_log_starts(const OffsetCheckpoint& offsets);
   Result<> write_high_watermarks(const OffsetCheckpoint& offsets);
-  // A sync failed: what the page cache holds may not be on the medium though it counts as clean. Says
-  // so to the next start, which writes it again (load). Best effort: a start after a reboot needs no
-  // telling, since it reads the medium.
+  // A sync failed: what the page cache holds may not be on the medium though it counts as clean.
+  // Says so to the next start, which writes it again (load). Best effort: a start after a reboot
+  // needs no telling, since it reads the medium.
   void note_failed_sync();
   // The last act of a clean stop, and the first of a start.
   Result<> write_clean_shutdown(BrokerEpoch epoch);
