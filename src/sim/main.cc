@@ -1,5 +1,6 @@
 // millrace-sim: runs seeds. `--seed N` runs one and prints its last lines if it fails; `--seeds N`
-// runs N seeds from --from on, and every tenth twice (ST6); `--jobs` of them at a time.
+// runs N seeds from --from on, and every tenth twice (ST6); `--jobs` of them at a time; with
+// `--stop-early` the first failure ends the run.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ struct Options {
   int jobs = 1;
   bool trace = false;
   bool probes = false;
+  bool stop_early = false;
 };
 
 uint64_t g_seed = 0;
@@ -63,8 +65,10 @@ bool run_seed(uint64_t seed, const Options& options) {
 int run_share(int share, const Options& options) {
   uint64_t failed = 0;
   for (uint64_t i = static_cast<uint64_t>(share); i < options.seeds;
-       i += static_cast<uint64_t>(options.jobs))
+       i += static_cast<uint64_t>(options.jobs)) {
     failed += !run_seed(options.from + i, options);
+    if (failed > 0 && options.stop_early) break;
+  }
   if (options.probes)
     for (const auto& [name, count] : g_probes) fmt::print("probe {} {}\n", name, count);
   return failed > 0 ? 1 : 0;
@@ -78,10 +82,12 @@ int run_all(const Options& options) {
     children.insert(child);
   }
   bool failed = false;
-  for (pid_t child : children) {
+  while (!children.empty()) {
     int status = 0;
-    ::waitpid(child, &status, 0);
+    children.erase(::waitpid(-1, &status, 0));
     failed |= !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    if (failed && options.stop_early)
+      for (pid_t child : children) ::kill(child, SIGKILL);
   }
   fmt::print("{} seeds from {}: {}\n", options.seeds, options.from,
              failed ? "an invariant was violated" : "every invariant held");
@@ -100,6 +106,8 @@ bool parse(int count, char** words, Options& options) {
       options.trace = true;
     } else if (word == "--probes") {
       options.probes = true;
+    } else if (word == "--stop-early") {
+      options.stop_early = true;
     } else if (word == "--seed" || word == "--from") {
       if (!number(i, options.from)) return false;
     } else if (word == "--seeds") {
@@ -122,7 +130,7 @@ int main(int count, char** words) {
   if (!sim::parse(count, words, options)) {
     fmt::print(stderr,
                "usage: millrace-sim [--seed N | --seeds COUNT [--from N] [--jobs N]] "
-               "[--trace] [--probes]\n");
+               "[--stop-early] [--trace] [--probes]\n");
     return 2;
   }
   std::signal(SIGABRT, sim::report_abort);
