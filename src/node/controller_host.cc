@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "node/metadata_snapshot.h"
+#include "storage/log_directory.h"
 
 namespace millrace::node {
 namespace {
@@ -141,41 +142,53 @@ void ControllerHost::submit(Command command) {
       [this, command = std::move(command)]() mutable { run_command(std::move(command)); });
 }
 
+void ControllerHost::answer(Command command, Result<> outcome) {
+  command.shard->post(
+      [done = std::move(command.done), outcome = std::move(outcome)]() mutable {
+        done(std::move(outcome));
+      });
+}
+
+// A decision without records rests on those before it: it too goes through the disk thread, behind
+// them.
 void ControllerHost::run_command(Command command) {
+  if (failure_) return answer(std::move(command), std::unexpected(*failure_));
   const controller::Records records = command.decide(controller_);
-  if (records.empty())
-    return command.shard->post([done = std::move(command.done)]() mutable { done({}); });
-  auto appended = metadata_log_->append(records, controller_.image(), now());
-  if (!appended) {
-    LOG_ERROR("metadata log: {}", appended.error().message);
-    return command.shard->post(
-        [done = std::move(command.done), appended]() mutable { done(std::move(appended)); });
+  Commit commit{.has_records = !records.empty(), .command = std::move(command)};
+  if (commit.has_records) {
+    auto appended = metadata_log_->append(records, controller_.image(), now());
+    if (!appended) {
+      LOG_ERROR("metadata log: {}", appended.error().message);
+      return answer(std::move(commit.command), std::move(appended));
+    }
+    commit.image = std::make_shared<const metadata::Image>(controller_.image());
+    commit.unsaved = metadata_log_->take_unsaved();
   }
-  Commit commit{.image = std::make_shared<const metadata::Image>(controller_.image()),
-                .unsaved = metadata_log_->take_unsaved(),
-                .command = std::move(command)};
   parts_.disk_thread->run([this, commit = std::move(commit)]() mutable {
-    commit.synced = metadata_log_->sync(commit.unsaved);
+    if (commit.has_records) commit.synced = metadata_log_->sync(commit.unsaved);
     parts_.host->shard(0).post(
         [this, commit = std::move(commit)]() mutable { committed(std::move(commit)); });
   });
 }
 
+// After a failed sync nothing more is decided: what is in memory may not be on the medium.
 void ControllerHost::committed(Commit commit) {
-  if (commit.synced) {
+  if (!commit.synced && !failure_) {
+    failure_ = commit.synced.error();
+    LOG_ERROR("metadata log: {}; no metadata changes until the node starts again",
+              failure_->message);
+    storage::LogDirectory::note_failed_sync(parts_.host->disk(), parts_.log_dir);
+  }
+  if (failure_) return answer(std::move(commit.command), std::unexpected(*failure_));
+  if (commit.has_records) {
     metadata_log_->mark_saved(commit.unsaved, now());
     durable_image_ = commit.image;
     durable_end_ = commit.unsaved.files.log_end;
     publish_(durable_image_);
     snapshot_if_due(durable_image_, durable_end_);
     schedule_quorum_tick();
-  } else {
-    LOG_ERROR("metadata log: {}", commit.synced.error().message);
   }
-  commit.command.shard->post(
-      [done = std::move(commit.command.done), synced = std::move(commit.synced)]() mutable {
-        done(std::move(synced));
-      });
+  answer(std::move(commit.command), {});
 }
 
 void ControllerHost::snapshot_if_due(std::shared_ptr<const metadata::Image> image, Offset end) {

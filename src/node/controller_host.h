@@ -6,11 +6,13 @@
 //
 // Threads: submit() and ask_quorum() from any shard; open(), decide_now() and close() before and
 // after the shards run; the rest happens on shard 0. Ownership: the parts outlive this.
-// Order: decisions are published in the order in which they were taken.
+// Order: decisions are published in the order in which they were taken, and one that has no records
+// is answered behind those that it saw. A failed sync ends it: later commands get that error.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "config/properties.h"
@@ -79,14 +81,16 @@ class ControllerHost {
  private:
   // A decision on its way to the medium.
   struct Commit {
+    bool has_records = false;
+    Command command;
     std::shared_ptr<const metadata::Image> image;
     Unsaved unsaved;
-    Command command;
     Result<> synced;
   };
   MetadataLogOptions log_options() const;
   Result<controller::Records> first_records();
   raft::Now now() const;
+  static void answer(Command command, Result<> outcome);
   void run_command(Command command);
   void committed(Commit commit);
   void snapshot_if_due(std::shared_ptr<const metadata::Image> image, Offset end);
@@ -99,6 +103,7 @@ class ControllerHost {
   std::unique_ptr<MetadataLog> metadata_log_;
   std::shared_ptr<const metadata::Image> durable_image_;
   Offset durable_end_{0};
+  std::optional<Error> failure_;  // of a sync
   Instant quorum_tick_at_ = Instant::never();
   env::TimerId quorum_tick_{};
 };

@@ -86,7 +86,7 @@ void Volume::fail_all(const Error& error) {
       "log directory {} goes offline: {}; nothing written since the last sync is acknowledged",
       directory_->path(), error.message);
   offline_ = true;
-  directory_->note_failed_sync();
+  storage::LogDirectory::note_failed_sync(*disk_, directory_->path());
 }
 
 PartitionHost::PartitionHost(std::vector<std::unique_ptr<Volume>> volumes, Durability durability)

@@ -141,9 +141,9 @@ Uuid LogDirectory::topic_id_of(const TopicPartition& partition) const {
   return parse_partition_metadata(as_text(*text)).value_or(Uuid::zero());
 }
 
-void LogDirectory::note_failed_sync() {
-  if (auto made = disk_->open(path_ + kFailedSync, env::OpenMode::kCreate); !made)
-    LOG_ERROR("{}: {}; restart the machine before the broker", path_, made.error().message);
+void LogDirectory::note_failed_sync(env::Disk& disk, const std::string& path) {
+  if (auto made = disk.open(path + kFailedSync, env::OpenMode::kCreate); !made)
+    LOG_ERROR("{}: {}; restart the machine before the broker", path, made.error().message);
 }
 
 Result<> LogDirectory::write_doubtful_files_again() {

@@ -29,6 +29,11 @@ class LogDirectory {
   // Reads meta.properties without locking: whether, and as whom, the directory is formatted.
   static Result<MetaProperties> read_identity(env::Disk& disk, const std::string& path);
 
+  // A sync failed: what the page cache holds may not be on the medium though it counts as clean.
+  // Says so to the next start, which writes it again. Best effort: a start after a reboot needs no
+  // telling, since it reads the medium.
+  static void note_failed_sync(env::Disk& disk, const std::string& path);
+
   const std::string& path() const { return path_; }
   const Uuid& id() const { return id_; }
   bool stopped_cleanly() const { return stopped_cleanly_; }
@@ -50,10 +55,6 @@ class LogDirectory {
   Result<> write_recovery_points(const OffsetCheckpoint& offsets);
   Result<> write_log_starts(const OffsetCheckpoint& offsets);
   Result<> write_high_watermarks(const OffsetCheckpoint& offsets);
-  // A sync failed: what the page cache holds may not be on the medium though it counts as clean.
-  // Says so to the next start, which writes it again (load). Best effort: a start after a reboot
-  // needs no telling, since it reads the medium.
-  void note_failed_sync();
   // The last act of a clean stop, and the first of a start.
   Result<> write_clean_shutdown(BrokerEpoch epoch);
   Result<> clear_clean_shutdown();

@@ -22,7 +22,7 @@ MUTANTS = (
            "if (auto synced = sync(rounds); !synced) {",
            "if (auto synced = sync(rounds); false) {"),
     Mutant("the_next_start_is_not_told_of_a_failed_sync", "ST3, IS3", "node/partition_host.cc",
-           "directory_->note_failed_sync();", ""),
+           "storage::LogDirectory::note_failed_sync(*disk_, directory_->path());", ""),
     Mutant("produce_does_not_wait_for_the_medium", "ST1, IS3", "server/handlers/00_produce.cc",
            "if (appended->end <= state.high_watermark()) return;", "return;"),
     Mutant("repeated_batches_are_appended_again", "ID1, ID2", "server/handlers/00_produce.cc",
