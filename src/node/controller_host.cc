@@ -143,10 +143,9 @@ void ControllerHost::submit(Command command) {
 }
 
 void ControllerHost::answer(Command command, Result<> outcome) {
-  command.shard->post(
-      [done = std::move(command.done), outcome = std::move(outcome)]() mutable {
-        done(std::move(outcome));
-      });
+  command.shard->post([done = std::move(command.done), outcome = std::move(outcome)]() mutable {
+    done(std::move(outcome));
+  });
 }
 
 // A decision without records rests on those before it: it too goes through the disk thread, behind

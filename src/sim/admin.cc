@@ -156,6 +156,8 @@ void Admin::delete_records() {
         const int64_t end = response->topics[0].partitions[0].offset;
         const int64_t below = end > 0 ? dice_.between({0, end / 4}) : 0;
         oracle_->may_delete_below(partition, below);
+        host_->world().note(
+            fmt::format("records of {} below {} of {} are deleted", partition, below, end));
         wire::DeleteRecordsRequest request{.timeout_ms = 5000};
         request.topics.push_back({.name = data_topic_});
         request.topics[0].partitions.push_back({.partition_index = partition, .offset = below});

@@ -259,7 +259,8 @@ Result<> Log::roll(Offset base_offset) {
   auto next = std::make_unique<Segment>(*disk_, directory_, base_offset);
   RETURN_IF_ERROR(next->create());
   if (Segment* sealed = active()) {
-    RETURN_IF_ERROR(sealed->seal());
+    ASSIGN_OR_RETURN(auto indexes, sealed->seal());
+    std::ranges::move(indexes, std::back_inserter(unsynced_));
     RETURN_IF_ERROR(write_transaction_index(*sealed));
     RETURN_IF_ERROR(write_producer_snapshot());
   }
@@ -462,7 +463,8 @@ Result<bool> Log::should_delete(Segment& segment, TimestampMs now, uint64_t tota
   if (!options_.delete_old) return false;
   ASSIGN_OR_RETURN(const TimestampMs newest, segment.largest_timestamp());
   if (options_.retention_ms >= 0 && newest != kNoTimestamp && now - newest > options_.retention_ms)
-    return true;
+    // An index is a hint; what is deleted for its age is old by its own word.
+    return segment.is_all_older_than(now - options_.retention_ms);
   return options_.retention_bytes >= 0 &&
          total - segment.size() >= static_cast<uint64_t>(options_.retention_bytes);
 }
@@ -522,7 +524,8 @@ std::string Log::file_of(Offset offset) const {
 
 Result<> Log::close() {
   if (segments_.empty() || !changed_) return {};
-  RETURN_IF_ERROR(active()->write_indexes(Segment::IndexSync::kYes));
+  ASSIGN_OR_RETURN(auto indexes, active()->write_indexes());
+  for (const auto& file : indexes) RETURN_IF_ERROR(file->sync());
   RETURN_IF_ERROR(write_transaction_index(*active()));
   for (const auto& file : take_unsynced().files) RETURN_IF_ERROR(file->sync());
   RETURN_IF_ERROR(write_producer_snapshot());

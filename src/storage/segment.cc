@@ -52,6 +52,16 @@ void Segment::note_appended(const record::BatchHeader& header, uint64_t index_in
   bytes_since_index_ += static_cast<uint64_t>(header.size_in_bytes());
 }
 
+Result<bool> Segment::is_all_older_than(TimestampMs limit) {
+  bool all = true;
+  const auto visit = [&](const record::BatchHeader& header, ByteView, uint64_t) {
+    all = header.max_timestamp < limit;
+    return all;
+  };
+  ASSIGN_OR_RETURN(uint64_t walked, walk_headers(Offset(INT64_MAX), visit));
+  return all && walked == size_;
+}
+
 Result<TimestampMs> Segment::largest_timestamp() {
   if (largest_timestamp_ == kNoTimestamp && size_ > 0) RETURN_IF_ERROR(load_indexes());
   return largest_timestamp_;
@@ -222,16 +232,16 @@ Result<> Segment::truncate(uint64_t size) {
   return {};
 }
 
-Result<> Segment::seal() {
-  RETURN_IF_ERROR(write_indexes(IndexSync::kNo));
+Result<Segment::Files> Segment::seal() {
+  ASSIGN_OR_RETURN(Files written, write_indexes());
   offset_index_ = {};
   time_index_ = {};
   indexes_loaded_ = false;
   file_.reset();
-  return {};
+  return written;
 }
 
-Result<> Segment::write_indexes(IndexSync sync) {
+Result<Segment::Files> Segment::write_indexes() {
   RETURN_IF_ERROR(load_indexes());
   if (size_ > 0) add_time_entry();
   ByteBuffer offsets(offset_index_.size() * kOffsetEntry), times(time_index_.size() * kTimeEntry);
@@ -245,12 +255,13 @@ Result<> Segment::write_indexes(IndexSync sync) {
     store_big(at, time_index_[i].timestamp.value());
     store_big(at + 8, static_cast<int32_t>(time_index_[i].offset - base_offset_));
   }
+  Files written;
   for (auto [suffix, bytes] : {std::pair(".index", &offsets), std::pair(".timeindex", &times)}) {
     ASSIGN_OR_RETURN(auto to, disk_->open(path_ + suffix, env::OpenMode::kReplace));
     RETURN_IF_ERROR(to->write_at(*bytes, 0));
-    if (sync == IndexSync::kYes) RETURN_IF_ERROR(to->sync());
+    written.push_back(std::move(to));
   }
-  return {};
+  return written;
 }
 
 Result<std::vector<std::string>> Segment::mark_deleted() {

@@ -43,6 +43,8 @@ class Segment {
 
   Offset base_offset() const { return base_offset_; }
   uint64_t size() const { return size_; }
+  // By the batches themselves. False as well when they cannot all be read.
+  Result<bool> is_all_older_than(TimestampMs limit);
   // kNoTimestamp: no record has one. From the time index when the segment was not scanned.
   Result<TimestampMs> largest_timestamp();
   TimestampMs first_timestamp() const { return first_timestamp_; }
@@ -88,11 +90,11 @@ class Segment {
   // Rebuilds both indexes in memory from the batches; what lies behind `valid_size` is cut off.
   void forget_indexes();
   Result<> truncate(uint64_t size);
-  // Writes the indexes to their files, trimmed to their entries.
-  enum class IndexSync { kNo, kYes };
-  Result<> write_indexes(IndexSync sync);
+  // Writes the indexes to their files, trimmed to their entries; the caller syncs those.
+  using Files = std::vector<std::shared_ptr<env::File>>;
+  Result<Files> write_indexes();
   // No more is appended: writes the indexes, then gives up memory and descriptor.
-  Result<> seal();
+  Result<Files> seal();
   // Renames all files of the segment by appending `.deleted`; returns the new paths.
   Result<std::vector<std::string>> mark_deleted();
 
