@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <map>
+#include <system_error>
 
 namespace millrace::app {
 namespace {
@@ -18,9 +22,20 @@ std::string footer_of(const Command::Text& text) {
   return footer;
 }
 
-void expect(CLI::Option* option, Command::Count count, bool several) {
-  if (count == Command::Count::kOne || count == Command::Count::kSome) option->required();
-  if (several) option->expected(count == Command::Count::kAny ? 0 : 1, 1 << 20);
+// What was printed must have arrived, or the command has not done what it was asked to. A reader
+// that has seen enough and went away is none of our business.
+int run_action(const std::function<int()>& action) {
+  int status = kExitFailed;
+  std::string problem;
+  try {
+    status = action();
+  } catch (const std::system_error& failed) {  // fmt::print
+    problem = failed.code().message();
+  }
+  if (std::fflush(stdout) != 0 && errno != EPIPE) problem = std::strerror(errno);
+  if (problem.empty()) return status;
+  fmt::print(stderr, "millrace: cannot write the output: {}\n", problem);
+  return kExitFailed;
 }
 
 }  // namespace
@@ -101,22 +116,18 @@ void Command::option(const std::string& names, std::string& into, const std::str
                      const Choice& choice) {
   CLI::Option* option = self_->add_option(names, into, help);
   option->type_name("")->capture_default_str();
-  if (!choice.values.empty()) option->check(CLI::IsMember(choice.values));
+  if (!choice.values.empty()) option->check(CLI::IsMember(choice.values).description(""));
   if (!choice.variable.empty()) option->envname(choice.variable);
 }
 
 void Command::argument(const std::string& name, std::string& into, const std::string& help,
                        Count count) {
-  CLI::Option* option = self_->add_option(name, into, help);
-  option->type_name("");
-  expect(option, count, false);
+  self_->add_option(name, into, help)->type_name("")->required(count == Count::kOne);
 }
 
 void Command::argument(const std::string& name, std::vector<std::string>& into,
-                       const std::string& help, Count count) {
-  CLI::Option* option = self_->add_option(name, into, help);
-  option->type_name("");
-  expect(option, count, true);
+                       const std::string& help) {
+  self_->add_option(name, into, help)->type_name("")->required();
 }
 
 void Command::runs(std::function<int()> action) {
@@ -140,7 +151,7 @@ int Command::run(int argc, const char* const* argv) {
   }
   const CLI::App* chosen = &root;
   while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands().front();
-  return tree_->actions.at(chosen)();
+  return run_action(tree_->actions.at(chosen));
 }
 
 }  // namespace millrace::app

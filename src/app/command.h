@@ -49,11 +49,11 @@ class Command {
   void option(const std::string& names, std::string& into, const std::string& help,
               const Choice& choice);
 
-  enum class Count { kOne, kOptional, kSome, kAny };
+  enum class Count { kOne, kOptional };
   void argument(const std::string& name, std::string& into, const std::string& help,
                 Count count = Count::kOne);
-  void argument(const std::string& name, std::vector<std::string>& into, const std::string& help,
-                Count count = Count::kSome);
+  // One or more.
+  void argument(const std::string& name, std::vector<std::string>& into, const std::string& help);
 
   // What the command does; gives the exit status. A command without is a family: it needs one of
   // those below it.

@@ -8,6 +8,7 @@
 #include "app/output.h"
 #include "record/control.h"
 #include "wire/codec.h"
+#include "wire/consumer_protocol.h"
 #include "wire/control_records.h"
 #include "wire/group_records.h"
 #include "wire/metadata_record.h"
@@ -39,6 +40,27 @@ void add_plain(json::object& to, const RecordView& record) {
   add("value", record.value);
 }
 
+// Bytes with their int16 version in front, as JSON; nothing if they are none of these.
+template <class Message>
+std::optional<json::value> versioned(const ByteBuffer& bytes) {
+  auto message = wire::decode_value<Message>(bytes);
+  if (!message) return std::nullopt;
+  return parsed(wire::to_json(load_big<int16_t>(bytes.data()), *message));
+}
+
+// What consumers say to each other inside of a group's record.
+void open_members(const wire::GroupMetadataValue& group, json::object& shown) {
+  if (group.protocol_type != "consumer") return;
+  auto& members = shown["members"].as_array();
+  for (size_t i = 0; i < group.members.size(); ++i) {
+    auto& member = members[i].as_object();
+    if (auto said = versioned<wire::ConsumerProtocolSubscription>(group.members[i].subscription))
+      member["subscription"] = std::move(*said);
+    if (auto got = versioned<wire::ConsumerProtocolAssignment>(group.members[i].assignment))
+      member["assignment"] = std::move(*got);
+  }
+}
+
 template <class Key, class Value>
 struct Pair {
   // The record if its key is of this type; an error if it is, and cannot be read.
@@ -54,7 +76,10 @@ struct Pair {
     if (!record.value) return object;  // a tombstone
     ASSIGN_OR_RETURN(const auto value, wire::decode_value<Value>(*record.value));
     object["version"] = load_big<int16_t>(record.value->data());
-    object["value"] = parsed(wire::to_json(load_big<int16_t>(record.value->data()), value));
+    auto& shown = object["value"];
+    shown = parsed(wire::to_json(load_big<int16_t>(record.value->data()), value));
+    if constexpr (std::is_same_v<Value, wire::GroupMetadataValue>)
+      if (shown.is_object()) open_members(value, shown.as_object());
     return object;
   }
 };

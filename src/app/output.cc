@@ -122,8 +122,6 @@ void print_object(OutputFormat format, const json::object& object) {
 
 void print_line(const json::value& value) { fmt::print("{}\n", json::serialize(value)); }
 
-void print_title(std::string_view title) { fmt::print("\n{}\n", title); }
-
 JsonText json_text(std::string_view bytes) {
   if (is_utf8(bytes)) return {std::string(bytes), false};
   return {wire::to_base64(as_bytes(bytes)), true};

@@ -24,7 +24,6 @@ void print_rows(OutputFormat format, const json::array& rows, Columns columns);
 void print_object(OutputFormat format, const json::object& object);
 // One JSON value on a line of its own.
 void print_line(const json::value& value);
-void print_title(std::string_view title);
 
 // As JSON strings must be UTF-8: the text itself if it is, else its bytes in base64 (then `encoded`
 // is set).

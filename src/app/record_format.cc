@@ -139,10 +139,6 @@ Result<RecordFormat> RecordFormat::parse(std::string_view text) {
   return format;
 }
 
-bool RecordFormat::has(char field) const {
-  return std::ranges::find(pieces_, field, &Piece::field) != pieces_.end();
-}
-
 void RecordFormat::print(const ConsumedRecord& record, std::string& out) const {
   for (const Piece& piece : pieces_)
     if (piece.field == 0)

@@ -29,7 +29,6 @@ class RecordFormat {
   // Whether it can be used to read: no field twice, none that a producer does not choose, and text
   // between any two.
   Result<> check_readable() const;
-  bool has(char field) const;
 
  private:
   struct Piece {

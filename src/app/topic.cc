@@ -44,7 +44,6 @@ struct TrimOptions {
   std::string name;
   std::vector<int32_t> partitions;
   std::string before = "end";
-  bool yes = false;
 };
 
 int32_t timeout_ms(const Target& target) { return target.connect.timeout_seconds * 1000; }

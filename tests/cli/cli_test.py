@@ -154,6 +154,12 @@ class WithoutABroker(unittest.TestCase):
         self.assertIn("--bootstrap", said)
         self.assertIn("is no address", self.run_millrace("topic", "list", "-b", "a:b", expect=1).stderr)
 
+    def test_output_that_cannot_be_written_is_a_failure(self):
+        with open("/dev/full", "w") as full:
+            ended = subprocess.run([BINARY, "version"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(1, ended.returncode)
+        self.assertIn("cannot write the output: No space left on device", ended.stderr)
+
     def test_version(self):
         self.assertRegex(self.run_millrace("version").stdout, r"^millrace \d+\.\d+\.\d+ \(Apache Kafka \d")
 
@@ -182,6 +188,7 @@ class LogDump(BrokerTest):
         self.assertLessEqual({"LEADER_CHANGE", "FeatureLevelRecord", "RegisterBrokerRecord", "TopicRecord"}, types)
         offsets = "".join(millrace("log", "dump", "-r", each) for each in node.data.glob("__consumer_offsets-*/*.log"))
         self.assertIn('key: {"group":"readers","topic":"t","partition":0}', offsets)
+        self.assertIn('"assignment":{"assignedPartitions":[{"topic":"t","partitions":[0]}]', offsets)
 
         files = [*node.data.glob("*checkpoint"), node.data / "meta.properties", *node.data.glob("t-0/*")]
         shown = json.loads(millrace("log", "dump", node.data / "replication-offset-checkpoint", "-o", "json"))

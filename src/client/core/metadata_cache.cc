@@ -25,19 +25,14 @@ TopicInfo topic_of(const wire::metadata_response::MetadataResponseTopic& describ
 
 void MetadataCache::update(const wire::MetadataResponse& response) {
   brokers_.clear();
-  for (const auto& broker : response.brokers) {
+  for (const auto& broker : response.brokers)
     note_broker(NodeId(broker.node_id), broker.host, broker.port);
-    if (auto found = brokers_.find(NodeId(broker.node_id)); found != brokers_.end())
-      found->second.rack = broker.rack;
-  }
-  if (response.cluster_id) cluster_id_ = *response.cluster_id;
-  controller_ = NodeId(response.controller_id);
   for (const auto& described : response.topics)
     if (described.name && !described.name->empty()) topics_[*described.name] = topic_of(described);
 }
 
 void MetadataCache::note_broker(NodeId node, const std::string& host, int32_t port) {
-  if (port > 0 && port <= 65535) brokers_[node] = {host, static_cast<uint16_t>(port), {}};
+  if (port > 0 && port <= 65535) brokers_[node] = {host, static_cast<uint16_t>(port)};
 }
 
 const TopicInfo* MetadataCache::topic(const std::string& name) const {

@@ -18,7 +18,6 @@ namespace millrace::client::core {
 struct BrokerAddress {
   std::string host;
   uint16_t port = 0;
-  std::optional<std::string> rack;
   friend bool operator==(const BrokerAddress&, const BrokerAddress&) = default;
 };
 
@@ -59,16 +58,12 @@ class MetadataCache {
   const TopicInfo* topic(const Uuid& id) const;
   // Nothing: the topic or the partition is not known, or has no leader now.
   std::optional<NodeId> leader(const TopicPartition& partition) const;
-  const std::string& cluster_id() const { return cluster_id_; }
-  NodeId controller() const { return controller_; }
   // Whether a client should look again before it uses what it knows.
   static bool is_stale_after(wire::ErrorCode error);
 
  private:
   std::map<NodeId, BrokerAddress> brokers_;
   std::map<std::string, TopicInfo> topics_;
-  std::string cluster_id_;
-  NodeId controller_ = kNoNode;
 };
 
 }  // namespace millrace::client::core
