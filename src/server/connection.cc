@@ -238,9 +238,9 @@ bool Connection::grow_tail() {
     input_->waiting_for_budget.push_back(weak_from_this());
     return false;
   }
-  input_->budget_bytes -= static_cast<int64_t>(bigger.capacity());
+  // What it grew out of is too small for the next such frame as well: it is freed, not kept.
+  input_->budget_bytes -= static_cast<int64_t>(bigger.capacity() - tail_.capacity());
   bigger.append(tail_.view());
-  drop_tail();
   tail_ = std::move(bigger);
   return true;
 }

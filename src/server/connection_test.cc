@@ -132,6 +132,21 @@ TEST_F(ConnectionTest, a_frame_larger_than_the_scratch_is_put_together_and_its_b
   EXPECT_EQ(input_.budget_bytes, budget);
 }
 
+TEST_F(ConnectionTest, the_next_large_frame_comes_into_the_warm_buffer_of_the_last) {
+  const int64_t budget = input_.budget_bytes;
+  script_.most_per_read = 100'000;
+  receive(frame(kFree, 7, 900'000));
+  ASSERT_EQ(input_.spare_buffers.size(), 1u);
+  const uint8_t* warm = input_.spare_buffers[0].view().data();
+  receive(frame(kFree, 8, 900'000));
+  ASSERT_EQ(input_.spare_buffers.size(), 1u);
+  EXPECT_EQ(input_.spare_buffers[0].view().data(), warm);
+  receive(frame(kFree, 9, 990'000));  // more than fits there
+  ASSERT_EQ(handler_.held.size(), 3u);
+  EXPECT_EQ(handler_.held[2].size, 990'008u);
+  EXPECT_EQ(input_.budget_bytes, budget);
+}
+
 TEST_F(ConnectionTest,
        memory_for_a_large_frame_grows_with_what_arrived_not_with_what_was_declared) {
   const int64_t budget = input_.budget_bytes;
