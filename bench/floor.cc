@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -336,5 +337,6 @@ int main(int count, char** values) {
     fmt::print(stderr, "bench_floor PORT FOLDER\n");
     return 2;
   }
+  std::signal(SIGPIPE, SIG_IGN);  // a client that is gone while a file is sent to it
   millrace::bench::Floor(static_cast<uint16_t>(std::atoi(values[1])), values[2]).serve();
 }
