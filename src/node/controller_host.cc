@@ -151,8 +151,8 @@ void ControllerHost::answer(Command command, Result<> outcome) {
 // A decision without records rests on those before it: it too goes through the disk thread, behind
 // them.
 void ControllerHost::run_command(Command command) {
-  if (failure_) return answer(std::move(command), std::unexpected(*failure_));
   const controller::Records records = command.decide(controller_);
+  if (failure_) return answer(std::move(command), std::unexpected(*failure_));
   Commit commit{.has_records = !records.empty(), .command = std::move(command)};
   if (commit.has_records) {
     auto appended = metadata_log_->append(records, controller_.image(), now());

@@ -7,6 +7,9 @@
 namespace millrace::server {
 namespace {
 
+constexpr Duration kDrainTime = seconds(1);
+constexpr Duration kDrainCheck = milliseconds(5);
+
 constexpr Duration kLongestIdleCheck = seconds(10);
 constexpr Duration kShortestIdleCheck = milliseconds(10);
 
@@ -97,7 +100,7 @@ void Server::drain(std::move_only_function<void()> done) {
   auto finish = std::make_shared<std::move_only_function<void()>>(std::move(done));
   for (size_t i = 0; i < shards_.size(); ++i)
     host_->shard(i).post([this, i, left, finish] {
-      close_all(i, [this, left, finish] {
+      close_all(i, host_->shard(i).clock().now() + kDrainTime, [this, left, finish] {
         host_->shard(0).post([left, finish] {
           if (--*left == 0) (*finish)();
         });
@@ -105,21 +108,19 @@ void Server::drain(std::move_only_function<void()> done) {
     });
 }
 
-// Requests under way get a second to be answered.
-void Server::close_all(size_t shard, std::function<void()> done) {
+// Requests under way get until `until` to be answered, and their answers to be taken.
+void Server::close_all(size_t shard, Instant until, std::function<void()> done) {
+  const bool over = host_->shard(shard).clock().now() >= until;
   bool busy = false;
   for (const auto& connection : std::vector(shards_[shard]->open)) {
-    if (connection->has_unsent_bytes())
+    if (!over && (connection->has_unsent_bytes() || connection->has_unanswered_requests()))
       busy = true;
-    else if (!connection->has_unanswered_requests())
+    else
       connection->close("the broker stops", /*expected=*/true);
   }
-  if (!busy) {
-    for (const auto& connection : std::vector(shards_[shard]->open))
-      connection->close("the broker stops", /*expected=*/true);
-    return done();
-  }
-  host_->shard(shard).after(milliseconds(20), [this, shard, done] { close_all(shard, done); });
+  if (!busy) return done();
+  host_->shard(shard).after(kDrainCheck,
+                            [this, shard, until, done] { close_all(shard, until, done); });
 }
 
 }  // namespace millrace::server

@@ -38,7 +38,7 @@ class Server {
                 std::unique_ptr<env::Connection> stream);
   void forget(size_t shard, Connection& connection);
   void close_idle(size_t shard);
-  void close_all(size_t shard, std::function<void()> done);
+  void close_all(size_t shard, Instant until, std::function<void()> done);
 
   env::Host* host_;
   node::Node* node_;

@@ -79,6 +79,8 @@ void Faults::start() {
   if (broker_->is_running()) return;
   if (auto started = broker_->start(); !started)
     world_->violated("ST2", "the broker does not start again: " + started.error().message);
+  else if (on_started)
+    on_started();
 }
 
 void Faults::kill() {

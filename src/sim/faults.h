@@ -29,6 +29,7 @@ class Faults {
 
   void begin();
   void heal();
+  std::function<void()> on_started;  // the broker runs again
   // Nothing that was begun is still under way.
   bool is_quiet() const { return busy_ == 0; }
   std::string enabled() const;

@@ -231,6 +231,10 @@ Outcome Scenario::run() {
   make_clients();
   start_clients();
   inspect();
+  faults_.on_started = [this] {
+    inspector_.check_producers(broker_);
+    inspector_.check_image(broker_);
+  };
   faults_.begin();
   world_.run_for(knobs_.chaos);
   faults_.heal();

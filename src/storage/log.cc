@@ -13,6 +13,9 @@
 namespace millrace::storage {
 namespace {
 
+// Of the log's end, in which the last batches of producers that were at work are looked for.
+constexpr uint64_t kProducerTailBytes = 128 * 1024;
+
 constexpr size_t kMaxControlBatch = 1 << 20;
 
 std::optional<int64_t> digits_before(std::string_view name, std::string_view suffix) {
@@ -59,6 +62,7 @@ Result<> Log::load(const LogRecovery& recovery) {
   const size_t first = recovery.clean ? segments_.size() - 1
                                       : segment_of(std::max(recovery.recovery_point, log_start_));
   RETURN_IF_ERROR(restore_producers(segments_[first]->base_offset()));
+  if (first > 0) RETURN_IF_ERROR(complete_producers(*segments_[first - 1]));
   load_transaction_indexes(first);
   if (recovery.clean) return scan_active();
   return recover_from(first, recovery.recovery_point);
@@ -83,6 +87,7 @@ Result<bool> Log::resume() {
   if (!end) return false;
   ASSIGN_OR_RETURN(bool restored, restore_producers_at(*end));
   if (!restored) return false;
+  RETURN_IF_ERROR(complete_producers(*active()));
   load_transaction_indexes(segments_.size());
   log_end_ = recovery_point_ = *end;
   return true;
@@ -99,6 +104,20 @@ Result<bool> Log::restore_producers_at(Offset offset) {
 
 // The newest snapshot at or below the base of the first segment that is scanned; what follows it is
 // replayed by that scan.
+// `last` is the segment that ends where the snapshot was taken.
+Result<> Log::complete_producers(Segment& last) {
+  if (producers_.producers().empty()) return {};
+  ASSIGN_OR_RETURN(uint64_t from, last.tail_position(kProducerTailBytes));
+  ProducerState recent;
+  RETURN_IF_ERROR(last.scan(from, [&](const record::BatchHeader& header, ByteView, uint64_t) {
+    if (header.has_producer_id() && !header.attributes.control())
+      recent.update(header, header.max_timestamp);
+    return true;
+  }));
+  producers_.complete_from(recent);
+  return {};
+}
+
 Result<> Log::restore_producers(Offset at_most) {
   ASSIGN_OR_RETURN(auto entries, disk_->list(directory_));
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {

@@ -144,6 +144,7 @@ class Log {
   Result<bool> recover_segment(Segment& segment, Offset trusted_below);
   Result<bool> resume();
   Result<> scan_active();
+  Result<> complete_producers(Segment& last);
   Result<> restore_producers(Offset at_most);
   Result<bool> restore_producers_at(Offset offset);
   void note_batch(const record::BatchHeader& header, ByteView batch, TimestampMs now);

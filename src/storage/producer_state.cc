@@ -72,6 +72,17 @@ void ProducerState::end_transaction(const record::BatchHeader& marker, int32_t c
   producer.transaction_start.reset();
 }
 
+void ProducerState::complete_from(const ProducerState& recent) {
+  for (auto& [id, producer] : producers_) {
+    auto found = recent.producers_.find(id);
+    if (found == recent.producers_.end() || found->second.epoch != producer.epoch) continue;
+    const ProducedBatch *own = producer.last(), *last = found->second.last();
+    if (own == nullptr || last == nullptr || own->last_offset != last->last_offset) continue;
+    producer.batches = found->second.batches;
+    producer.batch_count = found->second.batch_count;
+  }
+}
+
 void ProducerState::expire(TimestampMs before) {
   std::erase_if(producers_, [&](const auto& entry) {
     return entry.second.last_timestamp < before && !entry.second.transaction_start;

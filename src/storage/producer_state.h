@@ -52,6 +52,10 @@ class ProducerState {
   SequenceVerdict check(const record::BatchHeader& header) const;
   // The batch stands in the log.
   void update(const record::BatchHeader& header, TimestampMs now);
+  // A snapshot holds the last batch of each producer only. `recent` are the producers as the last
+  // batches of the log show them: where both end in the same batch, the ones before it are taken
+  // over, so that they are recognised when they come again.
+  void complete_from(const ProducerState& recent);
   // A commit or abort marker stands in the log.
   void end_transaction(const record::BatchHeader& marker, int32_t coordinator_epoch);
 

@@ -111,6 +111,13 @@ Result<> Segment::load_indexes() {
   return {};
 }
 
+Result<uint64_t> Segment::tail_position(uint64_t bytes) {
+  RETURN_IF_ERROR(load_indexes());
+  if (size_ <= bytes) return 0;
+  auto after = std::ranges::upper_bound(offset_index_, size_ - bytes, {}, &IndexEntry::position);
+  return after == offset_index_.begin() ? 0 : std::prev(after)->position;
+}
+
 Result<uint64_t> Segment::scan_position(Offset offset) {
   RETURN_IF_ERROR(load_indexes());
   auto after = std::ranges::upper_bound(offset_index_, offset, {}, &IndexEntry::last_offset);

@@ -70,6 +70,8 @@ class Segment {
   // The batch that holds `offset`, when the index names it and the batch in front of it: with
   // batches as large as the index interval, every one that this process appended.
   std::optional<BatchPlace> indexed_batch(Offset offset) const;
+  // Where a scan of at least the last `bytes` begins.
+  Result<uint64_t> tail_position(uint64_t bytes);
   // Where a scan for the first record with a timestamp of at least `target` begins.
   Result<uint64_t> scan_position(TimestampMs target);
 
