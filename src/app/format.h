@@ -1,4 +1,5 @@
-// `kafka-storage.sh format`: gives the log directories of a node their meta.properties.
+// `kafka-storage.sh format`: gives the log directories of a node their meta.properties and
+// bootstrap.checkpoint, and that of the metadata log the snapshot that names its first voter.
 #pragma once
 
 #include <string>

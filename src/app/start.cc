@@ -10,6 +10,7 @@
 #include <mutex>
 #include <thread>
 
+#include "app/listeners.h"
 #include "app/session.h"
 #include "base/log.h"
 #include "node/node.h"
@@ -38,35 +39,6 @@ int refuse(const Error& error, std::string_view hint) {
   fmt::print(stderr, "millrace: cannot start: {}\n", error.message);
   if (!hint.empty()) fmt::print(stderr, "  {}\n", hint);
   return 1;
-}
-
-struct Listeners {
-  std::vector<config::ListenerAddress> brokers;
-  std::vector<config::ListenerAddress> advertised;
-  metadata::Endpoint controller;
-};
-
-bool contains(const std::vector<std::string>& names, const std::string& name) {
-  return std::ranges::find(names, name) != names.end();
-}
-
-Result<Listeners> read_listeners(const config::NodeProperties& properties) {
-  Listeners result;
-  const auto controllers = properties.list("controller.listener.names");
-  ASSIGN_OR_RETURN(auto all, config::parse_listeners("listeners", properties.text("listeners")));
-  for (const auto& listener : all) {
-    if (contains(controllers, listener.name))
-      result.controller = {listener.name, listener.host.empty() ? "localhost" : listener.host,
-                           listener.port};
-    else
-      result.brokers.push_back(listener);
-  }
-  if (result.brokers.empty())
-    return fail(Errc::kInvalid, "listeners names no listener for clients beside the controller's");
-  ASSIGN_OR_RETURN(
-      result.advertised,
-      config::parse_listeners("advertised.listeners", properties.text("advertised.listeners")));
-  return result;
 }
 
 // What clients are told: advertised.listeners, else the listener itself; port 0 becomes the port it
@@ -154,13 +126,15 @@ int start(const StartOptions& options) {
   runtime::Host host(shard_count(*properties));
   node::Node node(host, *properties);
   server::Server server(host, node);
-  for (const auto& listener : listeners->brokers)
-    if (auto listening = server.listen(listener); !listening)
-      return refuse(listening.error(),
-                    "Stop what uses the port, or choose another one in `listeners`.");
+  for (const auto* group : {&listeners->brokers, &listeners->controllers})
+    for (const auto& listener : *group)
+      if (auto listening = server.listen(listener); !listening)
+        return refuse(listening.error(),
+                      "Stop what uses the port, or choose another one in `listeners`.");
+  for (auto& listener : listeners->controllers) listener.port = server.port_of(listener.name);
   const auto endpoints = advertised_endpoints(*listeners, server);
   auto started = node.start({.advertised = endpoints,
-                             .controller_endpoint = listeners->controller,
+                             .controller_endpoint = listeners->controller_endpoint(),
                              .cluster_id = options.cluster_id});
   if (!started) return refuse(started.error(), "");
   bool stopping = false;

@@ -373,4 +373,20 @@ Decided<wire::ControllerRegistrationResponse> Controller::decide_controller_regi
   return decided;
 }
 
+Decided<wire::AllocateProducerIdsResponse> Controller::decide_allocate_producer_ids(
+    const wire::AllocateProducerIdsRequest& request) const {
+  Decided<wire::AllocateProducerIdsResponse> decided;
+  const Broker* broker = image_.find_broker(NodeId(request.broker_id));
+  if (broker == nullptr || broker->epoch.value() != request.broker_epoch) {
+    decided.response.error_code =
+        wire::code_of(broker ? ErrorCode::kStaleBrokerEpoch : ErrorCode::kBrokerIdNotRegistered);
+    return decided;
+  }
+  auto block = decide_producer_id_block(broker->id, broker->epoch);
+  decided.records = std::move(block.records);
+  decided.response.producer_id_start = block.response.value();
+  decided.response.producer_id_len = kProducerIdBlock;
+  return decided;
+}
+
 }  // namespace millrace::controller

@@ -15,7 +15,6 @@ using metadata::ConfigResource;
 using metadata::ConfigResourceType;
 using wire::ErrorCode;
 
-constexpr int64_t kProducerIdBlock = 1000;  // as Kafka's
 constexpr size_t kMaxTopicName = 249;
 
 }  // namespace
@@ -394,7 +393,7 @@ Decided<wire::CreatePartitionsResponse> Controller::decide_create_partitions(
   return decided;
 }
 
-Decided<ProducerId> Controller::decide_producer_id_block(NodeId broker, BrokerEpoch epoch) {
+Decided<ProducerId> Controller::decide_producer_id_block(NodeId broker, BrokerEpoch epoch) const {
   const ProducerId first = image_.next_producer_id();
   return {
       .records = {wire::ProducerIdsRecord{.broker_id = broker.value(),

@@ -18,6 +18,7 @@
 #include "base/time.h"
 #include "config/properties.h"
 #include "metadata/image.h"
+#include "wire/allocate_producer_ids.h"
 #include "wire/alter_configs.h"
 #include "wire/broker_heartbeat.h"
 #include "wire/broker_registration.h"
@@ -49,6 +50,7 @@ struct Position {
 class Controller {
  public:
   static constexpr size_t kMaxRecords = 20'000;
+  static constexpr int32_t kProducerIdBlock = 1000;  // as Kafka's
 
   // `properties`, the node's own, outlive the controller: defaults of topics, bounds of configs.
   Controller(const config::NodeProperties& properties, UuidSource uuids)
@@ -88,7 +90,9 @@ class Controller {
       const wire::ControllerRegistrationRequest& request) const;
   // Fences one broker that was not heard of for a session.
   Records decide_expired_sessions(Instant now);
-  Decided<ProducerId> decide_producer_id_block(NodeId broker, BrokerEpoch epoch);
+  Decided<wire::AllocateProducerIdsResponse> decide_allocate_producer_ids(
+      const wire::AllocateProducerIdsRequest& request) const;
+  Decided<ProducerId> decide_producer_id_block(NodeId broker, BrokerEpoch epoch) const;
 
  private:
   struct Placement {

@@ -48,6 +48,16 @@ bool contains(const std::vector<NodeId>& set, NodeId id) {
   return std::ranges::find(set, id) != set.end();
 }
 
+// What a broker says of itself beside what Broker has fields for. Features have no order: a
+// snapshot of Apache Kafka's gives them in another one than its log.
+wire::RegisterBrokerRecord registration_of(wire::RegisterBrokerRecord record) {
+  record.fenced = true;
+  record.in_controlled_shutdown = false;
+  record.log_dirs.clear();
+  std::ranges::sort(record.features, {}, &wire::RegisterBrokerRecord::BrokerFeature::name);
+  return record;
+}
+
 // MD2 of one partition: nothing, or how it is broken.
 std::optional<std::string> problem_of(const PartitionState& p) {
   if (p.leader != kNoNode && !contains(p.isr, p.leader))
@@ -105,7 +115,7 @@ Result<> Image::on(const wire::RegisterBrokerRecord& r) {
             .incarnation = r.incarnation_id,
             .rack = r.rack,
             .log_dirs = r.log_dirs,
-            .registration = r,
+            .registration = registration_of(r),
             .fenced = r.fenced,
             .in_controlled_shutdown = r.in_controlled_shutdown};
   for (const auto& e : r.end_points)
@@ -242,7 +252,10 @@ Result<> Image::on(const wire::FeatureLevelRecord& r) {
 }
 
 Result<> Image::on(const wire::RegisterControllerRecord& r) {
-  controllers_.insert_or_assign(NodeId(r.controller_id), r);
+  wire::RegisterControllerRecord& controller = controllers_[NodeId(r.controller_id)];
+  controller = r;
+  std::ranges::sort(controller.features, {},
+                    &wire::RegisterControllerRecord::ControllerFeature::name);
   return {};
 }
 
@@ -269,7 +282,6 @@ Result<> Image::on(const wire::AbortTransactionRecord&) {
 
 Result<> Image::on(const wire::ProducerIdsRecord& r) {
   next_producer_id_ = ProducerId(r.next_producer_id);
-  producer_ids_ = r;
   return {};
 }
 
@@ -340,7 +352,10 @@ std::vector<wire::MetadataRecord> Image::to_records() const {
                                            .resource_name = resource.name,
                                            .name = name,
                                            .value = value});
-  if (producer_ids_) records.push_back(*producer_ids_);
+  // Of no broker: whose block was the last is not kept, as in Kafka's snapshots.
+  if (next_producer_id_ > ProducerId(0))
+    records.push_back(wire::ProducerIdsRecord{
+        .broker_id = -1, .broker_epoch = -1, .next_producer_id = next_producer_id_.value()});
   for (const auto& [key, record] : kept_) records.push_back(record);
   return records;
 }
@@ -365,7 +380,7 @@ bool Image::same_state(const Image& other) const {
   return std::ranges::equal(topics_, other.topics_, same_topic) &&
          topic_names_ == other.topic_names_ && brokers_ == other.brokers_ &&
          controllers_ == other.controllers_ && configs_ == other.configs_ &&
-         features_ == other.features_ && producer_ids_ == other.producer_ids_ &&
+         features_ == other.features_ && next_producer_id_ == other.next_producer_id_ &&
          kept_ == other.kept_;
 }
 

@@ -55,7 +55,7 @@ struct Broker {
   std::vector<Endpoint> endpoints;
   std::optional<std::string> rack;
   std::vector<Uuid> log_dirs;
-  wire::RegisterBrokerRecord registration;  // as it came, for snapshots
+  wire::RegisterBrokerRecord registration;  // the rest of what it said, for snapshots
   bool fenced = true;
   bool in_controlled_shutdown = false;
   friend bool operator==(const Broker&, const Broker&) = default;
@@ -143,7 +143,6 @@ class Image {
   std::map<ConfigResource, ConfigMap> configs_;
   std::map<std::string, int16_t> features_;
   ProducerId next_producer_id_{0};
-  std::optional<wire::ProducerIdsRecord> producer_ids_;
   std::map<std::string, wire::MetadataRecord> kept_;
   std::shared_ptr<const Image> before_transaction_;
 };

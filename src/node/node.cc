@@ -8,8 +8,6 @@
 namespace millrace::node {
 namespace {
 
-constexpr int64_t kProducerIdBlock = 1000;
-
 group::GroupConfig group_config(const config::NodeProperties& properties) {
   auto time = [&](const char* name) { return milliseconds(properties.number(name)); };
   return {
@@ -205,7 +203,7 @@ void Node::next_producer_id(env::Shard& shard,
             if (next_producer_id_ == producer_ids_end_) {
               auto block = controller.decide_producer_id_block(id_, lifecycle_->epoch());
               next_producer_id_ = block.response;
-              producer_ids_end_ = next_producer_id_ + kProducerIdBlock;
+              producer_ids_end_ = next_producer_id_ + controller::Controller::kProducerIdBlock;
               records = std::move(block.records);
             }
             *id = next_producer_id_;

@@ -41,9 +41,13 @@ struct FileRange {
   size_t length = 0;
 };
 
+// What a listener is for: its own set of APIs (server/dispatch).
+enum class ListenerKind : uint8_t { kBroker, kController };
+
 struct CallHeader {
   wire::ApiKey api{};
   int16_t version = 0;
+  ListenerKind listener = ListenerKind::kBroker;
   int32_t correlation_id = 0;
   std::string client_id;  // null counts as ""
 };

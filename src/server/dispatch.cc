@@ -10,7 +10,7 @@ namespace {
 
 using wire::ApiKey;
 
-constexpr ServedApi kServed[] = {
+constexpr ServedApi kServedByBroker[] = {
     {ApiKey::kProduce, {3, 13}, 0, handle_produce},
     {ApiKey::kFetch, {4, 18}, 4, handle_fetch},
     {ApiKey::kListOffsets, {1, 11}, 1, handle_list_offsets},
@@ -45,9 +45,38 @@ constexpr ServedApi kServed[] = {
     {ApiKey::kDescribeTopicPartitions, {0, 0}, 0, handle_describe_topic_partitions},
 };
 
+constexpr ServedApi kServedByController[] = {
+    {ApiKey::kFetch, {4, 18}, 4, handle_quorum_fetch},
+    {ApiKey::kApiVersions, {0, 4}, 0, handle_api_versions},
+    {ApiKey::kCreateTopics, {2, 7}, 2, handle_create_topics},
+    {ApiKey::kDeleteTopics, {1, 6}, 1, handle_delete_topics},
+    {ApiKey::kDescribeConfigs, {1, 4}, 1, handle_describe_configs},
+    {ApiKey::kAlterConfigs, {0, 2}, 0, handle_alter_configs},
+    {ApiKey::kCreatePartitions, {0, 3}, 0, handle_create_partitions},
+    {ApiKey::kIncrementalAlterConfigs, {0, 1}, 0, handle_incremental_alter_configs},
+    {ApiKey::kVote, {0, 2}, 0, handle_vote},
+    {ApiKey::kBeginQuorumEpoch, {0, 1}, 0, handle_begin_quorum_epoch},
+    {ApiKey::kEndQuorumEpoch, {0, 1}, 0, handle_end_quorum_epoch},
+    {ApiKey::kDescribeQuorum, {0, 2}, 0, handle_describe_quorum},
+    {ApiKey::kUpdateFeatures, {0, 2}, 0, handle_update_features},
+    {ApiKey::kFetchSnapshot, {0, 1}, 0, handle_fetch_snapshot},
+    {ApiKey::kDescribeCluster, {0, 2}, 0, handle_describe_cluster},
+    {ApiKey::kBrokerRegistration, {0, 4}, 0, handle_broker_registration},
+    {ApiKey::kBrokerHeartbeat, {0, 2}, 0, handle_broker_heartbeat},
+    {ApiKey::kAllocateProducerIds, {0, 0}, 0, handle_allocate_producer_ids},
+    {ApiKey::kControllerRegistration, {0, 0}, 0, handle_controller_registration},
+};
+
 }  // namespace
 
-std::span<const ServedApi> served_apis() { return kServed; }
+std::span<const ServedApi> served_apis(ListenerKind kind) {
+  if (kind == ListenerKind::kController) return kServedByController;
+  return kServedByBroker;
+}
+
+Dispatcher::Dispatcher(Services services)
+    : services_(std::move(services)),
+      controller_listeners_(services_.node->properties().list("controller.listener.names")) {}
 
 void Dispatcher::handle(ByteView frame, PeerInfo& peer, Reply reply) {
   wire::Reader reader(frame);
@@ -56,8 +85,12 @@ void Dispatcher::handle(ByteView frame, PeerInfo& peer, Reply reply) {
   const auto version = load_big<int16_t>(frame.data() + 2);
   const wire::ApiInfo* api = wire::find_api(key);
   if (api == nullptr) return reply.close(fmt::format("request with the unknown API key {}", key));
-  auto served = std::ranges::find(kServed, api->key, &ServedApi::key);
-  if (served == std::end(kServed))
+  const bool is_controller =
+      std::ranges::find(controller_listeners_, peer.listener) != controller_listeners_.end();
+  const auto kind = is_controller ? ListenerKind::kController : ListenerKind::kBroker;
+  const auto table = served_apis(kind);
+  auto served = std::ranges::find(table, api->key, &ServedApi::key);
+  if (served == table.end())
     return reply.close(fmt::format("{} is not served by this version of Millrace", api->name));
   const bool known = served->versions.contains(version);
   if (!known && api->key != ApiKey::kApiVersions)
@@ -69,6 +102,7 @@ void Dispatcher::handle(ByteView frame, PeerInfo& peer, Reply reply) {
     return reply.close(fmt::format("request header: {}", status.error().message));
   CallHeader call_header{.api = api->key,
                          .version = version,
+                         .listener = kind,
                          .correlation_id = header.correlation_id,
                          .client_id = header.client_id.value_or("")};
   served->handle(Call({.header = std::move(call_header),

@@ -12,6 +12,8 @@
 
 namespace millrace::server {
 
+// Clients and tools come by the listeners of the broker, replicas of the metadata log, brokers and
+// tools by those of the controller (controller.listener.names). Each kind has its own table.
 struct ServedApi {
   wire::ApiKey key;
   wire::VersionRange versions;  // that we serve
@@ -19,11 +21,11 @@ struct ServedApi {
   void (*handle)(Call);
 };
 
-std::span<const ServedApi> served_apis();
+std::span<const ServedApi> served_apis(ListenerKind kind);
 
 class Dispatcher final : public RequestHandler {
  public:
-  explicit Dispatcher(Services services) : services_(std::move(services)) {}
+  explicit Dispatcher(Services services);
   void handle(ByteView frame, PeerInfo& peer, Reply reply) override;
   bool may_be_overtaken(int16_t api_key) const override {
     return api_key == static_cast<int16_t>(wire::ApiKey::kProduce);
@@ -31,6 +33,7 @@ class Dispatcher final : public RequestHandler {
 
  private:
   Services services_;
+  std::vector<std::string> controller_listeners_;
 };
 
 }  // namespace millrace::server

@@ -4,7 +4,7 @@ import subprocess
 import unittest
 
 from interop.apache import ApacheBroker, tool
-from support.broker import BrokerTest
+from support.broker import BINARY, BrokerTest
 
 FAST_GROUPS = {"group.initial.rebalance.delay.ms": "0"}
 
@@ -66,6 +66,43 @@ class DataDirectory(BrokerTest):
                         broker.data / "__cluster_metadata-0" / ("0" * 20 + ".log"))
         for record in ("LeaderChange", "FEATURE_LEVEL_RECORD", "REGISTER_BROKER_RECORD", "TOPIC_RECORD"):
             self.assertIn(record, metadata)
+
+    def test_apache_kafka_starts_from_our_snapshot_and_its_tool_reads_it(self):
+        broker = self.broker({"metadata.log.max.record.bytes.between.snapshots": "2000", "metadata.max.retention.bytes": "2000",
+                              **FAST_GROUPS}).start()
+        for topic in range(30):
+            kcat(broker, "-P", "-t", f"topic-{topic}", stdin="one\n")
+        self.produce(broker, range(100))
+        self.assertEqual(0, broker.stop())
+        snapshots = sorted((broker.data / "__cluster_metadata-0").glob("*.checkpoint"))
+        self.assertNotIn("0" * 20 + "-" + "0" * 10 + ".checkpoint", [each.name for each in snapshots])
+        printed = tool("dump-log", "--cluster-metadata-decoder", "--files", snapshots[-1])
+        for record in ("SnapshotHeader", "KRaftVoters", "FEATURE_LEVEL_RECORD", "REGISTER_BROKER_RECORD", "TOPIC_RECORD",
+                       "SnapshotFooter"):
+            self.assertIn(record, printed)
+        self.assertNotIn("isvalid: false", printed)
+
+        apache = ApacheBroker(broker).start()
+        self.addCleanup(apache.kill)
+        self.expect_all(broker, range(100))
+        self.assertEqual("one\n", kcat(broker, "-C", "-t", "topic-17", "-e", "-q"))
+        apache.stop()
+        broker.start()
+        self.expect_all(broker, range(100))
+
+    def test_apache_kafka_starts_from_what_we_formatted(self):
+        broker = self.broker(FAST_GROUPS)
+        file = broker.folder / "server.properties"
+        file.write_text("".join(f"{name}={value}\n" for name, value in broker.properties.items()))
+        subprocess.run([BINARY, "format", "-t", "JBnGmM1nQnKjv6nDT2mAzQ", "-c", file], check=True, capture_output=True)
+        for name in ("bootstrap.checkpoint", "__cluster_metadata-0/" + "0" * 20 + "-" + "0" * 10 + ".checkpoint"):
+            self.assertNotIn("isvalid: false", tool("dump-log", "--cluster-metadata-decoder", "--files", broker.data / name))
+        apache = ApacheBroker(broker).start()
+        self.addCleanup(apache.kill)
+        self.produce(broker, range(10))
+        apache.stop()
+        broker.start()
+        self.expect_all(broker, range(10))
 
 
 class JavaTools(BrokerTest):

@@ -42,7 +42,7 @@ void handle_api_versions(Call call) {
   Response response;
   if (call.version() > wire::ApiVersionsRequest::kMaxVersion) {
     response.error_code = wire::code_of(wire::ErrorCode::kUnsupportedVersion);
-    for (const ServedApi& api : served_apis())
+    for (const ServedApi& api : served_apis(call.header().listener))
       if (api.key == wire::ApiKey::kApiVersions) response.api_keys.push_back(row(api));
     return call.respond_at(0, response);
   }
@@ -58,7 +58,8 @@ void handle_api_versions(Call call) {
         request->client_software_name + " " + request->client_software_version;
     add_features(response, *call.node().image(), call.version());
   }
-  for (const ServedApi& api : served_apis()) response.api_keys.push_back(row(api));
+  for (const ServedApi& api : served_apis(call.header().listener))
+    response.api_keys.push_back(row(api));
   call.respond(response);
 }
 

@@ -39,4 +39,15 @@ void handle_describe_producers(Call call);
 void handle_list_config_resources(Call call);
 void handle_describe_topic_partitions(Call call);
 
+// Of the controller's listener.
+void handle_quorum_fetch(Call call);
+void handle_vote(Call call);
+void handle_begin_quorum_epoch(Call call);
+void handle_end_quorum_epoch(Call call);
+void handle_fetch_snapshot(Call call);
+void handle_broker_registration(Call call);
+void handle_broker_heartbeat(Call call);
+void handle_allocate_producer_ids(Call call);
+void handle_controller_registration(Call call);
+
 }  // namespace millrace::server
