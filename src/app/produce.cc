@@ -207,6 +207,9 @@ Outcome<> produce(const ProduceOptions& options, Session& session) {
   std::ios::sync_with_stdio(false);
   auto reader = LineReader::make(options);
   if (!reader) return std::unexpected(reader.error());
+  // Said before anything is read: nobody there.
+  if (auto reached = session.look_up({}); !reached)
+    return std::unexpected(Failure(reached.error()));
   Feeder feeder(options, session);
   const auto fed = feed_lines(*reader, feeder);
   const auto finished = feeder.finish();

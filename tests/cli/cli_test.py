@@ -152,6 +152,7 @@ class WithoutABroker(unittest.TestCase):
         said = self.run_millrace("topic", "list", "-b", "127.0.0.1:1", expect=1).stderr
         self.assertIn("no broker can be reached: connect to 127.0.0.1:1: Connection refused", said)
         self.assertIn("--bootstrap", said)
+        self.assertIn("no broker can be reached", self.run_millrace("produce", "t", "-b", "127.0.0.1:1", expect=1).stderr)
         self.assertIn("is no address", self.run_millrace("topic", "list", "-b", "a:b", expect=1).stderr)
 
     def test_output_that_cannot_be_written_is_a_failure(self):

@@ -17,7 +17,7 @@ class CommandsAgainstApacheKafka(Basics, BrokerTest):
         cls.addClassCleanup(cls.owner.doCleanups)
         ours = cls.owner.broker({"group.initial.rebalance.delay.ms": "0", "offsets.topic.num.partitions": "5"}).start()
         ours.stop()  # leaves a formatted log directory
-        apache = ApacheBroker(ours).start()
+        apache = ApacheBroker(ours).start(seconds=180)
         cls.addClassCleanup(apache.kill)
         cls.address = ours.address
 

@@ -133,7 +133,8 @@ void Producer::give_up_unknown(const std::string& name, Instant now) {
 
 void Producer::on(MetadataFailed& event, Instant now) {
   for (auto& [name, waiting] : std::exchange(unplaced_, {})) {
-    if (now < waiting.since + options_.topic_patience) {
+    // Brokers may be slow to reach; that says nothing about the topic.
+    if (now < waiting.since + options_.request_timeout) {
       unplaced_[name] = std::move(waiting);
       continue;
     }

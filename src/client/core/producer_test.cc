@@ -224,6 +224,18 @@ TEST_F(ProducerTest, an_unknown_topic_is_asked_for_and_given_up_after_a_while) {
   EXPECT_EQ(deliveries.at(0).error, ErrorCode::kUnknownTopicOrPartition);
 }
 
+TEST_F(ProducerTest, brokers_that_cannot_be_asked_are_waited_for_as_long_as_for_an_answer) {
+  produce("a", 0, "new");
+  const Error unreachable{Errc::kClosed, "no broker can be reached"};
+  now = now + options.topic_patience;
+  EXPECT_TRUE(resume(Producer::MetadataFailed{unreachable}).deliveries.empty());
+  EXPECT_TRUE(tick_after(options.retry_backoff).refresh.contains("new"));
+  now = now + options.request_timeout;
+  resume(Producer::MetadataFailed{unreachable});
+  EXPECT_EQ(deliveries.at(0).error, ErrorCode::kNetworkException);
+  EXPECT_EQ(deliveries.at(0).message, "no broker can be reached");
+}
+
 TEST_F(ProducerTest, a_topic_that_comes_to_be_gets_its_records) {
   produce("a", std::nullopt, "new");
   cache.update(metadata_of({{"new", {3}}}));
