@@ -34,6 +34,13 @@ Result<std::unique_ptr<Log>> Log::open(env::Disk& disk, const std::string& direc
                                        const LogOptions& options, const LogRecovery& recovery) {
   std::unique_ptr<Log> log(new Log(disk, directory, options));
   auto loaded = log->load(recovery);
+  // DeleteRecords reached the medium and the records did not: what is left lies below the log's
+  // start, and the log goes on from there, as Kafka's does.
+  if (loaded && log->log_end_ < log->log_start_) {
+    LOG_WARN("{}: ends at {}, below its start {}: it begins anew there", directory, log->log_end_,
+             log->log_start_);
+    loaded = log->start_over_at(log->log_start_);
+  }
   if (!loaded) return std::unexpected(std::move(loaded).error().within(directory));
   return log;
 }

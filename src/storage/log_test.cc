@@ -73,6 +73,16 @@ TEST_F(LogTest, gives_offsets_in_order_and_reads_them_back_over_segments) {
   EXPECT_GT(disk_.list(kDirectory)->size(), 6u);
 }
 
+// `UnifiedLog`: "Deleting all segments because logEndOffset is smaller than logStartOffset".
+TEST_F(LogTest, a_log_that_ends_below_its_start_begins_anew_there) {
+  ASSERT_TRUE(append(3).has_value());
+  reopen({.log_start = Offset(7)});
+  EXPECT_EQ(log_->log_start(), Offset(7));
+  EXPECT_EQ(log_->log_end(), Offset(7));
+  EXPECT_EQ(*append(3), Offset(7));
+  EXPECT_EQ(read_offsets(Offset(7)), std::vector<int64_t>({7, 8, 9}));
+}
+
 TEST_F(LogTest, a_read_begins_with_the_batch_that_holds_the_offset) {
   for (int i = 0; i < 5; ++i) ASSERT_TRUE(append(3).has_value());
   auto slice = *log_->read({.from = Offset(4), .below = Offset(15), .max_bytes = 1});

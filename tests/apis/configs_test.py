@@ -60,9 +60,9 @@ class Configs(BrokerTest):
             self.assertEqual(wanted, bool(entry["Documentation"]))
 
     def test_the_cluster_has_only_what_was_set_for_it(self):
-        self.assertEqual({}, self.asker.describe(BROKER, ""))
+        self.assertEqual(["min.insync.replicas"], list(self.asker.describe(BROKER, "")), "with eligible leader replicas (KIP-966)")
         self.fine(BROKER, "", ("log.retention.ms", SET, "5000"))
-        self.assertEqual(["log.retention.ms"], list(self.asker.describe(BROKER, "")))
+        self.assertEqual(["log.retention.ms", "min.insync.replicas"], list(self.asker.describe(BROKER, "")))
 
     def test_resources_that_are_not_here_are_refused(self):
         for kind, name, code, message in (

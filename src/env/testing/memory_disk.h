@@ -56,6 +56,8 @@ class MemoryDisk final : public Disk {
   }
   Result<> rename(const std::string& from, const std::string& to) override {
     RETURN_IF_ERROR(ask("rename", from));
+    if (!exists(from)) return fail(Errc::kNotFound, "rename " + from + ": not there");
+    if (directories_.contains(from)) return rename_directory(from, to);
     files_[to] = files_.at(from);
     files_.erase(from);
     return {};
@@ -128,6 +130,23 @@ class MemoryDisk final : public Disk {
     std::string path_;
     std::shared_ptr<Content> content_;
   };
+
+  Result<> rename_directory(const std::string& from, const std::string& to) {
+    auto moved = [&](const std::string& path) { return to + path.substr(from.size()); };
+    auto inside = [&](const std::string& path) {
+      return path == from || path.starts_with(from + "/");
+    };
+    for (auto it = files_.begin(); it != files_.end();)
+      if (inside(it->first)) {
+        files_[moved(it->first)] = it->second;
+        it = files_.erase(it);
+      } else {
+        ++it;
+      }
+    for (const auto& path : std::set(directories_))
+      if (inside(path)) directories_.erase(path), directories_.insert(moved(path));
+    return {};
+  }
 
   Result<> ask(std::string_view operation, const std::string& path) {
     return fault ? fault(operation, path) : Result<>{};

@@ -1,0 +1,45 @@
+// A host for unit tests: one ManualShard, a MemoryDisk, disk threads whose work waits for the
+// shard's next turn, and no network: a test brings its own connections.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "env/host.h"
+#include "env/testing/manual_shard.h"
+#include "env/testing/memory_disk.h"
+
+namespace millrace::env::testing {
+
+class ManualHost final : public Host {
+ public:
+  size_t shard_count() const override { return 1; }
+  ManualShard& shard(size_t) override { return shard_; }
+  MemoryDisk& disk() override { return disk_; }
+  std::unique_ptr<DiskThread> start_disk_thread(const std::string&) override {
+    return std::make_unique<PostedWork>(shard_);
+  }
+  Result<std::unique_ptr<Listener>> listen(const Address&, AcceptFunction) override {
+    return fail(Errc::kUnsupported, "a manual host has no network");
+  }
+  void connect(Shard& shard, const Address&, ConnectFunction done) override {
+    shard.post([done = std::move(done)]() mutable {
+      done(fail(Errc::kUnsupported, "a manual host has no network"));
+    });
+  }
+
+ private:
+  class PostedWork final : public DiskThread {
+   public:
+    explicit PostedWork(ManualShard& shard) : shard_(&shard) {}
+    void run(Work work) override { shard_->post(std::move(work)); }
+
+   private:
+    ManualShard* shard_;
+  };
+
+  ManualShard shard_;
+  MemoryDisk disk_;
+};
+
+}  // namespace millrace::env::testing

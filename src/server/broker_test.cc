@@ -1,0 +1,121 @@
+// APIs through the dispatcher of a whole broker in memory, where the clock is the test's.
+#include <gtest/gtest.h>
+
+#include "server/testing/broker.h"
+#include "wire/api_versions.h"
+#include "wire/create_topics.h"
+#include "wire/delete_topics.h"
+#include "wire/describe_quorum.h"
+#include "wire/fetch.h"
+#include "wire/metadata.h"
+
+namespace millrace::server {
+namespace {
+
+using testing::Broker;
+
+class BrokerTest : public ::testing::Test {
+ protected:
+  void create(const std::string& name) {
+    wire::CreateTopicsRequest request;
+    request.topics = {{.name = name, .num_partitions = 1, .replication_factor = 1}};
+    const auto response = client_.ask<wire::CreateTopicsResponse>(request);
+    ASSERT_EQ(response.topics[0].error_code, 0) << response.topics[0].error_message.value_or("");
+  }
+  static wire::FetchRequest fetch_of(const std::string& topic, int32_t wait_ms) {
+    wire::FetchRequest request{.max_wait_ms = wait_ms, .min_bytes = 1, .session_epoch = 0};
+    request.topics = {{.topic = topic, .partitions = {{.partition_max_bytes = 1000}}}};
+    return request;
+  }
+
+  Broker broker_;
+  Broker::Client client_{broker_};
+};
+
+constexpr int16_t kFetchByName = 12;
+
+TEST_F(BrokerTest, every_api_that_is_served_is_advertised_with_its_versions) {
+  const auto answer = client_.ask<wire::ApiVersionsResponse>(
+      wire::ApiVersionsRequest{.client_software_name = "t", .client_software_version = "1"});
+  ASSERT_EQ(answer.api_keys.size(), served_apis(ListenerKind::kBroker).size());
+  for (size_t i = 0; i < answer.api_keys.size(); ++i) {
+    EXPECT_EQ(answer.api_keys[i].api_key,
+              static_cast<int16_t>(served_apis(ListenerKind::kBroker)[i].key));
+    EXPECT_EQ(answer.api_keys[i].max_version, served_apis(ListenerKind::kBroker)[i].versions.max);
+  }
+}
+
+// kafka.md 2.1: the answer has version 0's form and names ApiVersions alone.
+TEST_F(BrokerTest, api_versions_of_the_future_is_answered_at_version_zero) {
+  ByteBuffer frame = Broker::Client::frame_of(wire::ApiVersionsRequest{}, 4);
+  store_big<int16_t>(frame.data() + 6, 99);
+  client_.receive(frame);
+  const auto answer =
+      wire::decode<wire::ApiVersionsResponse>(ByteView(client_.sent()).subspan(8), 0);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->error_code, 35);
+  ASSERT_EQ(answer->api_keys.size(), 1u);
+  EXPECT_EQ(answer->api_keys[0].api_key, 18);
+}
+
+TEST_F(BrokerTest, a_request_that_is_cut_short_closes_its_connection_alone) {
+  ByteBuffer frame = Broker::Client::frame_of(wire::MetadataRequest{}, 12);
+  frame.resize(frame.size() - 1);
+  store_big<int32_t>(frame.data(), static_cast<int32_t>(frame.size() - 4));
+  Broker::Client other(broker_);
+  other.receive(frame);
+  EXPECT_FALSE(other.is_open());
+  EXPECT_TRUE(client_.is_open());
+}
+
+// kafka.md 2.4: a fetch that finds nothing waits for its time, and is answered then.
+TEST_F(BrokerTest, a_fetch_without_data_waits_and_is_answered_when_its_time_is_over) {
+  create("t");
+  client_.receive(Broker::Client::frame_of(fetch_of("t", 500), kFetchByName));
+  EXPECT_TRUE(client_.sent().empty());
+  broker_.shard().advance(milliseconds(499));
+  EXPECT_TRUE(client_.sent().empty());
+  broker_.shard().advance(milliseconds(1));
+  EXPECT_FALSE(client_.sent().empty());
+}
+
+TEST_F(BrokerTest, a_fetch_that_waits_is_answered_when_its_topic_goes) {
+  create("t");
+  client_.receive(Broker::Client::frame_of(fetch_of("t", 60'000), kFetchByName));
+  ASSERT_TRUE(client_.sent().empty());
+  Broker::Client other(broker_);
+  wire::DeleteTopicsRequest request;
+  request.topics = {{.name = "t"}};
+  EXPECT_EQ(other.ask<wire::DeleteTopicsResponse>(request).responses[0].error_code, 0);
+  const auto answer =
+      wire::decode<wire::FetchResponse>(ByteView(client_.sent()).subspan(9), kFetchByName);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_NE(answer->responses.at(0).partitions.at(0).error_code, 0);
+}
+
+// kafka.md 2.4: a session belongs to the broker, not to the connection that began it.
+TEST_F(BrokerTest, a_fetch_session_goes_on_from_another_connection) {
+  create("t");
+  const auto begun = client_.ask<wire::FetchResponse>(fetch_of("t", 0), kFetchByName);
+  ASSERT_GT(begun.session_id, 0);
+  Broker::Client other(broker_);
+  const wire::FetchRequest next{.session_id = begun.session_id, .session_epoch = 1};
+  const auto answer = other.ask<wire::FetchResponse>(next, kFetchByName);
+  EXPECT_EQ(answer.error_code, 0);
+  EXPECT_EQ(answer.session_id, begun.session_id);
+  EXPECT_TRUE(answer.responses.empty());
+}
+
+TEST_F(BrokerTest, the_quorum_is_led_by_this_node) {
+  wire::DescribeQuorumRequest request;
+  request.topics = {{.topic_name = "__cluster_metadata", .partitions = {{.partition_index = 0}}}};
+  const auto partition =
+      client_.ask<wire::DescribeQuorumResponse>(request).topics.at(0).partitions.at(0);
+  EXPECT_EQ(partition.error_code, 0);
+  EXPECT_EQ(partition.leader_id, 1);
+  ASSERT_EQ(partition.current_voters.size(), 1u);
+  EXPECT_EQ(partition.current_voters[0].log_end_offset, partition.high_watermark);
+}
+
+}  // namespace
+}  // namespace millrace::server
