@@ -104,9 +104,11 @@ void Inspector::check_producers(Broker& broker) {
             found->second.last()->last_sequence != last->last_sequence ||
             found->second.last()->last_offset != last->last_offset)
           world_->violated(
-              "ID3", fmt::format("{}: producer {} is known at sequence {}, which is "
-                                 "not what the log holds",
-                                 hosted.partition->name().to_string(), id, last->last_sequence));
+              "ID3",
+              fmt::format("{}: producer {} is known at sequence {} and offset {}, which is not "
+                          "what the log from {} to {} holds",
+                          hosted.partition->name().to_string(), id, last->last_sequence,
+                          last->last_offset, state.log().log_start(), state.log().log_end()));
       }
       for (const auto& [id, producer] : replayed.producers())
         if (!state.log().producers().producers().contains(id))

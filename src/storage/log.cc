@@ -68,7 +68,7 @@ Result<> Log::load(const LogRecovery& recovery) {
   changed_ = true;
   const size_t first = recovery.clean ? segments_.size() - 1
                                       : segment_of(std::max(recovery.recovery_point, log_start_));
-  RETURN_IF_ERROR(restore_producers(segments_[first]->base_offset()));
+  RETURN_IF_ERROR(restore_producers(first));
   if (first > 0) RETURN_IF_ERROR(complete_producers(*segments_[first - 1]));
   load_transaction_indexes(first);
   if (recovery.clean) return scan_active();
@@ -125,20 +125,27 @@ Result<> Log::complete_producers(Segment& last) {
   return {};
 }
 
-Result<> Log::restore_producers(Offset at_most) {
+// The state at the beginning of segment `first`: the newest snapshot up to there, and the batches
+// behind it, for a snapshot may be missing (it was not written, for want of space, or is broken).
+Result<> Log::restore_producers(size_t first) {
+  Offset known = segments_.front()->base_offset();
   ASSIGN_OR_RETURN(auto entries, disk_->list(directory_));
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
     auto offset = digits_before(entry->name, ".snapshot");
-    if (!offset || Offset(*offset) > at_most) continue;
-    auto bytes = env::read_file(*disk_, directory_ + "/" + entry->name);
-    auto state = bytes ? ProducerState::parse_snapshot(*bytes)
-                       : Result<ProducerState>(std::unexpected(bytes.error()));
-    if (state) {
-      producers_ = std::move(*state);
-      return {};
+    if (!offset || Offset(*offset) > segments_[first]->base_offset()) continue;
+    ASSIGN_OR_RETURN(bool restored, restore_producers_at(Offset(*offset)));
+    if (restored) {
+      known = std::max(known, Offset(*offset));
+      break;
     }
-    LOG_WARN("{}/{}: {}; an older one is taken", directory_, entry->name, state.error().message);
+    LOG_WARN("{}/{} cannot be read; an older one is taken", directory_, entry->name);
   }
+  for (size_t i = segment_of(known); i < first; ++i)
+    RETURN_IF_ERROR(segments_[i]->walk_headers(
+        Offset(INT64_MAX), [&](const record::BatchHeader& header, ByteView batch, uint64_t) {
+          if (header.base_offset >= known) note_batch(header, batch, header.max_timestamp);
+          return true;
+        }));
   return {};
 }
 
@@ -524,7 +531,7 @@ Result<> Log::truncate_to(Offset offset) {
   RETURN_IF_ERROR(segment.truncate(cut));
   producers_.clear();
   aborted_.truncate(segment.base_offset());
-  RETURN_IF_ERROR(restore_producers(segment.base_offset()));
+  RETURN_IF_ERROR(restore_producers(segments_.size() - 1));
   log_end_ = segment.base_offset();
   RETURN_IF_ERROR(recover_segment(segment, log_start_));
   std::erase_if(epochs_, [&](const EpochStart& each) { return each.start >= log_end_; });

@@ -145,7 +145,7 @@ class Log {
   Result<bool> resume();
   Result<> scan_active();
   Result<> complete_producers(Segment& last);
-  Result<> restore_producers(Offset at_most);
+  Result<> restore_producers(size_t first);
   Result<bool> restore_producers_at(Offset offset);
   void note_batch(const record::BatchHeader& header, ByteView batch, TimestampMs now);
 
