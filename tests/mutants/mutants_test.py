@@ -27,7 +27,7 @@ def compile_command(source):
 
 
 def link_command():
-    lines = subprocess.run(["ninja", "-C", str(BUILD), "-t", "commands", "-s", "sim_main"], check=True, capture_output=True,
+    lines = subprocess.run(["ninja", "-C", str(BUILD), "-t", "commands", "-s", "millrace-sim"], check=True, capture_output=True,
                            text=True).stdout.splitlines()
     command = next(line for line in reversed(lines) if "-o millrace-sim" in line)
     return shlex.split(re.sub(r"^: && | && :$", "", command))
@@ -43,9 +43,7 @@ class Mutants(unittest.TestCase):
         command = compile_command(source)
         command[command.index("-c") + 1] = str(mutated)
         command[command.index("-o") + 1] = str(folder / "mutant.o")
-        drop = command.index("-MF")
-        command = [word for word in command[:drop] + command[drop + 2:] if word not in ("-MD", "-Werror")]
-        command += [f"-I{source.parent}"]
+        command.remove("-Werror")
         subprocess.run(command, check=True, cwd=BUILD, capture_output=True)
         command = link_command()
         at = command.index("-o")
@@ -60,8 +58,6 @@ class Mutants(unittest.TestCase):
             run = subprocess.run([str(program), "--seeds", str(MOST_SEEDS), "--jobs", str(JOBS), "--stop-early"],
                                  capture_output=True, text=True, timeout=600)
             self.assertNotEqual(run.returncode, 0, f"no seed of {MOST_SEEDS} catches it")
-            caught = re.search(r"^seed (\d+) (?:FAILED: (.*)|aborted)", run.stdout + run.stderr, re.MULTILINE)
-            print(f"{mutant.name}: {caught.group(0) if caught else 'crashed'}", flush=True)
 
 
 def add(mutant):
