@@ -53,7 +53,7 @@ class GoSuite(Suite):
 
 
 def results_of(output):
-    """Of `go test -json`; a test that has parts is told by them."""
+    """Of `go test -json`."""
     results, told, built = [], {}, ""
     for line in output.splitlines():
         try:
@@ -68,8 +68,7 @@ def results_of(output):
             results.append(Result(test, action == "pass", event.get("Elapsed", 0), told.get(test, "")[-600:]))
     if not results:
         raise SystemExit((built + told.get(None, ""))[-4000:])
-    whole = {result.test.rsplit("/", 1)[0] for result in results if "/" in result.test}
-    return [result for result in results if result.test not in whole]
+    return results
 
 
 class FranzGo(GoSuite):
