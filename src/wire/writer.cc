@@ -122,7 +122,8 @@ void Writer::end_tag(size_t mark) {
 
 void Writer::unknown_tags(const UnknownTags& unknown, TagRange range) {
   for (const RawTag& raw_tag : unknown) {
-    if (raw_tag.tag < range.from || raw_tag.tag >= range.below) continue;
+    const bool is_last = range.below == UINT32_MAX;  // the range to the end, which has no beyond
+    if (raw_tag.tag < range.from || (raw_tag.tag >= range.below && !is_last)) continue;
     uvarint(raw_tag.tag);
     uvarint(static_cast<uint32_t>(raw_tag.bytes.size()));
     raw(raw_tag.bytes);

@@ -239,7 +239,8 @@ class Coder:
             out.append(f"      const size_t mark = w.begin_tag({f.tag});")
             out += self.write_field(f, "      ", f"value.{f.cpp_name}")
             out += ["      w.end_tag(mark);", "    }"]
-            below = f.tag + 1
+            # Below the versions that know the tag it is an unknown one like any other.
+            below = f"{f.tag}u + has_{f.tag}"
         out.append(f"    w.unknown_tags(value.unknown_tags, {{{below}, UINT32_MAX}});")
         return out
 
