@@ -399,6 +399,10 @@ Result<ReadSlice> Log::read(const ReadRequest& request) {
     if (bounded) {
       ASSIGN_OR_RETURN(end, position_of(segment, request.below, nullptr));
     }
+    end = std::min(end, segment.size());
+    if (end < begin || segment.size() - begin < *first_batch)
+      return fail(Errc::kCorrupt, fmt::format("{}.log: the batch at {} is longer than the file",
+                                              segment.path(), begin));
     size_t length = static_cast<size_t>(std::min<uint64_t>(end - begin, request.max_bytes));
     if (length < *first_batch) length = request.at_least_one ? *first_batch : 0;
     ASSIGN_OR_RETURN(auto file, segment.file());
