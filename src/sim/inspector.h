@@ -5,7 +5,6 @@
 //   MD1  the published image is what a replay of the log gives
 //   MD2  the published image is not ahead of what is durable
 //   ID3  the producers' state is what a replay of the log gives
-//   ST4  memory for requests stays within its bounds (asserted by the server: C2, budgets)
 // Threads: one.
 #pragma once
 
