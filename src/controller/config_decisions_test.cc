@@ -1,6 +1,7 @@
 // IncrementalAlterConfigs (KIP-339), AlterConfigs (KIP-133) and UpdateFeatures (KIP-584): the codes
 // and words are those that Apache Kafka 4.3.1 answered with.
 #include <gtest/gtest.h>
+#include <algorithm>
 
 #include "controller/controller.h"
 #include "controller/testing/cluster.h"

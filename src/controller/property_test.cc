@@ -3,6 +3,7 @@
 // same image.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "controller/testing/cluster.h"

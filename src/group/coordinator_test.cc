@@ -1,5 +1,7 @@
 // The facts of classic groups and committed offsets (reference: KIP-62, KIP-345, KIP-394, KIP-814,
 // KIP-211), one test each.
+#include <algorithm>
+
 #include "group/testing/host.h"
 #include "wire/group_records.h"
 

@@ -8,6 +8,7 @@
 //   member that comes back in time disturbs nobody. GR7 what is read does not expire.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <deque>
 #include <set>

@@ -75,6 +75,14 @@ Result<> check(const Topic& topic, int32_t index) {
 
 }  // namespace
 
+// Written here, once: what they are made of is dear to compile.
+Image::Image() = default;
+Image::Image(const Image& other) = default;
+Image::Image(Image&& other) noexcept = default;
+Image& Image::operator=(const Image& other) = default;
+Image& Image::operator=(Image&& other) noexcept = default;
+Image::~Image() = default;
+
 Result<> Image::apply(const wire::MetadataRecord& record, Offset offset) {
   last_offset_ = offset;
   return std::visit(

@@ -79,6 +79,13 @@ using ConfigMap = std::map<std::string, std::string, std::less<>>;
 
 class Image {
  public:
+  Image();
+  Image(const Image& other);
+  Image(Image&& other) noexcept;
+  Image& operator=(const Image& other);
+  Image& operator=(Image&& other) noexcept;
+  ~Image();
+
   // kUnsupported or kInvalid when the record cannot be, kCorrupt when it would break MD2: a node
   // that meets one must not go on. An AbortTransactionRecord takes back what came since the
   // BeginTransactionRecord (KIP-868); in between the image is not one to act on.

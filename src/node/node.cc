@@ -2,8 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "metadata/features.h"
+#include "node/broker_lifecycle.h"
+#include "node/controller_host.h"
+#include "node/partition_groups.h"
 
 namespace millrace::node {
 namespace {
@@ -23,6 +28,19 @@ group::GroupConfig group_config(const config::NodeProperties& properties) {
 }
 
 }  // namespace
+
+Node::Node(env::Host& host, const config::NodeProperties& properties)
+    : host_(&host), properties_(&properties) {
+  published_.store(std::make_shared<metadata::Image>());
+  settings_.store(std::make_shared<config::NodeProperties>(properties));
+}
+
+Node::~Node() = default;
+
+LeaderEpoch Node::controller_epoch() const { return controller_->epoch(); }
+BrokerEpoch Node::broker_epoch() const { return lifecycle_->epoch(); }
+Offset Node::metadata_end() const { return controller_->metadata_end(); }
+void Node::submit(Command command) { controller_->submit(std::move(command)); }
 
 Uuid Node::random_uuid() {
   env::Random& random = host_->shard(0).random();

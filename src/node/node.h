@@ -15,15 +15,22 @@
 #include <vector>
 
 #include "config/properties.h"
-#include "controller/controller.h"
 #include "env/host.h"
-#include "node/broker_lifecycle.h"
-#include "node/controller_host.h"
-#include "node/partition_groups.h"
 #include "node/partition_host.h"
 #include "node/published_image.h"
 
+namespace millrace::group {
+struct DeletedTopic;
+}
+
 namespace millrace::node {
+
+// Each has a header of its own, for those who use it: nearly everything sees this one.
+class BrokerLifecycle;
+struct BrokerIdentity;
+class ControllerHost;
+class GroupHost;
+struct Command;
 
 struct NodeOptions {
   std::vector<metadata::Endpoint>
@@ -34,11 +41,8 @@ struct NodeOptions {
 
 class Node {
  public:
-  Node(env::Host& host, const config::NodeProperties& properties)
-      : host_(&host), properties_(&properties) {
-    published_.store(std::make_shared<metadata::Image>());
-    settings_.store(std::make_shared<config::NodeProperties>(properties));
-  }
+  Node(env::Host& host, const config::NodeProperties& properties);
+  ~Node();
 
   Result<> start(const NodeOptions& options);
   // After the last request: checkpoints, indexes, clean-shutdown markers.
@@ -55,12 +59,12 @@ class Node {
   env::Host& host() { return *host_; }
   // Decisions of the controller, and the quorum that it leads.
   ControllerHost& controller() { return *controller_; }
-  LeaderEpoch controller_epoch() const { return controller_->epoch(); }
-  BrokerEpoch broker_epoch() const { return lifecycle_->epoch(); }
+  LeaderEpoch controller_epoch() const;
+  BrokerEpoch broker_epoch() const;
   // How many records of the metadata log are committed here.
-  Offset metadata_end() const { return controller_->metadata_end(); }
+  Offset metadata_end() const;
 
-  void submit(Command command) { controller_->submit(std::move(command)); }
+  void submit(Command command);
   // The next free producer id; asks the controller for a block when the last one is used up.
   void next_producer_id(env::Shard& shard, std::move_only_function<void(Result<ProducerId>)> done);
   Uuid random_uuid();  // on shard 0

@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "node/controller_host.h"
 #include "server/call.h"
 
 namespace millrace::server {

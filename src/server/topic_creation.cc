@@ -1,6 +1,7 @@
 #include "server/topic_creation.h"
 
 #include "base/log.h"
+#include "node/controller_host.h"
 
 namespace millrace::server {
 namespace {

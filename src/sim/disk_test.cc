@@ -1,6 +1,7 @@
 #include "sim/disk.h"
 
 #include <gtest/gtest.h>
+#include <algorithm>
 
 namespace millrace::sim {
 namespace {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "config/describe.h"
+#include "controller/controller.h"
 #include "server/broker_logger.h"
 #include "server/handlers/handlers.h"
 #include "wire/describe_configs.h"

@@ -1,4 +1,5 @@
 // DescribeQuorum (KIP-595, KIP-853): the quorum of the metadata log, its voters and observers.
+#include "node/controller_host.h"
 #include "server/handlers/handlers.h"
 #include "wire/describe_quorum.h"
 #include "wire/errors.h"

@@ -1,6 +1,7 @@
 // Vote, BeginQuorumEpoch, EndQuorumEpoch, Fetch and FetchSnapshot on the controller's listener
 // (KIP-595, KIP-630, KIP-853): what replicas of the metadata log ask. The machine answers
 // (raft/machine), records and snapshots go from their files to the socket.
+#include "node/controller_host.h"
 #include "raft/wire_messages.h"
 #include "server/handlers/handlers.h"
 
