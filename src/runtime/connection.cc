@@ -31,6 +31,17 @@ ssize_t without_interrupts(Call call) {
   return result;
 }
 
+ssize_t send_pieces(int fd, std::span<const ByteView> pieces, int flags) {
+  std::array<iovec, kMaxGather> vectors;
+  size_t count = 0;
+  for (ByteView piece : pieces.first(std::min(pieces.size(), kMaxGather)))
+    vectors[count++] = {const_cast<uint8_t*>(piece.data()), piece.size()};
+  msghdr message{};
+  message.msg_iov = vectors.data();
+  message.msg_iovlen = count;
+  return ::sendmsg(fd, &message, flags);
+}
+
 struct PeerName {
   std::string host = "(gone)";
   uint16_t port = 0;
@@ -114,16 +125,12 @@ Result<size_t> Connection::read(MutableByteView into) {
 }
 
 Result<size_t> Connection::write(std::span<const ByteView> pieces, bool more) {
-  std::array<iovec, kMaxGather> vectors;
-  size_t count = 0;
-  for (ByteView piece : pieces.first(std::min(pieces.size(), kMaxGather)))
-    vectors[count++] = {const_cast<uint8_t*>(piece.data()), piece.size()};
-  msghdr message{};
-  message.msg_iov = vectors.data();
-  message.msg_iovlen = count;
   const int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
   const int fd = state_->socket.get();
-  const ssize_t sent = without_interrupts([&] { return ::sendmsg(fd, &message, flags); });
+  const ssize_t sent = without_interrupts([&] {
+    return pieces.size() == 1 ? ::send(fd, pieces[0].data(), pieces[0].size(), flags)
+                              : send_pieces(fd, pieces, flags);
+  });
   if (sent < 0) return socket_error("send");
   return static_cast<size_t>(sent);
 }

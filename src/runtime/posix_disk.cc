@@ -59,25 +59,7 @@ class PosixFile final : public env::File {
   }
 
   Result<> write_at(std::span<const ByteView> pieces, uint64_t position) override {
-    constexpr size_t kMostPieces = 256;
-    std::array<iovec, kMostPieces> vectors;
-    size_t next = 0, skip = 0;  // pieces[next], `skip` bytes of it are written
-    while (next < pieces.size()) {
-      size_t count = 0;
-      for (size_t i = next; i < pieces.size() && count < kMostPieces; ++i, ++count) {
-        ByteView piece = pieces[i].subspan(i == next ? skip : 0);
-        vectors[count] = {const_cast<uint8_t*>(piece.data()), piece.size()};
-      }
-      const ssize_t written = ::pwritev(fd_.get(), vectors.data(), static_cast<int>(count),
-                                        static_cast<off_t>(position));
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return os_error("write", path_);
-      position += static_cast<uint64_t>(written);
-      size_t left = static_cast<size_t>(written) + skip;
-      while (next < pieces.size() && left >= pieces[next].size()) left -= pieces[next++].size();
-      skip = left;
-    }
-    return {};
+    return pieces.size() == 1 ? write_one(pieces[0], position) : write_many(pieces, position);
   }
 
   Result<uint64_t> size() override {
@@ -104,6 +86,41 @@ class PosixFile final : public env::File {
   int native_handle() const override { return fd_.get(); }
 
  private:
+  // The usual case, without a vector to be filled and copied by the kernel.
+  Result<> write_one(ByteView bytes, uint64_t position) {
+    while (!bytes.empty()) {
+      const ssize_t written =
+          ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(position));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return os_error("write", path_);
+      position += static_cast<uint64_t>(written);
+      bytes = bytes.subspan(static_cast<size_t>(written));
+    }
+    return {};
+  }
+
+  Result<> write_many(std::span<const ByteView> pieces, uint64_t position) {
+    constexpr size_t kMostPieces = 256;
+    std::array<iovec, kMostPieces> vectors;
+    size_t next = 0, skip = 0;  // pieces[next], `skip` bytes of it are written
+    while (next < pieces.size()) {
+      size_t count = 0;
+      for (size_t i = next; i < pieces.size() && count < kMostPieces; ++i, ++count) {
+        ByteView piece = pieces[i].subspan(i == next ? skip : 0);
+        vectors[count] = {const_cast<uint8_t*>(piece.data()), piece.size()};
+      }
+      const ssize_t written = ::pwritev(fd_.get(), vectors.data(), static_cast<int>(count),
+                                        static_cast<off_t>(position));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return os_error("write", path_);
+      position += static_cast<uint64_t>(written);
+      size_t left = static_cast<size_t>(written) + skip;
+      while (next < pieces.size() && left >= pieces[next].size()) left -= pieces[next++].size();
+      skip = left;
+    }
+    return {};
+  }
+
   Descriptor fd_;
   std::string path_;
 };

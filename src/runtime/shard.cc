@@ -3,7 +3,6 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <utility>
 
@@ -12,7 +11,6 @@
 namespace millrace::runtime {
 namespace {
 
-constexpr size_t kMaxEventsATurn = 256;
 constexpr Duration kLongestSleep = seconds(60);
 
 }  // namespace
@@ -104,17 +102,16 @@ bool Shard::may_go_on(bool& may_sleep) {
 }
 
 void Shard::poll(bool may_sleep) {
-  std::array<epoll_event, kMaxEventsATurn> events;
   const int timeout = may_sleep ? milliseconds_to_next_timer() : 0;
   const int count =
-      ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
+      ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), timeout);
   {
     std::lock_guard lock(mutex_);
     awake_ = true;
   }
   for (int i = 0; i < count; ++i)
-    if (auto* watcher = static_cast<Watcher*>(events[static_cast<size_t>(i)].data.ptr))
-      watcher->on_events(events[static_cast<size_t>(i)].events);
+    if (auto* watcher = static_cast<Watcher*>(events_[static_cast<size_t>(i)].data.ptr))
+      watcher->on_events(events_[static_cast<size_t>(i)].events);
   unwatched_.clear();
 }
 

@@ -9,6 +9,7 @@
 
 #include <sys/epoll.h>
 
+#include <array>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -80,7 +81,8 @@ class Shard final : public env::Shard {
   SystemClock clock_;
   SystemRandom random_;
   Descriptor epoll_;
-  Descriptor wake_;  // an eventfd, edge triggered: never read
+  Descriptor wake_;                      // an eventfd, edge triggered: never read
+  std::array<epoll_event, 256> events_;  // of one turn; here, so that none has to clear it
   std::unordered_map<int, std::shared_ptr<Watcher>> watchers_;
   std::vector<std::shared_ptr<Watcher>> unwatched_;  // events of this turn may still name them
 

@@ -34,7 +34,15 @@ Result<bool> OutputQueue::send(env::Connection& connection) {
   return true;
 }
 
+// Most answers are one piece: no array is filled for it.
 Result<size_t> OutputQueue::send_memory(env::Connection& connection) {
+  const bool is_last = next_ + 1 == pieces_.size();
+  if (!is_last && !pieces_[next_ + 1].file) return send_gathered(connection);
+  const ByteView rest = ByteView(pieces_[next_].bytes).subspan(sent_of_front_);
+  return connection.write({&rest, 1}, /*more=*/!is_last);
+}
+
+Result<size_t> OutputQueue::send_gathered(env::Connection& connection) {
   std::array<ByteView, kMaxGather> gather;
   size_t count = 0, at = next_;
   for (; at < pieces_.size() && count < kMaxGather && !pieces_[at].file; ++at)

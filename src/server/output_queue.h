@@ -40,6 +40,7 @@ class OutputQueue {
 
  private:
   Result<size_t> send_memory(env::Connection& connection);
+  Result<size_t> send_gathered(env::Connection& connection);
   Result<size_t> send_file(env::Connection& connection);
   void consume(size_t count);
 
