@@ -1,14 +1,13 @@
 // A directory of any files as a partition's log: opening it may fail, never crash; what opens can
 // be read, searched and appended to, and opens again with the same end.
 //
-// The input: uint8 flags, uint8 recovery point, then files: uint8 which, uint16 length, bytes. A
-// segment with its high bit set gets the checksums of its batches put right, which chance never
-// would. Seeds: tests/seeds.py.
+// The input: uint8 flags, uint8 recovery point, then files (storage/testing/fuzzed_files.h). Seeds:
+// tests/seeds.py.
 #include "base/assert.h"
-#include "base/crc32c.h"
 #include "env/testing/memory_disk.h"
 #include "record/builder.h"
 #include "storage/log.h"
+#include "storage/testing/fuzzed_files.h"
 
 using namespace millrace;
 using namespace millrace::storage;
@@ -29,32 +28,6 @@ constexpr const char* kFiles[] = {"00000000000000000000.log",
                                   "leader-epoch-checkpoint",
                                   "partition.metadata",
                                   "00000000000000000005.txnindex"};
-constexpr size_t kSizeAt = 8, kCrcAt = 17, kCoveredAt = 21;
-
-void put_checksums_right(ByteBuffer& segment) {
-  for (size_t at = 0; at + kCoveredAt < segment.size();) {
-    const auto size = load_big<int32_t>(segment.data() + at + kSizeAt);
-    if (size < 50 || at + 12 + static_cast<size_t>(size) > segment.size()) return;
-    const size_t end = at + 12 + static_cast<size_t>(size);
-    store_big(segment.data() + at + kCrcAt,
-              crc32c(ByteView(segment).subspan(at + kCoveredAt, end - at - kCoveredAt)));
-    at = end;
-  }
-}
-
-void write_files(env::Disk& disk, ByteView input) {
-  for (size_t at = 0; at + 3 <= input.size();) {
-    const uint8_t which = input[at];
-    const size_t length =
-        std::min<size_t>(load_big<uint16_t>(input.data() + at + 1), input.size() - at - 3);
-    ByteBuffer content = copy_of(input.subspan(at + 3, length));
-    if (which & 0x80) put_checksums_right(content);
-    const std::string path = kDirectory + "/" + kFiles[(which & 0x7F) % std::size(kFiles)];
-    auto file = disk.open(path, env::OpenMode::kReplace);
-    ASSERT(file.has_value() && (*file)->write_at(content, 0).has_value());
-    at += 3 + length;
-  }
-}
 
 // Everything that a reader may ask for.
 void read_all(Log& log) {
@@ -79,8 +52,7 @@ void read_all(Log& log) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
   env::testing::MemoryDisk disk;
-  ASSERT(disk.make_directories(kDirectory).has_value());
-  write_files(disk, {data + 2, size - 2});
+  storage::testing::write_fuzzed_files(disk, kDirectory, kFiles, {data + 2, size - 2});
   const LogOptions options{.segment_bytes = 4096, .index_interval_bytes = 64};
   const LogRecovery recovery{.recovery_point = Offset(data[1] % 16),
                              .log_start = Offset(data[0] % 4),

@@ -1,0 +1,329 @@
+// Any bytes as what brokers send to a client: its connection, and behind it all that reads answers:
+// what it knows of the cluster, a producer, a fetcher and a member of a group. They may give up;
+// none may crash, every call ends once (CC1), the records of a partition come in order and of those
+// assigned alone (FE1, FE3), and what became of each record to send is told once (PR1).
+//
+// The input: uint8 how many versions below ours the broker is (255: it says itself), then steps:
+// uint8 kind, uint16 length, bytes. Seeds: tests/seeds.py.
+#include <algorithm>
+#include <functional>
+
+#include "base/assert.h"
+#include "client/core/connection.h"
+#include "client/core/fetcher.h"
+#include "client/core/membership.h"
+#include "client/core/producer.h"
+#include "wire/headers.h"
+
+using namespace millrace;
+using namespace millrace::client::core;
+
+namespace {
+
+constexpr int kSaysItself = 255;
+constexpr uint64_t kRecordsToSend = 4;
+constexpr Offset kNothingRead{-1};
+
+// A step's kind.
+enum Step { kAnswer, kStream, kTime, kLost, kStepKinds };
+
+// What the broker says that it serves: of the calls that are made here, `below` versions less than
+// there are.
+const ByteBuffer& api_versions(int below, int16_t version) {
+  using enum wire::ApiKey;
+  static std::map<std::pair<int, int16_t>, ByteBuffer> made;
+  ByteBuffer& body = made[{below, version}];
+  if (!body.empty()) return body;
+  wire::ApiVersionsResponse response;
+  for (wire::ApiKey key :
+       {kProduce, kFetch, kListOffsets, kMetadata, kOffsetCommit, kOffsetFetch, kFindCoordinator,
+        kJoinGroup, kHeartbeat, kLeaveGroup, kSyncGroup, kInitProducerId}) {
+    const auto [min, max] = wire::find_api(static_cast<int16_t>(key))->known;
+    response.api_keys.push_back({.api_key = static_cast<int16_t>(key),
+                                 .min_version = min,
+                                 .max_version = std::max<int16_t>(min, int16_t(max - below))});
+  }
+  return body = *wire::encode(response, version);
+}
+
+class FuzzedClient {
+ public:
+  explicit FuzzedClient(int versions_below) : versions_below_(versions_below) {
+    connect();
+    fetch({{{"t", PartitionIndex(0)}, StartAt::earliest()},
+           {{"t", PartitionIndex(1)}, {StartAt::Kind::kBeforeEnd, 3}},
+           {{"u", PartitionIndex(0)}, {StartAt::Kind::kTimestamp, 7}}});
+    for (uint64_t tag = 0; tag < kRecordsToSend; ++tag)
+      follow(Producer::Produce{{.tag = tag,
+                                .topic = tag < 3 ? "t" : "u",
+                                .partition = {},
+                                .key = ByteBuffer(tag, 'k'),
+                                .value = ByteBuffer(3, 'v'),
+                                .headers = {}}});
+    follow(Membership::Start{});
+    settle();
+  }
+
+  void step(int kind, ByteView bytes) {
+    if (kind == kAnswer) answer(bytes);
+    if (kind == kStream) take(connection_.resume(Connection::Received{bytes}));
+    if (kind == kTime) pass(milliseconds(100) * static_cast<int64_t>(bytes.size()));
+    if (kind == kLost) take(connection_.resume(Connection::Lost{{Errc::kClosed, "cut"}}));
+    settle();
+    if (connection_.over()) connect();
+    settle();
+  }
+
+  // No broker is there any more, and all patience is over.
+  void end() {
+    take(connection_.resume(Connection::Lost{{Errc::kClosed, "gone"}}));
+    follow(Membership::Leave{});
+    settle();
+    pass(seconds(1000));
+    follow(Producer::MetadataFailed{{Errc::kClosed, "gone"}});
+    settle();
+    ASSERT(waiting_.empty(), "CC1: {} calls have not ended", waiting_.size());
+    ASSERT(producer_.idle() && producer_.buffered_bytes() == 0, "PR1: {}", producer_.describe());
+    ASSERT(delivered_.size() == kRecordsToSend, "PR1: {} deliveries", delivered_.size());
+  }
+
+ private:
+  struct Asked {
+    wire::ApiKey api;
+    int16_t version;
+    int32_t correlation_id;
+  };
+
+  void connect() {
+    connection_ = Connection({.max_answer_bytes = 1 << 20});
+    asked_.clear();
+    take(connection_.resume(Connection::Connected{}));
+    if (versions_below_ != kSaysItself)
+      answer(api_versions(versions_below_, asked_.front().version));
+  }
+
+  // The oldest call is answered with `body`.
+  void answer(ByteView body) {
+    if (asked_.empty()) return;
+    const Asked asked = asked_.front();
+    asked_.pop_front();
+    wire::Writer writer;
+    writer.int32(0);
+    wire::write(writer,
+                wire::response_header_version(*wire::find_api(int16_t(asked.api)), asked.version),
+                wire::ResponseHeader{.correlation_id = asked.correlation_id});
+    writer.raw(body);
+    writer.patch_int32(0, static_cast<int32_t>(writer.buffer().size() - 4));
+    take(connection_.resume(Connection::Received{writer.buffer()}));
+  }
+
+  void pass(Duration time) {
+    now_ = now_ + time;
+    follow(Fetcher::Tick{});
+    follow(Producer::Tick{});
+    Membership::Offsets read;
+    for (const auto& partition : member_.owned())
+      if (auto position = fetcher_.position(partition)) read[partition] = *position;
+    if (!read.empty()) follow(Membership::Commit{std::move(read)});
+    follow(Membership::Tick{});
+  }
+
+  // What an event leads to happens afterwards, as with a real client's loop.
+  void settle() {
+    while (!happening_.empty()) {
+      auto next = std::move(happening_.front());
+      happening_.pop_front();
+      next();
+    }
+  }
+  template <class Event>
+  void later(Event event) {
+    happening_.push_back([this, event = std::move(event)]() mutable { follow(std::move(event)); });
+  }
+
+  template <class Request>
+  void ask(Request request, std::function<void(Result<ResponseOf<Request>>)> done) {
+    const CallId id{++last_call_};
+    waiting_[id] = [done = std::move(done)](const Result<Answer>& answer) {
+      if (answer)
+        done(response_to<Request>(*answer));
+      else
+        done(std::unexpected(answer.error()));
+    };
+    take(connection_.resume(Connection::Submitted{id, call_of(std::move(request))}));
+  }
+
+  void take(Connection::Action action) {
+    for (size_t at = 0; at + 12 <= action.write.size();) {
+      const uint8_t* frame = action.write.data() + at;
+      asked_.push_back({.api = wire::ApiKey(load_big<int16_t>(frame + 4)),
+                        .version = load_big<int16_t>(frame + 6),
+                        .correlation_id = load_big<int32_t>(frame + 8)});
+      at += 4 + static_cast<size_t>(load_big<int32_t>(frame));
+    }
+    for (auto& ended : action.ended) {
+      auto waiting = waiting_.extract(ended.id);
+      ASSERT(!waiting.empty(), "CC1: a call ends twice");
+      happening_.push_back(
+          [done = std::move(waiting.mapped()), answer = std::move(ended.answer)] { done(answer); });
+    }
+    ASSERT(!action.close || waiting_.empty(), "CC1: {} calls have not ended", waiting_.size());
+  }
+
+  // The cluster
+
+  void refresh() {
+    if (std::exchange(refreshing_, true)) return;
+    ask(wire::MetadataRequest{}, [this](Result<wire::MetadataResponse> response) {
+      refreshing_ = false;
+      if (response) cache_.update(*response);
+      later(Fetcher::MetadataRefreshed{});
+      if (response)
+        later(Producer::MetadataRefreshed{});
+      else
+        later(Producer::MetadataFailed{response.error()});
+    });
+  }
+
+  // Reading
+
+  void fetch(const std::map<TopicPartition, StartAt>& partitions) {
+    for (const auto& [partition, start] : partitions) last_read_[partition] = kNothingRead;
+    follow(Fetcher::Assign{partitions});
+  }
+
+  void follow(Fetcher::Event event) {
+    auto action = fetcher_.resume(std::move(event), now_);
+    for (const auto& record : action.records) {
+      auto last = last_read_.find(record.partition);
+      ASSERT(last != last_read_.end(), "FE3: {} is not assigned", record.partition.to_string());
+      ASSERT(record.offset > last->second, "FE1: {} behind {}", record.offset, last->second);
+      last->second = record.offset;
+    }
+    for (const auto& problem : action.problems) last_read_.erase(problem.partition);
+    for (auto& each : action.sends) send(std::move(each));
+    if (!action.refresh.empty()) refresh();
+    ASSERT(!fetcher_.describe().empty());
+  }
+
+  void send(Fetcher::Send send) {
+    if (auto* fetch = std::get_if<wire::FetchRequest>(&send.request))
+      return ask(std::move(*fetch), [this, id = send.id](Result<wire::FetchResponse> response) {
+        follow(Fetcher::Fetched{id, std::move(response)});
+      });
+    ask(std::move(std::get<wire::ListOffsetsRequest>(send.request)),
+        [this, id = send.id](Result<wire::ListOffsetsResponse> response) {
+          follow(Fetcher::Listed{id, std::move(response)});
+        });
+  }
+
+  // Writing
+
+  void follow(Producer::Event event) {
+    auto action = producer_.resume(std::move(event), now_);
+    for (const auto& delivery : action.deliveries)
+      ASSERT(delivery.tag < kRecordsToSend && delivered_.insert(delivery.tag).second,
+             "PR1: record {} again", delivery.tag);
+    for (auto& send : action.sends)
+      ask(std::move(send.request), [this, id = send.id, bytes = std::move(send.bytes)](
+                                       Result<wire::ProduceResponse> response) {
+        later(Producer::Produced{id, std::move(response)});
+      });
+    if (action.identify)
+      ask(std::move(*action.identify), [this](Result<wire::InitProducerIdResponse> response) {
+        later(Producer::Identified{std::move(response)});
+      });
+    if (!action.refresh.empty()) refresh();
+    ASSERT(!producer_.describe().empty());
+  }
+
+  // The group
+
+  template <class Event, class Request>
+  void ask_member(Request request) {
+    ask(std::move(request),
+        [this](Result<ResponseOf<Request>> response) { later(Event{std::move(response)}); });
+  }
+
+  void follow(Membership::Event event) {
+    auto action = member_.resume(std::move(event), now_);
+    if (action.find_coordinator) find_coordinator();
+    for (auto& request : action.requests) send(std::move(request));
+    if (action.know) know(*action.know);
+    if (!action.revoke.empty()) {
+      for (const auto& partition : action.revoke) last_read_.erase(partition);
+      follow(Fetcher::Revoke{action.revoke});
+      later(Membership::Revoked{});
+    }
+    std::map<TopicPartition, StartAt> assigned;
+    for (const auto& [partition, offset] : action.assigned)
+      assigned[partition] = offset ? StartAt::offset(*offset) : StartAt::latest();
+    if (!assigned.empty()) fetch(assigned);
+    ASSERT(!member_.describe().empty());
+  }
+
+  void find_coordinator() {
+    ask(wire::FindCoordinatorRequest{.coordinator_keys = {"g"}},
+        [this](Result<wire::FindCoordinatorResponse> response) {
+          if (!response || response->coordinators.empty())
+            return later(Membership::Coordinator{fail(Errc::kCorrupt, "no answer")});
+          const auto& found = response->coordinators.front();
+          cache_.note_broker(NodeId(found.node_id), found.host, found.port);
+          later(Membership::Coordinator{
+              FoundCoordinator{NodeId(found.node_id), found.error_code, found.error_message}});
+        });
+  }
+
+  void send(Membership::Request request) {
+    if (auto* join = std::get_if<wire::JoinGroupRequest>(&request))
+      return ask_member<Membership::Joined>(std::move(*join));
+    if (auto* sync = std::get_if<wire::SyncGroupRequest>(&request))
+      return ask_member<Membership::Synced>(std::move(*sync));
+    if (auto* beat = std::get_if<wire::HeartbeatRequest>(&request))
+      return ask_member<Membership::Beaten>(std::move(*beat));
+    if (auto* offsets = std::get_if<wire::OffsetFetchRequest>(&request))
+      return ask_member<Membership::OffsetsFetched>(std::move(*offsets));
+    if (auto* commit = std::get_if<wire::OffsetCommitRequest>(&request))
+      return ask_member<Membership::Committed>(std::move(*commit));
+    ask(std::move(std::get<wire::LeaveGroupRequest>(request)),
+        [this](const Result<wire::LeaveGroupResponse>&) { later(Membership::Left{}); });
+  }
+
+  void know(const std::set<std::string>& topics) {
+    PartitionCounts counts;
+    for (const auto& name : topics) {
+      const TopicInfo* topic = cache_.topic(name);
+      counts[name] = topic ? static_cast<int32_t>(topic->partitions.size()) : 0;
+    }
+    later(Membership::PartitionsKnown{std::move(counts)});
+  }
+
+  const int versions_below_;
+  Instant now_{seconds(1)};
+  Connection connection_;
+  std::deque<Asked> asked_;
+  std::map<CallId, std::function<void(const Result<Answer>&)>> waiting_;
+  std::deque<std::move_only_function<void()>> happening_;
+  uint64_t last_call_ = 0;
+  bool refreshing_ = false;
+  MetadataCache cache_;
+  Fetcher fetcher_{cache_, {.read_committed = true, .max_unpacked_bytes = 1 << 20}};
+  Producer producer_{cache_, {.linger = {}}};
+  Membership member_{{.group = "g", .topics = {"t"}, .instance_id = {}}};
+  std::map<TopicPartition, Offset> last_read_;
+  std::set<uint64_t> delivered_;
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  FuzzedClient client(data[0]);
+  for (size_t at = 1; at + 3 <= size;) {
+    const size_t length = std::min<size_t>(load_big<uint16_t>(data + at + 1), size - at - 3);
+    client.step(data[at] % kStepKinds, {data + at + 3, length});
+    at += 3 + length;
+  }
+  client.end();
+  return 0;
+}
