@@ -299,6 +299,19 @@ TEST_F(ConfigDecisionsTest, the_metadata_version_does_not_go_back) {
   EXPECT_EQ(update({{"metadata.version", 31, 1}}).first, ErrorCode::kInvalidUpdateVersion);
 }
 
+// What Apache Kafka 4.3.1 answers for a quorum that has it at 1.
+TEST_F(ConfigDecisionsTest, the_kraft_version_is_that_of_the_quorum_and_does_not_go_back) {
+  for (int8_t type : {1, 2, 3})
+    EXPECT_EQ(update({{"kraft.version", 1, type}}), kFine) << "is there";
+  const std::string why = std::string(kPrefix) +
+                          "Invalid update version 0 for feature "
+                          "kraft.version. Can't downgrade the version of this feature";
+  EXPECT_EQ(update({{"kraft.version", 0, 3}}), Answer(ErrorCode::kInvalidUpdateVersion, why + "."));
+  EXPECT_EQ(update({{"kraft.version", 0, 1}}),
+            Answer(ErrorCode::kInvalidUpdateVersion,
+                   why + " without setting the upgrade type to either safe or unsafe downgrade."));
+}
+
 TEST_F(ConfigDecisionsTest, features_are_updated_all_or_none_and_not_when_only_validated) {
   EXPECT_NE(update({{"share.version", 0, 2}, {"no.such", 1, 1}}), kFine);
   EXPECT_EQ(controller_.image().features().at("share.version"), 1);

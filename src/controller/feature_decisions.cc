@@ -39,14 +39,18 @@ std::optional<std::string> Controller::feature_problem(
           (level < theirs.min_supported_version || level > theirs.max_supported_version))
         return invalid(fmt::format("Broker {} only supports versions {}-{}", id,
                                    theirs.min_supported_version, theirs.max_supported_version));
+  const bool of_quorum = update.feature == metadata::kKraftVersion;
   auto found = image_.features().find(update.feature);
-  const int16_t now = found == image_.features().end() ? int16_t{0} : found->second;
+  const int16_t now = of_quorum                          ? kraft_version_
+                      : found == image_.features().end() ? int16_t{0}
+                                                         : found->second;
   if (level < now && type == kUpgrade)
     return invalid(
         "Can't downgrade the version of this feature without setting the upgrade type "
         "to either safe or unsafe downgrade.");
   if (level > now && type != kUpgrade) return invalid("Can't downgrade to a newer version.");
-  if (update.feature == metadata::kKraftVersion && level != now)
+  if (of_quorum && level < now) return invalid("Can't downgrade the version of this feature.");
+  if (of_quorum && level > now)
     return invalid("The quorum of this version of Millrace does not change its kraft.version.");
   if (update.feature == metadata::kMetadataVersion && level < now)
     return fmt::format("Unsupported metadata.version downgrade from {} to {}. {}", now, level,
@@ -85,6 +89,7 @@ Decided<wire::UpdateFeaturesResponse> Controller::decide_update_features(
       return decided;
     }
   std::map<std::string, int16_t> levels = image_.features();
+  levels[metadata::kKraftVersion] = kraft_version_;
   for (const auto& update : request.feature_updates) {
     decided.response.results.push_back({.feature = update.feature, .error_message = "NONE"});
     int16_t& level = levels[update.feature];

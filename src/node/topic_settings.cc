@@ -12,6 +12,17 @@ std::optional<record::Codec> target_codec(const std::string& name) {
   return std::nullopt;
 }
 
+std::optional<int> target_level(const config::TopicConfig& config,
+                                std::optional<record::Codec> codec) {
+  const char* name = codec == record::Codec::kGzip   ? "compression.gzip.level"
+                     : codec == record::Codec::kLz4  ? "compression.lz4.level"
+                     : codec == record::Codec::kZstd ? "compression.zstd.level"
+                                                     : nullptr;
+  if (name == nullptr) return std::nullopt;
+  const auto level = static_cast<int>(config.number(name));
+  return record::level_is_valid(*codec, level) ? std::optional(level) : std::nullopt;
+}
+
 // As in Apache Kafka: internal.segment.bytes goes below the least segment.bytes, for tests.
 int64_t segment_bytes(const config::TopicConfig& config) {
   const bool is_set = !config.text("internal.segment.bytes").empty();
@@ -39,6 +50,7 @@ record::ProduceRules produce_rules(const config::NodeProperties& node,
   rules.segment_bytes = segment_bytes(config);
   rules.keys_required = config.text("cleanup.policy").find("compact") != std::string::npos;
   rules.target_codec = target_codec(config.text("compression.type"));
+  rules.target_level = target_level(config, rules.target_codec);
   // What may not come in as a request may not come in packed either.
   rules.max_decompressed = static_cast<size_t>(node.number("socket.request.max.bytes"));
   return rules;

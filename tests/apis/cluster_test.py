@@ -86,6 +86,13 @@ class Cluster(BrokerTest):
             self.assertEqual(results, len(answer["Results"]) if "Results" in answer else None)
         self.assertNotIn("group.version", finalized(), "level 0 is not told (kafka.md 2.1)")
 
+    def test_the_kraft_version_is_the_quorums(self):
+        answer = self.asker.ask("ApiVersions", 4, ClientSoftwareName="tests", ClientSoftwareVersion="1")
+        self.assertIn(("kraft.version", 1), [(each["Name"], each["MaxVersionLevel"]) for each in answer["FinalizedFeatures"]])
+        for level, error in ((1, "NONE"), (0, "INVALID_UPDATE_VERSION")):
+            change = [{"Feature": "kraft.version", "MaxVersionLevel": level, "UpgradeType": 3}]
+            self.assertEqual(error, ERRORS[self.asker.ask("UpdateFeatures", 2, FeatureUpdates=change)["ErrorCode"]])
+
     def test_features_with_a_least_version_of_zero_are_told_from_version_4_on(self):
         names = {version: {each["Name"] for each in self.asker.ask(
             "ApiVersions", version, ClientSoftwareName="tests", ClientSoftwareVersion="1")["SupportedFeatures"]} for version in (3, 4)}

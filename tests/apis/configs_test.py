@@ -1,6 +1,7 @@
 """Configs over the wire: DescribeConfigs, IncrementalAlterConfigs, AlterConfigs (KIP-133, 226, 339, 412, 525, 569), and that what is
 changed while the broker runs takes effect."""
 
+import time
 import unittest
 
 from support.broker import BrokerTest
@@ -58,6 +59,35 @@ class Configs(BrokerTest):
         for wanted in (False, True):
             entry = self.asker.describe(BROKER, "1", "log.segment.bytes", documentation=wanted)["log.segment.bytes"]
             self.assertEqual(wanted, bool(entry["Documentation"]))
+        self.asker.create_topic("t")
+        self.fine(GROUP, "g", ("consumer.session.timeout.ms", SET, "46000"))
+        self.fine(METRICS, "m", ("interval.ms", SET, "1000"))
+        for kind, name in ((BROKER, "1"), (TOPIC, "t"), (GROUP, "g"), (METRICS, "m")):
+            described = self.asker.describe(kind, name, documentation=True)
+            self.assertEqual([], [config for config, entry in described.items() if not entry["Documentation"]])
+
+    def test_producers_that_fell_silent_are_forgotten(self):
+        """producer.id.expiration.ms, which may change while the broker runs (KIP-854)."""
+        node = self.broker({"producer.id.expiration.check.interval.ms": "50"}).start()
+        with Asker(node.address) as asker:
+            def known():
+                topics = [{"Name": "t", "PartitionIndexes": [0]}]
+                partition = asker.ask("DescribeProducers", 0, Topics=topics)["Topics"][0]["Partitions"][0]
+                return [each["ProducerId"] for each in partition["ActiveProducers"]]
+            asker.create_topic("t")
+            self.assertEqual((0, 0), asker.produce("t", batch([b"a"], producer=(5, 0, 0))))
+            time.sleep(0.2)
+            self.assertEqual([5], known())
+            self.assertEqual(("NONE", None), asker.alter(BROKER, "", ("producer.id.expiration.ms", SET, "100")))
+            until = time.monotonic() + 10
+            while known() and time.monotonic() < until:
+                time.sleep(0.02)
+            self.assertEqual([], known())
+
+    def test_min_insync_replicas_asks_for_no_more_replicas_than_there_are(self):
+        """As Apache Kafka 4.3.1 answers it: its bound is the lesser of the config and the partition's replicas."""
+        self.asker.create_topic("t", configs={"min.insync.replicas": "2"})
+        self.assertEqual((0, 0), self.asker.produce("t", batch([b"a"])))
 
     def test_the_cluster_has_only_what_was_set_for_it(self):
         self.assertEqual(["min.insync.replicas"], list(self.asker.describe(BROKER, "")), "with eligible leader replicas (KIP-966)")

@@ -36,8 +36,8 @@ WITHOUT = """
 
 They may be set: they are checked, kept and shown, and nothing acts on them (yet, or because Millrace is built otherwise).
 
-| name | of | type | default |
-|---|---|---|---|
+| name | of | type | default | meaning |
+|---|---|---|---|---|
 """
 CHANGES = {"read-only": "at start", "per-broker": "broker", "cluster-wide": "cluster, broker"}
 TITLES = {"broker": "Of a node", "topic": "Of a topic", "group": "Of a group", "client_metrics": "Of a client metrics subscription"}
@@ -69,7 +69,7 @@ def page():
     out += WITHOUT
     for c in known:
         if not c.effect and not c.internal:
-            out += f"| `{c.name}` | {c.scope.replace('_', ' ')} | {c.kind.lower()} | {shown_default(c)} |\n"
+            out += f"| `{c.name}` | {c.scope.replace('_', ' ')} | {c.kind.lower()} | {shown_default(c)} | {c.documentation} |\n"
     return out
 
 

@@ -24,16 +24,20 @@ Response::ApiVersion row(const ServedApi& api) {
 }
 
 // Versions below 4 cannot say a minimum of 0: older clients choke on it (KAFKA-17492).
-void add_features(Response& response, const metadata::Image& image, int16_t version) {
+void add_features(Response& response, const node::Node& node, int16_t version) {
+  const auto image = node.image();
   for (const auto& feature : metadata::supported_features())
     if (version >= 4 || feature.least > 0)
       response.supported_features.push_back(
           {.name = feature.name, .min_version = feature.least, .max_version = feature.most});
-  for (const auto& [name, level] : image.features())
+  // The quorum's own level is in control records, not among the metadata.
+  auto levels = image->features();
+  levels[metadata::kKraftVersion] = node.kraft_version();
+  for (const auto& [name, level] : levels)
     if (level > 0)
       response.finalized_features.push_back(
           {.name = name, .max_version_level = level, .min_version_level = level});
-  response.finalized_features_epoch = image.last_offset().value();
+  response.finalized_features_epoch = image->last_offset().value();
 }
 
 }  // namespace
@@ -56,7 +60,7 @@ void handle_api_versions(Call call) {
     }
     call.peer().client_software =
         request->client_software_name + " " + request->client_software_version;
-    add_features(response, *call.node().image(), call.version());
+    add_features(response, call.node(), call.version());
   }
   for (const ServedApi& api : served_apis(call.header().listener))
     response.api_keys.push_back(row(api));
