@@ -6,8 +6,10 @@
 
 #include "app/listeners.h"
 #include "app/start.h"
+#include "config/directories.h"
 #include "controller/controller.h"
 #include "node/metadata_snapshot.h"
+#include "node/random_uuid.h"
 #include "runtime/host.h"
 #include "storage/log_directory.h"
 
@@ -79,16 +81,16 @@ Result<> format_all(const FormatOptions& options) {
   ASSIGN_OR_RETURN(const auto listeners, read_listeners(properties));
   runtime::PosixDisk disk;
   runtime::SystemRandom random;
-  std::vector<std::string> paths = properties.list("log.dirs");
-  if (paths.empty()) paths = properties.list("log.dir");
-  for (const std::string& path : paths) {
-    DirectoryPlan plan = plan_for(properties, path == paths[0], listeners.controller_endpoint());
+  const std::string metadata_path = config::metadata_directory(properties);
+  for (const std::string& path : config::all_directories(properties)) {
+    DirectoryPlan plan =
+        plan_for(properties, path == metadata_path, listeners.controller_endpoint());
     plan.ignore_formatted = options.ignore_formatted;
     RETURN_IF_ERROR(
         format_directory(disk, path,
                          {.cluster_id = options.cluster_id,
                           .node_id = NodeId(static_cast<int32_t>(properties.number("node.id"))),
-                          .directory_id = Uuid::from_random({random.next(), random.next()})},
+                          .directory_id = node::random_uuid(random)},
                          plan));
   }
   return {};

@@ -8,11 +8,13 @@
 #include "base/log.h"
 #include "controller/controller.h"
 #include "metadata/features.h"
+#include "metadata/node_ids.h"
 
 namespace millrace::controller {
 namespace {
 
 using metadata::Broker;
+using metadata::numbers_of;
 using metadata::PartitionState;
 using wire::ErrorCode;
 
@@ -36,23 +38,31 @@ bool contains(const std::vector<NodeId>& set, NodeId id) {
   return std::ranges::find(set, id) != set.end();
 }
 
-std::vector<int32_t> numbers(const std::vector<NodeId>& ids) {
-  std::vector<int32_t> result;
-  for (NodeId id : ids) result.push_back(id.value());
-  return result;
-}
-
 // The record that turns `before` into `after`; nothing: they are the same.
 std::optional<wire::PartitionChangeRecord> change_between(const PartitionState& before,
                                                           const PartitionState& after) {
   wire::PartitionChangeRecord change;
-  if (after.isr != before.isr) change.isr = numbers(after.isr);
+  if (after.isr != before.isr) change.isr = numbers_of(after.isr);
   if (after.leader != before.leader) change.leader = after.leader.value();
-  if (after.elr != before.elr) change.eligible_leader_replicas = numbers(after.elr);
+  if (after.elr != before.elr) change.eligible_leader_replicas = numbers_of(after.elr);
   if (after.last_known_elr != before.last_known_elr)
-    change.last_known_elr = numbers(after.last_known_elr);
+    change.last_known_elr = numbers_of(after.last_known_elr);
   if (change == wire::PartitionChangeRecord{}) return std::nullopt;
   return change;
+}
+
+// What brokers and controllers both say of themselves.
+template <class Request, class Record>
+void copy_description(const Request& request, Record& record) {
+  for (const auto& each : request.listeners)
+    record.end_points.push_back({.name = each.name,
+                                 .host = each.host,
+                                 .port = each.port,
+                                 .security_protocol = each.security_protocol});
+  for (const auto& each : request.features)
+    record.features.push_back({.name = each.name,
+                               .min_supported_version = each.min_supported_version,
+                               .max_supported_version = each.max_supported_version});
 }
 
 }  // namespace
@@ -142,8 +152,9 @@ void Controller::take_partitions_from(const Departure& departure, Records& recor
   });
 }
 
-void Controller::activate(std::string cluster_id, Instant now) {
+void Controller::activate(std::string cluster_id, int16_t kraft_version, Instant now) {
   cluster_id_ = std::move(cluster_id);
+  kraft_version_ = kraft_version;
   start_sessions(now);
 }
 
@@ -249,15 +260,7 @@ Decided<wire::BrokerRegistrationResponse> Controller::decide_broker_registration
   record.broker_epoch =
       is_same_process ? known->epoch.value()
                       : (position.next + static_cast<int64_t>(decided.records.size())).value();
-  for (const auto& each : request.listeners)
-    record.end_points.push_back({.name = each.name,
-                                 .host = each.host,
-                                 .port = each.port,
-                                 .security_protocol = each.security_protocol});
-  for (const auto& each : request.features)
-    record.features.push_back({.name = each.name,
-                               .min_supported_version = each.min_supported_version,
-                               .max_supported_version = each.max_supported_version});
+  copy_description(request, record);
   decided.response.broker_epoch = record.broker_epoch;
   sessions_[id] = {.last_contact = position.now};
   decided.records.push_back(std::move(record));
@@ -360,15 +363,7 @@ Decided<wire::ControllerRegistrationResponse> Controller::decide_controller_regi
   wire::RegisterControllerRecord record{.controller_id = request.controller_id,
                                         .incarnation_id = request.incarnation_id,
                                         .zk_migration_ready = request.zk_migration_ready};
-  for (const auto& each : request.listeners)
-    record.end_points.push_back({.name = each.name,
-                                 .host = each.host,
-                                 .port = each.port,
-                                 .security_protocol = each.security_protocol});
-  for (const auto& each : request.features)
-    record.features.push_back({.name = each.name,
-                               .min_supported_version = each.min_supported_version,
-                               .max_supported_version = each.max_supported_version});
+  copy_description(request, record);
   decided.records.push_back(std::move(record));
   return decided;
 }

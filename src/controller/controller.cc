@@ -6,6 +6,7 @@
 #include <set>
 
 #include "metadata/features.h"
+#include "metadata/node_ids.h"
 
 namespace millrace::controller {
 namespace {
@@ -52,11 +53,13 @@ Controller::Refusal Controller::too_many() {
   return {ErrorCode::kPolicyViolation, "Excessively large number of partitions per request."};
 }
 
-std::vector<NodeId> Controller::usable_brokers() const {
-  std::vector<NodeId> usable;
+// The topic's id is random, so where its stripes begin is too.
+ReplicaPlacer Controller::placer(const Uuid& topic_id, const Assignments& existing) const {
+  std::vector<PlaceableBroker> brokers;
   for (const auto& [id, broker] : image_.brokers())
-    if (!broker.fenced && !broker.in_controlled_shutdown) usable.push_back(id);
-  return usable;
+    if (!broker.in_controlled_shutdown)
+      brokers.push_back({.id = id, .rack = broker.rack, .fenced = broker.fenced});
+  return {brokers, existing, std::hash<Uuid>()(topic_id)};
 }
 
 std::optional<Controller::Refusal> Controller::check_name(const std::string& name) const {
@@ -90,7 +93,7 @@ std::optional<std::string> Controller::assignment_problem(const std::vector<int3
   return std::nullopt;
 }
 
-std::expected<Controller::Placement, Controller::Refusal> Controller::place_manually(
+std::expected<Controller::Assignments, Controller::Refusal> Controller::place_manually(
     const Topic& topic) const {
   auto refuse = [](std::string message) {
     return std::unexpected(Refusal{ErrorCode::kInvalidReplicaAssignment, std::move(message)});
@@ -100,54 +103,51 @@ std::expected<Controller::Placement, Controller::Refusal> Controller::place_manu
         ErrorCode::kInvalidRequest,
         fmt::format("A manual partition assignment was specified, but {} was not set to -1.",
                     topic.replication_factor != -1 ? "replication factor" : "numPartitions")});
-  Placement placement;
-  std::map<int32_t, std::vector<int32_t>> by_index;
+  std::map<int32_t, const std::vector<int32_t>*> by_index;
   for (const auto& each : topic.assignments) {
     if (auto problem = assignment_problem(each.broker_ids)) return refuse(*problem);
-    if (!by_index.emplace(each.partition_index, each.broker_ids).second)
+    if (!by_index.emplace(each.partition_index, &each.broker_ids).second)
       return refuse(fmt::format("Found multiple manual partition assignments for partition {}",
                                 each.partition_index));
   }
-  for (auto& [index, brokers] : by_index) {
-    if (std::cmp_not_equal(index, placement.manual.size()))
+  Assignments assignments;
+  for (const auto& [index, brokers] : by_index) {
+    if (std::cmp_not_equal(index, assignments.size()))
       return refuse("partitions should be a consecutive 0-based integer sequence");
-    if (!placement.manual.empty() && placement.manual[0].size() != brokers.size())
+    if (!assignments.empty() && assignments[0].size() != brokers->size())
       return refuse("The manual partition assignment includes replica lists of different lengths.");
-    placement.manual.push_back(brokers);
+    assignments.push_back(metadata::node_ids_of(*brokers));
   }
-  placement.partitions = static_cast<int32_t>(placement.manual.size());
-  placement.replication_factor = static_cast<int16_t>(placement.manual[0].size());
-  return placement;
+  return assignments;
 }
 
-std::expected<Controller::Placement, Controller::Refusal> Controller::place(
-    const Topic& topic) const {
+std::expected<Controller::Assignments, Controller::Refusal> Controller::place(
+    const Topic& topic, const Uuid& topic_id) const {
   if (!topic.assignments.empty()) return place_manually(topic);
-  Placement placement{.partitions = topic.num_partitions,
-                      .replication_factor = topic.replication_factor};
-  if (placement.partitions == -1)
-    placement.partitions = static_cast<int32_t>(properties_->number("num.partitions"));
-  if (placement.replication_factor == -1)
-    placement.replication_factor =
-        static_cast<int16_t>(properties_->number("default.replication.factor"));
-  if (placement.partitions <= 0)
+  const auto partitions = topic.num_partitions == -1 ? properties_->number("num.partitions")
+                                                     : int64_t{topic.num_partitions};
+  const auto replication_factor =
+      topic.replication_factor == -1
+          ? static_cast<int16_t>(properties_->number("default.replication.factor"))
+          : topic.replication_factor;
+  if (partitions <= 0)
     return std::unexpected(
         Refusal{ErrorCode::kInvalidPartitions,
                 "Number of partitions was set to an invalid non-positive value."});
-  if (placement.replication_factor <= 0)
+  if (replication_factor <= 0)
     return std::unexpected(Refusal{ErrorCode::kInvalidReplicationFactor,
                                    "Replication factor must be larger than 0, or -1 to use the "
                                    "default value."});
   // Before a record is made for each of them.
-  if (std::cmp_greater(placement.partitions, kMaxRecords)) return std::unexpected(too_many());
-  const size_t usable = usable_brokers().size();
-  if (std::cmp_greater(placement.replication_factor, usable))
-    return std::unexpected(Refusal{
-        ErrorCode::kInvalidReplicationFactor,
-        fmt::format("Unable to replicate the partition {} time(s): The target replication "
-                    "factor of {} cannot be reached because only {} broker(s) are registered.",
-                    placement.replication_factor, placement.replication_factor, usable)});
-  return placement;
+  if (std::cmp_greater(partitions, kMaxRecords)) return std::unexpected(too_many());
+  ReplicaPlacer replicas = placer(topic_id, {});
+  if (auto problem = replicas.problem(replication_factor))
+    return std::unexpected(Refusal{ErrorCode::kInvalidReplicationFactor,
+                                   fmt::format("Unable to replicate the partition {} time(s): {}",
+                                               replication_factor, *problem)});
+  Assignments assignments;
+  for (int64_t i = 0; i < partitions; ++i) assignments.push_back(replicas.next(replication_factor));
+  return assignments;
 }
 
 std::expected<ConfigMap, Controller::Refusal> Controller::configs_of(const Topic& topic) const {
@@ -165,32 +165,37 @@ std::expected<ConfigMap, Controller::Refusal> Controller::configs_of(const Topic
 }
 
 wire::PartitionRecord Controller::new_partition(const Uuid& topic_id, size_t index,
-                                                const Placement& placement) const {
-  std::vector<int32_t> replicas;
-  if (!placement.manual.empty()) {
-    replicas = placement.manual[index];
-  } else {
-    const auto usable = usable_brokers();
-    // The id is random: topics of one partition do not all come to the first broker.
-    const size_t start = topic_id.bytes[14] * 256u + topic_id.bytes[15];
-    for (size_t i = 0; std::cmp_less(i, placement.replication_factor); ++i)
-      replicas.push_back(usable[(start + index + i) % usable.size()].value());
-  }
+                                                const ReplicaPlacer::Assignment& replicas) const {
   wire::PartitionRecord record{.partition_id = static_cast<int32_t>(index),
                                .topic_id = topic_id,
-                               .replicas = replicas,
                                .leader_epoch = 0,
                                .partition_epoch = 0};
-  for (int32_t id : replicas) {
-    const metadata::Broker* broker = image_.find_broker(NodeId(id));
-    const bool live = broker && !broker->fenced;
-    if (live) record.isr.push_back(id);
+  for (NodeId id : replicas) {
+    record.replicas.push_back(id.value());
+    if (is_active(id)) record.isr.push_back(id.value());
+    const metadata::Broker* broker = image_.find_broker(id);
     const bool single = broker && broker->log_dirs.size() == 1;
     record.directories.push_back(single ? broker->log_dirs[0] : Uuid::of_words({0, 1}));
   }
-  if (record.isr.empty()) record.isr = {replicas[0]};
-  record.leader = record.isr[0];
+  record.leader = record.isr.empty() ? kNoNode.value() : record.isr[0];
   return record;
+}
+
+// Somebody has to lead a partition from the first.
+std::optional<Controller::Refusal> Controller::add_partition_records(const Uuid& topic_id,
+                                                                     size_t first,
+                                                                     const Assignments& assignments,
+                                                                     Records& records) const {
+  for (size_t i = 0; i < assignments.size(); ++i) {
+    auto record = new_partition(topic_id, first + i, assignments[i]);
+    if (record.isr.empty())
+      return Refusal{ErrorCode::kInvalidReplicaAssignment,
+                     fmt::format("All brokers specified in the manual partition assignment for "
+                                 "partition {} are fenced or in controlled shutdown.",
+                                 first + i)};
+    records.push_back(std::move(record));
+  }
+  return std::nullopt;
 }
 
 std::expected<Records, Controller::Refusal> Controller::create_topic(
@@ -198,12 +203,12 @@ std::expected<Records, Controller::Refusal> Controller::create_topic(
   if (auto refusal = check_name(topic.name)) return std::unexpected(*refusal);
   auto configs = configs_of(topic);
   if (!configs) return std::unexpected(configs.error());
-  auto placement = place(topic);
-  if (!placement) return std::unexpected(placement.error());
-  Records records;
   result.topic_id = uuids_();
-  result.num_partitions = placement->partitions;
-  result.replication_factor = placement->replication_factor;
+  auto assignments = place(topic, result.topic_id);
+  if (!assignments) return std::unexpected(assignments.error());
+  Records records;
+  result.num_partitions = static_cast<int32_t>(assignments->size());
+  result.replication_factor = static_cast<int16_t>(assignments->front().size());
   add_effective_configs(*configs, result);
   records.push_back(wire::TopicRecord{.name = topic.name, .topic_id = result.topic_id});
   for (const auto& [name, value] : *configs)
@@ -212,8 +217,8 @@ std::expected<Records, Controller::Refusal> Controller::create_topic(
                            .resource_name = topic.name,
                            .name = name,
                            .value = value});
-  for (size_t i = 0; std::cmp_less(i, placement->partitions); ++i)
-    records.push_back(new_partition(result.topic_id, i, *placement));
+  if (auto refusal = add_partition_records(result.topic_id, 0, *assignments, records))
+    return std::unexpected(std::move(*refusal));
   return records;
 }
 
@@ -331,39 +336,48 @@ std::expected<Records, Controller::Refusal> Controller::add_partitions(
         ErrorCode::kInvalidPartitions,
         fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.",
                     topic.name, now, topic.count)});
-  const size_t added = static_cast<size_t>(topic.count) - now;
-  if (added > kMaxRecords) return std::unexpected(too_many());
-  Placement placement{
-      .partitions = topic.count,
-      .replication_factor = static_cast<int16_t>(known->partitions[0].replicas.size())};
-  if (topic.assignments && topic.assignments->size() != added)
-    return std::unexpected(Refusal{
-        ErrorCode::kInvalidReplicaAssignment,
-        fmt::format("Attempted to add {} additional partition(s), but only {} assignment(s) "
-                    "were specified.",
-                    added, topic.assignments->size())});
-  if (topic.assignments) {
-    placement.manual.resize(now);
-    for (const auto& each : *topic.assignments) placement.manual.push_back(each.broker_ids);
-    for (size_t i = now; i < placement.manual.size(); ++i) {
-      auto problem = assignment_problem(placement.manual[i]);
-      if (!problem && std::cmp_not_equal(placement.manual[i].size(), placement.replication_factor))
-        problem = fmt::format(
-            "The manual partition assignment includes a partition with {} replica(s), but this is "
-            "not consistent with previous partitions, which have {} replica(s).",
-            placement.manual[i].size(), placement.replication_factor);
-      if (problem)
-        return std::unexpected(Refusal{ErrorCode::kInvalidReplicaAssignment, std::move(*problem)});
-    }
-  } else if (std::cmp_greater(placement.replication_factor, usable_brokers().size())) {
-    return std::unexpected(
-        Refusal{ErrorCode::kInvalidReplicationFactor,
-                "Not enough brokers are alive to replicate the new partitions."});
-  }
+  if (static_cast<size_t>(topic.count) - now > kMaxRecords) return std::unexpected(too_many());
+  auto assignments = place_added(topic, *known);
+  if (!assignments) return std::unexpected(assignments.error());
   Records records;
-  for (size_t i = now; std::cmp_less(i, topic.count); ++i)
-    records.push_back(new_partition(known->id, i, placement));
+  if (auto refusal = add_partition_records(known->id, now, *assignments, records))
+    return std::unexpected(std::move(*refusal));
   return records;
+}
+
+std::expected<Controller::Assignments, Controller::Refusal> Controller::place_added(
+    const wire::CreatePartitionsRequest::CreatePartitionsTopic& topic,
+    const metadata::Topic& known) const {
+  Assignments existing, assignments;
+  for (const auto& partition : known.partitions) existing.push_back(partition.replicas);
+  const size_t added = static_cast<size_t>(topic.count) - existing.size();
+  const auto replication_factor =
+      static_cast<int16_t>(existing.empty() ? 1 : existing.front().size());
+  auto refuse = [](std::string message) {
+    return std::unexpected(Refusal{ErrorCode::kInvalidReplicaAssignment, std::move(message)});
+  };
+  if (!topic.assignments) {
+    ReplicaPlacer replicas = placer(known.id, existing);
+    if (auto problem = replicas.problem(replication_factor))
+      return std::unexpected(Refusal{ErrorCode::kInvalidReplicationFactor, std::move(*problem)});
+    while (assignments.size() < added) assignments.push_back(replicas.next(replication_factor));
+    return assignments;
+  }
+  if (topic.assignments->size() != added)
+    return refuse(
+        fmt::format("Attempted to add {} additional partition(s), but only {} "
+                    "assignment(s) were specified.",
+                    added, topic.assignments->size()));
+  for (const auto& each : *topic.assignments) {
+    if (auto problem = assignment_problem(each.broker_ids)) return refuse(*problem);
+    if (std::cmp_not_equal(each.broker_ids.size(), replication_factor))
+      return refuse(fmt::format(
+          "The manual partition assignment includes a partition with {} replica(s), but this is "
+          "not consistent with previous partitions, which have {} replica(s).",
+          each.broker_ids.size(), replication_factor));
+    assignments.push_back(metadata::node_ids_of(each.broker_ids));
+  }
+  return assignments;
 }
 
 Decided<wire::CreatePartitionsResponse> Controller::decide_create_partitions(

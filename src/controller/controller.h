@@ -17,6 +17,7 @@
 
 #include "base/time.h"
 #include "config/properties.h"
+#include "controller/placement.h"
 #include "metadata/image.h"
 #include "wire/allocate_producer_ids.h"
 #include "wire/alter_configs.h"
@@ -78,8 +79,8 @@ class Controller {
       const wire::UpdateFeaturesRequest& request, int16_t version);
 
   // This controller decides from now on, and counts the sessions of brokers anew: they are soft
-  // state.
-  void activate(std::string cluster_id, Instant now);
+  // state. The kraft.version is the quorum's: the log says it, not its metadata records.
+  void activate(std::string cluster_id, int16_t kraft_version, Instant now);
   // A broker registers fenced; its epoch is the offset of the record. Unfenced it is by a
   // heartbeat that has seen the record.
   Decided<wire::BrokerRegistrationResponse> decide_broker_registration(
@@ -95,16 +96,12 @@ class Controller {
   Decided<ProducerId> decide_producer_id_block(NodeId broker, BrokerEpoch epoch) const;
 
  private:
-  struct Placement {
-    int32_t partitions = 0;
-    int16_t replication_factor = 0;
-    std::vector<std::vector<int32_t>> manual;
-  };
   struct Refusal {
     wire::ErrorCode code = wire::ErrorCode::kNone;
     std::string message;
   };
   using Topic = wire::CreateTopicsRequest::CreatableTopic;
+  using Assignments = std::vector<ReplicaPlacer::Assignment>;  // of the partitions of a topic
   struct Session {
     Instant last_contact;
     Offset metadata_offset{-1};             // as the broker says
@@ -117,21 +114,27 @@ class Controller {
   enum class BrokerLife { kFenced, kUnfenced, kControlledShutdown, kShutDown };
 
   static Refusal too_many();
-  std::expected<Placement, Refusal> place(const Topic& topic) const;
-  std::expected<Placement, Refusal> place_manually(const Topic& topic) const;
+  ReplicaPlacer placer(const Uuid& topic_id, const Assignments& existing) const;
+  std::expected<Assignments, Refusal> place(const Topic& topic, const Uuid& topic_id) const;
+  std::expected<Assignments, Refusal> place_manually(const Topic& topic) const;
   std::optional<std::string> assignment_problem(const std::vector<int32_t>& ids) const;
   std::expected<metadata::ConfigMap, Refusal> configs_of(const Topic& topic) const;
   std::optional<Refusal> check_name(const std::string& name) const;
   std::expected<Records, Refusal> create_topic(
       const Topic& topic, wire::CreateTopicsResponse::CreatableTopicResult& result);
   wire::PartitionRecord new_partition(const Uuid& topic_id, size_t index,
-                                      const Placement& placement) const;
-  std::vector<NodeId> usable_brokers() const;
+                                      const ReplicaPlacer::Assignment& replicas) const;
+  std::optional<Refusal> add_partition_records(const Uuid& topic_id, size_t first,
+                                               const Assignments& assignments,
+                                               Records& records) const;
   static std::optional<Refusal> deletion_refusal(
       const wire::DeleteTopicsRequest::DeleteTopicState& wanted, const metadata::Topic* topic,
       const std::map<std::string, int>& names, const std::map<Uuid, int>& ids);
   std::expected<Records, Refusal> add_partitions(
       const wire::CreatePartitionsRequest::CreatePartitionsTopic& topic) const;
+  std::expected<Assignments, Refusal> place_added(
+      const wire::CreatePartitionsRequest::CreatePartitionsTopic& topic,
+      const metadata::Topic& known) const;
 
   // Configs: config_decisions.cc.
   using IncrementalResource = wire::IncrementalAlterConfigsRequest::AlterConfigsResource;
@@ -182,6 +185,7 @@ class Controller {
   std::map<NodeId, Session> sessions_;
   Instant last_sweep_;
   std::string cluster_id_;
+  int16_t kraft_version_ = 0;
   const config::NodeProperties* properties_;
   UuidSource uuids_;
 };

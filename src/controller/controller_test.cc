@@ -131,6 +131,43 @@ TEST_F(ControllerTest, manual_assignments_are_kept_and_checked) {
   EXPECT_EQ(create_one(wanted), ErrorCode::kInvalidReplicaAssignment);
 }
 
+TEST_F(ControllerTest, fenced_brokers_may_have_replicas_but_are_not_in_the_first_isr) {
+  register_broker(registration(2));  // and sends no heartbeat
+  EXPECT_EQ(create_one(topic("t", 6, 2)), ErrorCode::kNone);
+  for (const auto& partition : controller_.image().find_topic(std::string_view("t"))->partitions) {
+    EXPECT_EQ(partition.replicas, (std::vector{NodeId(1), NodeId(2)}));
+    EXPECT_EQ(partition.isr, std::vector{NodeId(1)});
+  }
+  auto by_hand = topic("u", -1, -1);
+  by_hand.assignments = {{.partition_index = 0, .broker_ids = {2}}};
+  const auto refused = create({by_hand}).topics[0];
+  EXPECT_EQ(refused.error_code, wire::code_of(ErrorCode::kInvalidReplicaAssignment));
+  EXPECT_EQ(refused.error_message,
+            "All brokers specified in the manual partition assignment for partition 0 are fenced "
+            "or in controlled shutdown.");
+}
+
+TEST_F(ControllerTest, replicas_are_spread_over_racks) {
+  for (int32_t id : {2, 3, 4}) {
+    auto request = registration(id);
+    request.rack = id == 4 ? "b" : "a";
+    ASSERT_EQ(register_broker(request).error_code, 0);
+    ASSERT_FALSE(heartbeat({.broker_id = id}).is_fenced);
+  }
+  // Broker 1 has no rack, which is one too.
+  EXPECT_EQ(create_one(topic("t", 4, 3)), ErrorCode::kNone);
+  wire::CreatePartitionsRequest more;
+  more.topics = {{.name = "t", .count = 8, .assignments = std::nullopt}};
+  commit(controller_.decide_create_partitions(more).records);
+  const auto* made = controller_.image().find_topic(std::string_view("t"));
+  ASSERT_EQ(made->partitions.size(), 8u);
+  for (const auto& partition : made->partitions) {
+    const std::set<NodeId> replicas(partition.replicas.begin(), partition.replicas.end());
+    EXPECT_TRUE(replicas.contains(NodeId(1)) && replicas.contains(NodeId(4)));
+    EXPECT_NE(replicas.contains(NodeId(2)), replicas.contains(NodeId(3)));
+  }
+}
+
 TEST_F(ControllerTest, a_deleted_topic_is_gone_with_its_configs) {
   auto wanted = topic("t");
   wanted.configs = {{.name = "retention.ms", .value = "1"}};
@@ -217,6 +254,7 @@ TEST(Image, refuses_records_that_cannot_be) {
       image.apply(wire::PartitionRecord{.partition_id = 0, .topic_id = id}, Offset(0)).has_value());
   ASSERT_TRUE(image.apply(wire::TopicRecord{.name = "t", .topic_id = id}, Offset(0)).has_value());
   EXPECT_FALSE(image.apply(wire::TopicRecord{.name = "t", .topic_id = id}, Offset(1)).has_value());
+  EXPECT_FALSE(image.apply(wire::TopicRecord{.name = "u", .topic_id = id}, Offset(1)).has_value());
   EXPECT_FALSE(
       image.apply(wire::PartitionRecord{.partition_id = 5, .topic_id = id}, Offset(1)).has_value());
 }

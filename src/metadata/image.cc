@@ -5,36 +5,25 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "metadata/node_ids.h"
 #include "metadata/record_version.h"
 
 namespace millrace::metadata {
 namespace {
 
-std::vector<NodeId> nodes(const std::vector<int32_t>& ids) {
-  std::vector<NodeId> result;
-  for (int32_t id : ids) result.push_back(NodeId(id));
-  return result;
-}
-
-std::vector<int32_t> numbers(const std::vector<NodeId>& ids) {
-  std::vector<int32_t> result;
-  for (NodeId id : ids) result.push_back(id.value());
-  return result;
-}
-
 std::optional<std::vector<int32_t>> numbers_unless_empty(const std::vector<NodeId>& ids) {
   if (ids.empty()) return std::nullopt;
-  return numbers(ids);
+  return numbers_of(ids);
 }
 
 wire::PartitionRecord record_of(const Topic& topic, size_t index) {
   const PartitionState& p = topic.partitions[index];
   return {.partition_id = static_cast<int32_t>(index),
           .topic_id = topic.id,
-          .replicas = numbers(p.replicas),
-          .isr = numbers(p.isr),
-          .removing_replicas = numbers(p.removing_replicas),
-          .adding_replicas = numbers(p.adding_replicas),
+          .replicas = numbers_of(p.replicas),
+          .isr = numbers_of(p.isr),
+          .removing_replicas = numbers_of(p.removing_replicas),
+          .adding_replicas = numbers_of(p.adding_replicas),
           .leader = p.leader.value(),
           .leader_recovery_state = p.recovery_state,
           .leader_epoch = p.leader_epoch.value(),
@@ -139,6 +128,9 @@ Result<> Image::on(const wire::UnregisterBrokerRecord& r) {
 Result<> Image::on(const wire::TopicRecord& r) {
   if (topics_.contains(r.name))
     return fail(Errc::kInvalid, fmt::format("topic {} is created twice", r.name));
+  if (topic_names_.contains(r.topic_id))
+    return fail(Errc::kInvalid, fmt::format("topic {} has the id of topic {}", r.name,
+                                            topic_names_.at(r.topic_id)));
   topics_[r.name] = std::make_shared<Topic>(Topic{.name = r.name, .id = r.topic_id});
   topic_names_[r.topic_id] = r.name;
   return {};
@@ -163,12 +155,12 @@ Result<> Image::on(const wire::PartitionRecord& r) {
                 fmt::format("partition {} of {} before its predecessor", index, topic->name));
   if (index == topic->partitions.size()) topic->partitions.emplace_back();
   topic->partitions[index] = {
-      .replicas = nodes(r.replicas),
-      .isr = nodes(r.isr),
-      .elr = nodes(r.eligible_leader_replicas.value_or(std::vector<int32_t>{})),
-      .last_known_elr = nodes(r.last_known_elr.value_or(std::vector<int32_t>{})),
-      .adding_replicas = nodes(r.adding_replicas),
-      .removing_replicas = nodes(r.removing_replicas),
+      .replicas = node_ids_of(r.replicas),
+      .isr = node_ids_of(r.isr),
+      .elr = node_ids_of(r.eligible_leader_replicas.value_or(std::vector<int32_t>{})),
+      .last_known_elr = node_ids_of(r.last_known_elr.value_or(std::vector<int32_t>{})),
+      .adding_replicas = node_ids_of(r.adding_replicas),
+      .removing_replicas = node_ids_of(r.removing_replicas),
       .directories = r.directories,
       .leader = NodeId(r.leader),
       .leader_epoch = LeaderEpoch(r.leader_epoch),
@@ -188,12 +180,12 @@ Result<PartitionState*> Image::mutable_partition(const Uuid& topic_id, int32_t i
 Result<> Image::on(const wire::PartitionChangeRecord& r) {
   constexpr int32_t kNoLeaderChange = -2;
   ASSIGN_OR_RETURN(PartitionState * p, mutable_partition(r.topic_id, r.partition_id));
-  if (r.isr) p->isr = nodes(*r.isr);
-  if (r.replicas) p->replicas = nodes(*r.replicas);
-  if (r.removing_replicas) p->removing_replicas = nodes(*r.removing_replicas);
-  if (r.adding_replicas) p->adding_replicas = nodes(*r.adding_replicas);
-  if (r.eligible_leader_replicas) p->elr = nodes(*r.eligible_leader_replicas);
-  if (r.last_known_elr) p->last_known_elr = nodes(*r.last_known_elr);
+  if (r.isr) p->isr = node_ids_of(*r.isr);
+  if (r.replicas) p->replicas = node_ids_of(*r.replicas);
+  if (r.removing_replicas) p->removing_replicas = node_ids_of(*r.removing_replicas);
+  if (r.adding_replicas) p->adding_replicas = node_ids_of(*r.adding_replicas);
+  if (r.eligible_leader_replicas) p->elr = node_ids_of(*r.eligible_leader_replicas);
+  if (r.last_known_elr) p->last_known_elr = node_ids_of(*r.last_known_elr);
   if (r.directories) p->directories = *r.directories;
   if (r.leader_recovery_state >= 0) p->recovery_state = r.leader_recovery_state;
   if (r.leader != kNoLeaderChange) {

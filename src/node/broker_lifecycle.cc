@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "metadata/features.h"
+#include "node/random_uuid.h"
 
 namespace millrace::node {
 
@@ -33,7 +34,7 @@ wire::BrokerHeartbeatRequest BrokerLifecycle::heartbeat() const {
 }
 
 Result<> BrokerLifecycle::register_now() {
-  incarnation_ = controller_->random_uuid();
+  incarnation_ = random_uuid(host_->shard(0).random());
   wire::BrokerRegistrationResponse registered;
   RETURN_IF_ERROR(controller_->decide_now([&](controller::Controller& c) {
     auto decided = c.decide_broker_registration(registration(), controller_->position());

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "node/metadata_snapshot.h"
+#include "node/random_uuid.h"
 #include "storage/log_directory.h"
 
 namespace millrace::node {
@@ -32,15 +33,8 @@ raft::VoterSet static_voters(const config::NodeProperties& properties) {
 ControllerHost::ControllerHost(Parts parts, Publish publish)
     : parts_(std::move(parts)),
       publish_(std::move(publish)),
-      controller_(*parts_.properties, [this] { return random_uuid(); }) {}
-
-Uuid ControllerHost::random_uuid() {
-  env::Random& random = parts_.host->shard(0).random();
-  Uuid id;
-  do id = Uuid::from_random({random.next(), random.next()});
-  while (id.starts_with_dash());
-  return id;
-}
+      controller_(*parts_.properties,
+                  [this] { return random_uuid(parts_.host->shard(0).random()); }) {}
 
 raft::Now ControllerHost::now() const {
   const env::Clock& clock = parts_.host->shard(0).clock();
@@ -89,7 +83,8 @@ Result<> ControllerHost::open() {
     ASSIGN_OR_RETURN(auto records, first_records());
     RETURN_IF_ERROR(decide_now([&](auto&) { return records; }));
   }
-  controller_.activate(parts_.cluster_id, now().time);
+  kraft_version_ = metadata_log_->machine().log().kraft_version();
+  controller_.activate(parts_.cluster_id, kraft_version_, now().time);
   return {};
 }
 

@@ -76,7 +76,8 @@ class ControllerHost {
   controller::Position position() const;
   LeaderEpoch epoch() const { return metadata_log_->epoch(); }
   Offset metadata_end() const { return metadata_log_->log_end(); }
-  Uuid random_uuid();  // on shard 0
+  // Of the quorum, as the log says since the start: any thread.
+  int16_t kraft_version() const { return kraft_version_; }
 
  private:
   // A decision on its way to the medium.
@@ -104,6 +105,7 @@ class ControllerHost {
   std::shared_ptr<const metadata::Image> durable_image_;
   Offset durable_end_{0};
   std::optional<Error> failure_;  // of a sync
+  int16_t kraft_version_ = 0;
   Instant quorum_tick_at_ = Instant::never();
   env::TimerId quorum_tick_{};
 };

@@ -3,12 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/log.h"
+#include "config/directories.h"
 #include "metadata/features.h"
 #include "node/broker_lifecycle.h"
 #include "node/controller_host.h"
 #include "node/partition_groups.h"
+#include "node/random_uuid.h"
 
 namespace millrace::node {
 namespace {
@@ -37,18 +40,12 @@ Node::Node(env::Host& host, const config::NodeProperties& properties)
 
 Node::~Node() = default;
 
-LeaderEpoch Node::controller_epoch() const { return controller_->epoch(); }
 BrokerEpoch Node::broker_epoch() const { return lifecycle_->epoch(); }
+int16_t Node::kraft_version() const { return controller_->kraft_version(); }
 Offset Node::metadata_end() const { return controller_->metadata_end(); }
 void Node::submit(Command command) { controller_->submit(std::move(command)); }
 
-Uuid Node::random_uuid() {
-  env::Random& random = host_->shard(0).random();
-  Uuid id;
-  do id = Uuid::from_random({random.next(), random.next()});
-  while (id.starts_with_dash());
-  return id;
-}
+Uuid Node::fresh_uuid() { return random_uuid(host_->shard(0).random()); }
 
 Result<> Node::start(const NodeOptions& options) {
   id_ = NodeId(static_cast<int32_t>(properties_->number("node.id")));
@@ -69,19 +66,21 @@ Result<> Node::start(const NodeOptions& options) {
         [this] { partitions_->delete_old_segments(host_->shard(0).clock().wall()); });
   every(milliseconds(properties_->number("log.flush.offset.checkpoint.interval.ms")),
         [this] { partitions_->write_checkpoints_later(); });
+  every(milliseconds(properties_->number("producer.id.expiration.check.interval.ms")),
+        [this] { expire_producers(); });
   return {};
 }
 
-// In metadata.log.dir, else in the first of log.dirs.
 Result<> Node::open_controller(const NodeOptions& options) {
-  auto& volume = *partitions_->volumes()[0];
-  const std::string own = properties_->text("metadata.log.dir");
+  Volume& first = *partitions_->volumes()[0];
+  const storage::LogDirectory& directory =
+      metadata_directory_ ? *metadata_directory_ : first.directory();
   controller_ = std::make_unique<ControllerHost>(
       ControllerHost::Parts{.host = host_,
                             .properties = properties_,
-                            .disk_thread = &partitions_->volumes()[0]->thread(),
-                            .log_dir = own.empty() ? volume.directory().path() : own,
-                            .self = {id_, volume.directory().id()},
+                            .disk_thread = &first.thread(),
+                            .log_dir = directory.path(),
+                            .self = {id_, directory.id()},
                             .cluster_id = cluster_id_,
                             .endpoint = options.controller_endpoint},
       [this](std::shared_ptr<const metadata::Image> image) { publish(std::move(image)); });
@@ -91,7 +90,7 @@ Result<> Node::open_controller(const NodeOptions& options) {
 Result<> Node::register_controller(const NodeOptions& options) {
   const metadata::Endpoint& at = options.controller_endpoint;
   wire::ControllerRegistrationRequest request{.controller_id = id_.value(),
-                                              .incarnation_id = random_uuid()};
+                                              .incarnation_id = fresh_uuid()};
   request.listeners.push_back({.name = at.listener,
                                .host = at.host,
                                .port = at.port,
@@ -129,33 +128,46 @@ void Node::publish(std::shared_ptr<const metadata::Image> image) {
   published_.store(std::move(image));
 }
 
-Result<std::string> Node::agree_on_cluster_id(const std::vector<std::string>& paths,
-                                              const NodeOptions& options) {
-  for (const std::string& path : paths) {
+Result<std::string> Node::agree_on_cluster_id(const NodeOptions& options) {
+  for (const std::string& path : config::all_directories(*properties_)) {
     auto found = storage::LogDirectory::read_identity(host_->disk(), path);
     if (found) return options.cluster_id.empty() ? found->cluster_id : options.cluster_id;
     if (found.error().code != Errc::kNotFound) return std::unexpected(std::move(found).error());
   }
-  return options.cluster_id.empty() ? random_uuid().to_string() : options.cluster_id;
+  return options.cluster_id.empty() ? fresh_uuid().to_string() : options.cluster_id;
+}
+
+Result<std::unique_ptr<storage::LogDirectory>> Node::open_directory(const std::string& path) {
+  return storage::LogDirectory::open(
+      host_->disk(), path,
+      {.cluster_id = cluster_id_, .node_id = id_, .directory_id = fresh_uuid()});
 }
 
 Result<> Node::open_log_directories(const NodeOptions& options) {
-  std::vector<std::string> paths = properties_->list("log.dirs");
-  if (paths.empty()) paths = properties_->list("log.dir");
-  if (paths.empty()) return fail(Errc::kInvalid, "log.dirs names no directory");
-  ASSIGN_OR_RETURN(cluster_id_, agree_on_cluster_id(paths, options));
-  std::vector<std::unique_ptr<Volume>> volumes;
-  for (const std::string& path : paths) {
-    ASSIGN_OR_RETURN(auto directory, storage::LogDirectory::open(host_->disk(), path,
-                                                                 {.cluster_id = cluster_id_,
-                                                                  .node_id = id_,
-                                                                  .directory_id = random_uuid()}));
-    volumes.push_back(std::make_unique<Volume>(*host_, std::move(directory)));
+  ASSIGN_OR_RETURN(cluster_id_, agree_on_cluster_id(options));
+  std::map<Uuid, std::string> ids;
+  std::vector<std::unique_ptr<Volume>> volumes;  // that of the metadata log first, if it is one
+  const auto paths = config::log_directories(*properties_);
+  for (const std::string& path : config::all_directories(*properties_)) {
+    ASSIGN_OR_RETURN(auto directory, open_directory(path));
+    auto [first, fresh] = ids.emplace(directory->id(), path);
+    if (!fresh)
+      return fail(Errc::kInvalid, fmt::format("{} and {} have the same directory.id {}",
+                                              first->second, path, directory->id()));
+    if (std::ranges::find(paths, path) == paths.end())
+      metadata_directory_ = std::move(directory);
+    else
+      volumes.push_back(std::make_unique<Volume>(*host_, std::move(directory)));
   }
   const bool page_cache = properties_->text("millrace.durability") == "page-cache";
   partitions_ = std::make_unique<PartitionHost>(
       std::move(volumes), page_cache ? Durability::kPageCache : Durability::kFsync);
   return {};
+}
+
+void Node::expire_producers() {
+  const int64_t kept = settings_.load()->number("producer.id.expiration.ms");
+  partitions_->expire_producers(host_->shard(0).clock().wall() - kept);
 }
 
 void Node::open_partitions(const metadata::Image& image, const metadata::Topic& topic) {
@@ -178,7 +190,7 @@ std::vector<group::DeletedTopic> Node::close_vanished(const metadata::Image& bef
     if (after.find_topic(topic->id) != nullptr) continue;
     vanished.push_back({name, topic->id});
     for (size_t i = 0; i < topic->partitions.size(); ++i)
-      partitions_->remove({name, PartitionIndex(static_cast<int32_t>(i))}, random_uuid());
+      partitions_->remove({name, PartitionIndex(static_cast<int32_t>(i))}, fresh_uuid());
   }
   return vanished;
 }

@@ -59,7 +59,7 @@ class Node {
   env::Host& host() { return *host_; }
   // Decisions of the controller, and the quorum that it leads.
   ControllerHost& controller() { return *controller_; }
-  LeaderEpoch controller_epoch() const;
+  int16_t kraft_version() const;
   BrokerEpoch broker_epoch() const;
   // How many records of the metadata log are committed here.
   Offset metadata_end() const;
@@ -67,12 +67,12 @@ class Node {
   void submit(Command command);
   // The next free producer id; asks the controller for a block when the last one is used up.
   void next_producer_id(env::Shard& shard, std::move_only_function<void(Result<ProducerId>)> done);
-  Uuid random_uuid();  // on shard 0
 
  private:
+  Uuid fresh_uuid();
   Result<> open_log_directories(const NodeOptions& options);
-  Result<std::string> agree_on_cluster_id(const std::vector<std::string>& paths,
-                                          const NodeOptions& options);
+  Result<std::string> agree_on_cluster_id(const NodeOptions& options);
+  Result<std::unique_ptr<storage::LogDirectory>> open_directory(const std::string& path);
   Result<> open_controller(const NodeOptions& options);
   Result<> register_controller(const NodeOptions& options);
   BrokerIdentity identity(const NodeOptions& options) const;
@@ -83,12 +83,14 @@ class Node {
   std::vector<group::DeletedTopic> close_vanished(const metadata::Image& before,
                                                   const metadata::Image& after);
   void open_partitions(const metadata::Image& image, const metadata::Topic& topic);
+  void expire_producers();
   void every(Duration interval, std::function<void()> work);
 
   env::Host* host_;
   const config::NodeProperties* properties_;
   NodeId id_ = kNoNode;
   std::string cluster_id_;
+  std::unique_ptr<storage::LogDirectory> metadata_directory_;  // when it is none of log.dirs
   std::unique_ptr<PartitionHost> partitions_;
   std::unique_ptr<GroupHost> groups_;
   std::unique_ptr<ControllerHost> controller_;

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/log.h"
+#include "node/random_uuid.h"
 #include "record/builder.h"
 #include "record/control.h"
 #include "record/record.h"
@@ -178,16 +179,14 @@ void GroupHost::run(Request request) {
   const auto decide = [&](Slot& slot) {
     const auto ticket = static_cast<machine::Ticket>(++slot.last_ticket);
     slot.waiters.emplace(ticket, Waiter{request.shard, std::move(request.done)});
-    env::Random& random = request.shard->random();
     const env::Clock& clock = request.shard->clock();
-    const group::RequestContext context{
-        .ticket = ticket,
-        .client_id = request.client_id,
-        .client_host = request.client_host,
-        .api_version = request.api_version,
-        .now = clock.now(),
-        .wall = clock.wall(),
-        .fresh_id = Uuid::from_random({random.next(), random.next()})};
+    const group::RequestContext context{.ticket = ticket,
+                                        .client_id = request.client_id,
+                                        .client_host = request.client_host,
+                                        .api_version = request.api_version,
+                                        .now = clock.now(),
+                                        .wall = clock.wall(),
+                                        .fresh_id = random_uuid(request.shard->random())};
     return request.step(*slot.coordinator, context);
   };
   if (hosted && with_coordinator(hosted, decide)) return;

@@ -220,6 +220,12 @@ void PartitionHost::delete_old_segments(TimestampMs now) {
   }
 }
 
+void PartitionHost::expire_producers(TimestampMs before) {
+  for (const HostedPartition& hosted : all())
+    with_partition(*hosted.partition,
+                   [&](PartitionState& state) { state.log().expire_producers(before); });
+}
+
 void PartitionHost::write_checkpoints() {
   for (auto& volume : volumes_) write_checkpoints(*volume);
 }

@@ -101,6 +101,7 @@ class PartitionHost {
 
   // Retention, producer expiry, checkpoints: what has to be done from time to time.
   void delete_old_segments(TimestampMs now);
+  void expire_producers(TimestampMs before);
   void write_checkpoints();
   void write_checkpoints_later();  // on the disk threads
   // Writes everything that a clean stop leaves.

@@ -75,7 +75,6 @@ Result<> LogDirectory::load(const MetaProperties& expected) {
   ASSIGN_OR_RETURN(recovery_points_, read_checkpoint(kRecoveryPoints));
   if (disk_->exists(path_ + kFailedSync)) RETURN_IF_ERROR(write_doubtful_files_again());
   ASSIGN_OR_RETURN(log_starts_, read_checkpoint(kLogStarts));
-  ASSIGN_OR_RETURN(high_watermarks_, read_checkpoint(kHighWatermarks));
   ASSIGN_OR_RETURN(auto entries, disk_->list(path_));
   for (const auto& entry : entries) {
     if (!entry.is_directory) continue;
@@ -121,10 +120,6 @@ std::string LogDirectory::path_of(const TopicPartition& partition) const {
   return path_ + "/" + partition.to_string();
 }
 
-Offset LogDirectory::checkpointed_high_watermark(const TopicPartition& partition) const {
-  return offset_of(high_watermarks_, partition);
-}
-
 Result<std::unique_ptr<Log>> LogDirectory::open_log(const TopicPartition& partition,
                                                     const LogOptions& options) {
   const bool may_exist = !partitions_.insert(partition).second;
@@ -133,12 +128,6 @@ Result<std::unique_ptr<Log>> LogDirectory::open_log(const TopicPartition& partit
                     .log_start = offset_of(log_starts_, partition),
                     .clean = stopped_cleanly_,
                     .may_exist = may_exist});
-}
-
-Uuid LogDirectory::topic_id_of(const TopicPartition& partition) const {
-  auto text = env::read_file(*disk_, path_of(partition) + "/partition.metadata");
-  if (!text) return Uuid::zero();
-  return parse_partition_metadata(as_text(*text)).value_or(Uuid::zero());
 }
 
 void LogDirectory::note_failed_sync(env::Disk& disk, const std::string& path) {

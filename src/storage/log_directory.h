@@ -38,13 +38,10 @@ class LogDirectory {
   const Uuid& id() const { return id_; }
   bool stopped_cleanly() const { return stopped_cleanly_; }
   BrokerEpoch previous_broker_epoch() const { return previous_broker_epoch_; }
-  Offset checkpointed_high_watermark(const TopicPartition& partition) const;
 
   // Whether the partition's log was opened here, or is here to be opened.
   bool has(const TopicPartition& partition) const { return partitions_.contains(partition); }
   Result<std::unique_ptr<Log>> open_log(const TopicPartition& partition, const LogOptions& options);
-  // The topic id in partition.metadata; zero when there is no such file.
-  Uuid topic_id_of(const TopicPartition& partition) const;
 
   // Renames the partition's directory so that it is gone for every later start; returns the new
   // path.
@@ -75,7 +72,7 @@ class LogDirectory {
   Uuid id_;
   bool stopped_cleanly_ = false;
   BrokerEpoch previous_broker_epoch_{-1};
-  OffsetCheckpoint recovery_points_, log_starts_, high_watermarks_;
+  OffsetCheckpoint recovery_points_, log_starts_;
   std::unordered_set<TopicPartition> partitions_;
 };
 

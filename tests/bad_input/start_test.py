@@ -1,5 +1,7 @@
 """What stops a start: the message says what, why and what to try, the exit status is 1, and no data is touched."""
 
+import base64
+import shutil
 import socket
 import subprocess
 import time
@@ -8,6 +10,13 @@ import unittest
 from support import kafka
 from support.broker import BINARY, BrokerTest
 from support.kafka import Client
+from support.protocol import Asker
+
+
+def identity(folder):
+    """The meta.properties of a directory."""
+    lines = (folder / "meta.properties").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 class Start(BrokerTest):
@@ -74,6 +83,53 @@ class Start(BrokerTest):
         self.assertEqual(0, first.stop())
         (first.data / "meta.properties").write_text("version=7\n")
         self.assertIn("meta.properties", first.refusal())
+
+    def test_one_directory_copied_to_another_is_refused(self):
+        node = self.broker().start()
+        self.assertEqual(0, node.stop())
+        copy = self.folder / "copy"
+        copy.mkdir()
+        shutil.copy(node.data / "meta.properties", copy)
+        said = self.broker({"log.dirs": f"{node.data},{copy}"}).refusal()
+        self.assertIn("same directory.id", said)
+        self.assertIn(str(copy), said)
+
+    def test_a_metadata_directory_of_its_own_is_told_apart_locked_and_checked(self):
+        metadata = self.folder / "metadata"
+        node = self.broker({"metadata.log.dir": str(metadata)}).start()
+        first, second = (identity(each) for each in (node.data, metadata))
+        self.assertEqual(first["cluster.id"], second["cluster.id"])
+        self.assertNotEqual(first["directory.id"], second["directory.id"])
+        self.assertFalse((node.data / "__cluster_metadata-0").exists())
+        with Asker(node.address) as asker:
+            quorum = asker.ask("DescribeQuorum", 2, Topics=[{"TopicName": "__cluster_metadata", "Partitions": [{}]}])
+            voter = quorum["Topics"][0]["Partitions"][0]["CurrentVoters"][0]["ReplicaDirectoryId"]
+            described = asker.ask("DescribeLogDirs", 4, Topics=None)["Results"]
+        self.assertEqual(second["directory.id"], base64.urlsafe_b64encode(voter.bytes).decode().rstrip("="))
+        self.assertEqual([str(node.data)], [each["LogDir"] for each in described])
+        self.assertIn(str(metadata), self.broker({"metadata.log.dir": str(metadata)}).refusal())   # locked
+        self.assertEqual(0, node.stop())
+        self.assertFalse((metadata / ".kafka_cleanshutdown").exists(), "Apache Kafka writes it to log.dirs alone")
+        node.start()
+        self.assertEqual(0, node.stop())
+        other = self.broker().start()
+        self.assertEqual(0, other.stop())
+        shutil.copy(other.data / "meta.properties", metadata)
+        self.assertIn("belongs to cluster", node.refusal())
+
+    def test_formatting_begins_with_the_metadata_directory(self):
+        node = self.broker({"metadata.log.dir": str(self.folder / "metadata")})
+        file = self.folder / "format.properties"
+        file.write_text("".join(f"{name}={value}\n" for name, value in node.properties.items()))
+        said = subprocess.run([BINARY, "format", "-t", "JBnGmM1nQnKjv6nDT2mAzQ", "-c", file], check=True, capture_output=True, text=True)
+        self.assertEqual(f"Formatting dynamic metadata voter directory {self.folder}/metadata with metadata.version 4.3-IV0.\n"
+                         f"Formatting data directory {node.data} with metadata.version 4.3-IV0.\n", said.stdout)
+        formatted = {each: identity(each) for each in (node.data, self.folder / "metadata")}
+        node.start()
+        self.assertEqual(0, node.stop())
+        for folder, properties in formatted.items():
+            self.assertEqual(properties, identity(folder))
+            self.assertEqual("JBnGmM1nQnKjv6nDT2mAzQ", properties["cluster.id"])
 
     def test_directory_that_cannot_be_written_is_named(self):
         blocked = self.folder / "blocked"

@@ -271,11 +271,16 @@ def records_of(data):
         answer.at = begin + 12 + size
 
 
-def _read_varint(answer):
+def read_uvarint(source):
     value = shift = 0
     while True:
-        byte = answer.take("B")
+        byte = source.take("B")
         value |= (byte & 0x7F) << shift
         shift += 7
         if not byte & 0x80:
-            return value >> 1 ^ -(value & 1)
+            return value
+
+
+def _read_varint(source):
+    value = read_uvarint(source)
+    return value >> 1 ^ -(value & 1)

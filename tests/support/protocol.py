@@ -6,7 +6,7 @@ import sys
 import uuid
 from pathlib import Path
 
-from .kafka import Client
+from .kafka import Client, read_uvarint
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools" / "codegen"))
@@ -118,13 +118,7 @@ class Codec:
         return value
 
     def take_uvarint(self):
-        value = shift = 0
-        while True:
-            byte = self.take("B")
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if not byte & 0x80:
-                return value
+        return read_uvarint(self)
 
     def take_length(self, size):
         return self.take_uvarint() - 1 if self.flexible else self.take("h" if size == 2 else "i")

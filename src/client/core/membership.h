@@ -110,7 +110,6 @@ class Membership {
   const std::set<TopicPartition>& owned() const { return owned_; }
   const std::string& member_id() const { return member_id_; }
   GenerationId generation() const { return generation_; }
-  bool committing() const { return committing_ || !to_commit_.empty(); }
   std::string describe() const;
 
  private:

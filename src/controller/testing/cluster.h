@@ -11,9 +11,10 @@ namespace millrace::controller::testing {
 class ClusterTest : public ::testing::Test {
  protected:
   static constexpr const char* kClusterId = "JBnGmM1nQnKjv6nDT2mAzQ";
+  static constexpr int16_t kKraftVersion = 1;
 
   ClusterTest() {
-    controller_.activate(kClusterId, now_);
+    controller_.activate(kClusterId, kKraftVersion, now_);
     commit(Controller::bootstrap_records());
     add_broker(1);
   }

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "controller/controller.h"
+#include "metadata/node_ids.h"
 #include "server/authorized_operations.h"
 #include "server/handlers/handlers.h"
 #include "server/topic_creation.h"
@@ -15,12 +16,6 @@ namespace {
 
 using Response = wire::MetadataResponse;
 using wire::ErrorCode;
-
-std::vector<int32_t> numbers(const std::vector<NodeId>& ids) {
-  std::vector<int32_t> result;
-  for (NodeId id : ids) result.push_back(id.value());
-  return result;
-}
 
 void add_brokers(Response& response, const metadata::Image& image, const std::string& listener) {
   for (const auto& [id, broker] : image.brokers()) {
@@ -39,8 +34,8 @@ Response::MetadataResponsePartition describe(const metadata::Image& image, size_
   Response::MetadataResponsePartition result{.partition_index = static_cast<int32_t>(index),
                                              .leader_id = p.leader.value(),
                                              .leader_epoch = p.leader_epoch.value(),
-                                             .replica_nodes = numbers(p.replicas),
-                                             .isr_nodes = numbers(p.isr)};
+                                             .replica_nodes = metadata::numbers_of(p.replicas),
+                                             .isr_nodes = metadata::numbers_of(p.isr)};
   for (NodeId replica : p.replicas) {
     const metadata::Broker* broker = image.find_broker(replica);
     if (broker == nullptr || broker->fenced) result.offline_replicas.push_back(replica.value());

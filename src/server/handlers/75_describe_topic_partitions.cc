@@ -4,6 +4,7 @@
 #include <set>
 
 #include "controller/controller.h"
+#include "metadata/node_ids.h"
 #include "server/authorized_operations.h"
 #include "server/handlers/handlers.h"
 #include "server/topic_creation.h"
@@ -16,12 +17,6 @@ using Request = wire::DescribeTopicPartitionsRequest;
 using Response = wire::DescribeTopicPartitionsResponse;
 using wire::ErrorCode;
 
-std::vector<int32_t> numbers(const std::vector<NodeId>& ids) {
-  std::vector<int32_t> result;
-  for (NodeId id : ids) result.push_back(id.value());
-  return result;
-}
-
 Response::DescribeTopicPartitionsResponsePartition describe(const metadata::Image& image,
                                                             size_t index,
                                                             const metadata::PartitionState& p) {
@@ -29,10 +24,10 @@ Response::DescribeTopicPartitionsResponsePartition describe(const metadata::Imag
       .partition_index = static_cast<int32_t>(index),
       .leader_id = p.leader.value(),
       .leader_epoch = p.leader_epoch.value(),
-      .replica_nodes = numbers(p.replicas),
-      .isr_nodes = numbers(p.isr),
-      .eligible_leader_replicas = numbers(p.elr),
-      .last_known_elr = numbers(p.last_known_elr)};
+      .replica_nodes = metadata::numbers_of(p.replicas),
+      .isr_nodes = metadata::numbers_of(p.isr),
+      .eligible_leader_replicas = metadata::numbers_of(p.elr),
+      .last_known_elr = metadata::numbers_of(p.last_known_elr)};
   for (NodeId replica : p.replicas) {
     const metadata::Broker* broker = image.find_broker(replica);
     if (broker == nullptr || broker->fenced) result.offline_replicas.push_back(replica.value());
