@@ -155,18 +155,11 @@ void ClassicProtocol::join_existing(ClassicGroup& group, const Join& join) {
   const auto& request = join.request;
   if (group.unused_ids().contains(request.member_id)) {
     // Ids are given out to dynamic members only.
-    if (request.group_instance_id)
-      return refuse_join(join, ErrorCode::kUnknownServerError, request.member_id);
+    if (request.group_instance_id) return refuse_join(join, ErrorCode::kUnknownServerError, "");
     return add_member(group, join, request.member_id);
   }
   const ErrorCode error = check_member(group, request.member_id, request.group_instance_id);
-  if (error != ErrorCode::kNone) {
-    wire::JoinGroupResponse response;
-    response.error_code = code_of(error);
-    response.member_id = request.member_id;
-    response.protocol_name.reset();
-    return reply_join(join.parked(), std::move(response));
-  }
+  if (error != ErrorCode::kNone) return refuse_join(join, error, request.member_id);
   rejoin(group, *group.find(request.member_id), join);
 }
 
@@ -182,12 +175,8 @@ void ClassicProtocol::rejoin(ClassicGroup& group, ClassicMember& member, const J
 }
 
 void ClassicProtocol::update_member(ClassicGroup& group, ClassicMember& member, const Join& join) {
-  if (const auto superseded = group.unpark_join(member)) {
-    wire::JoinGroupResponse response;
-    response.error_code = code_of(ErrorCode::kRebalanceInProgress);
-    response.member_id = member.id;
-    reply_join(*superseded, std::move(response));
-  }
+  if (const auto superseded = group.unpark_join(member))
+    refuse_join(*superseded, ErrorCode::kRebalanceInProgress, member.id);
   group.set_protocols(member, join.protocols);
   member.rebalance_timeout_ms = join.rebalance_timeout_ms;
   member.session_timeout_ms = join.request.session_timeout_ms;
@@ -199,13 +188,8 @@ void ClassicProtocol::replace_static(ClassicGroup& group, const Join& join,
   const std::string& instance = *join.request.group_instance_id;
   const std::string old_leader = group.leader().value_or("");
   ClassicMember& old = *group.find(*group.static_member(instance));
-  if (const auto parked = group.unpark_join(old)) {
-    wire::JoinGroupResponse response;
-    response.error_code = code_of(ErrorCode::kFencedInstanceId);
-    response.member_id = old.id;
-    response.protocol_name.reset();
-    reply_join(*parked, std::move(response));
-  }
+  if (const auto parked = group.unpark_join(old))
+    refuse_join(*parked, ErrorCode::kFencedInstanceId, old.id);
   if (const auto parked = std::exchange(old.sync, std::nullopt))
     refuse_sync(parked->ticket, ErrorCode::kFencedInstanceId);
 
@@ -258,10 +242,15 @@ wire::JoinGroupResponse ClassicProtocol::current_generation(const ClassicGroup& 
 }
 
 void ClassicProtocol::refuse_join(const Join& join, ErrorCode error, std::string member_id) {
+  refuse_join(join.parked(), error, std::move(member_id));
+}
+
+void ClassicProtocol::refuse_join(const Parked& request, ErrorCode error, std::string member_id) {
   wire::JoinGroupResponse response;
   response.error_code = code_of(error);
   response.member_id = std::move(member_id);
-  reply_join(join.parked(), std::move(response));
+  response.protocol_name.reset();
+  reply_join(request, std::move(response));
 }
 
 void ClassicProtocol::reply_join(const Parked& request, wire::JoinGroupResponse response) {

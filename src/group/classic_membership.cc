@@ -8,6 +8,7 @@ namespace millrace::group {
 namespace {
 
 constexpr int16_t kLeavesInBatches = 3;  // LeaveGroup before names one member in the request itself
+constexpr int16_t kSyncNamesProtocol = 5;  // SyncGroup from there on has to
 
 bool differs(const std::optional<std::string>& said, const std::optional<std::string>& known) {
   return said && known && said != known;
@@ -38,6 +39,9 @@ ErrorCode ClassicProtocol::check_sync(ClassicGroup& group,
 }
 
 void ClassicProtocol::sync(const wire::SyncGroupRequest& request, const RequestContext& context) {
+  const bool names_protocol = request.protocol_type && request.protocol_name;
+  if (context.api_version >= kSyncNamesProtocol && !names_protocol)
+    return refuse_sync(context.ticket, ErrorCode::kInconsistentGroupProtocol);
   if (request.group_id.empty()) return refuse_sync(context.ticket, ErrorCode::kInvalidGroupId);
   ClassicGroup* group = state_.find_classic(request.group_id);
   if (group == nullptr) return refuse_sync(context.ticket, ErrorCode::kUnknownMemberId);

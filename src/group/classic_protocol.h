@@ -61,6 +61,7 @@ class ClassicProtocol {
   void answer_replaced(ClassicGroup& group, const ClassicMember& member, const Join& join,
                        const std::string& old_leader);
   void refuse_join(const Join& join, ErrorCode error, std::string member_id);
+  void refuse_join(const Parked& request, ErrorCode error, std::string member_id);
   void reply_join(const Parked& request, wire::JoinGroupResponse response);
   wire::JoinGroupResponse current_generation(const ClassicGroup& group,
                                              const ClassicMember& member) const;

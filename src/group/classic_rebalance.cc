@@ -113,11 +113,8 @@ void ClassicProtocol::fail_syncs(ClassicGroup& group, ErrorCode error) {
 
 void ClassicProtocol::remove_member(ClassicGroup& group, const std::string& member_id) {
   ClassicMember& member = *group.find(member_id);
-  if (const auto parked = group.unpark_join(member)) {
-    wire::JoinGroupResponse response;
-    response.error_code = code_of(ErrorCode::kUnknownMemberId);
-    reply_join(*parked, std::move(response));
-  }
+  if (const auto parked = group.unpark_join(member))
+    refuse_join(*parked, ErrorCode::kUnknownMemberId, "");
   if (const auto parked = std::exchange(member.sync, std::nullopt))
     refuse_sync(parked->ticket, ErrorCode::kUnknownMemberId);
   group.remove(member_id);

@@ -144,11 +144,17 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
-bool listed_in(const std::vector<std::string>& filter, std::string_view name) {
-  if (filter.empty()) return true;
-  return std::ranges::any_of(filter, [&](const std::string& wanted) {
-    return equal_ignoring_case(trimmed(wanted), name);
-  });
+// Kafka forgives blanks around a state, not around a type.
+bool has_state(const std::vector<std::string>& filter, std::string_view state) {
+  return filter.empty() || std::ranges::any_of(filter, [&](const std::string& wanted) {
+           return equal_ignoring_case(trimmed(wanted), state);
+         });
+}
+
+bool has_type(const std::vector<std::string>& filter, std::string_view type) {
+  return filter.empty() || std::ranges::any_of(filter, [&](const std::string& wanted) {
+           return equal_ignoring_case(wanted, type);
+         });
 }
 
 wire::ListGroupsResponse::ListedGroup listed(const std::string& id, const Group& group) {
@@ -256,9 +262,9 @@ Decision Coordinator::decide_offset_commit(const wire::OffsetCommitRequest& requ
 }
 
 Decision Coordinator::decide_offset_delete(const wire::OffsetDeleteRequest& request,
-                                           const RequestContext& context) {
+                                           const Topics& topics, const RequestContext& context) {
   Step step = begin(*state_, context);
-  Offsets(step).delete_offsets(request, context);
+  Offsets(step).delete_offsets(request, topics, context);
   return std::move(step.decision);
 }
 
@@ -302,8 +308,8 @@ std::vector<wire::ListGroupsResponse::ListedGroup> Coordinator::list_groups(
   std::vector<wire::ListGroupsResponse::ListedGroup> groups;
   for (const auto& [id, group] : state_->groups) {
     auto entry = listed(id, group);
-    if (listed_in(request.states_filter, entry.group_state) &&
-        listed_in(request.types_filter, entry.group_type))
+    if (has_state(request.states_filter, entry.group_state) &&
+        has_type(request.types_filter, entry.group_type))
       groups.push_back(std::move(entry));
   }
   return groups;

@@ -134,9 +134,10 @@ class Coordinator {
                               const RequestContext& context);
   Decision decide_offset_commit(const wire::OffsetCommitRequest& request, const Topics& topics,
                                 const RequestContext& context);
-  Decision decide_offset_delete(const wire::OffsetDeleteRequest& request,
+  Decision decide_offset_delete(const wire::OffsetDeleteRequest& request, const Topics& topics,
                                 const RequestContext& context);
-  // The reply has a result for each of `request`'s names, all of which belong to this partition.
+  // The reply has a result for each of `request`'s names, once, in their order; all of them belong
+  // to this partition.
   Decision decide_delete_groups(const wire::DeleteGroupsRequest& request,
                                 const RequestContext& context);
 

@@ -212,9 +212,10 @@ TEST(Sync, wrong_generations_members_and_protocols_are_refused) {
   sync.group_id = "g";
   sync.generation_id = 9;
   sync.member_id = members[0].id;
+  sync.protocol_type = "consumer";
+  sync.protocol_name = "other";
   EXPECT_EQ(host.sync_error(host.sync(sync)), ErrorCode::kIllegalGeneration);
   sync.generation_id = 1;
-  sync.protocol_name = "other";
   EXPECT_EQ(host.sync_error(host.sync(sync)), ErrorCode::kInconsistentGroupProtocol);
   sync.member_id = "nobody";
   EXPECT_EQ(host.sync_error(host.sync(sync)), ErrorCode::kUnknownMemberId);
@@ -478,6 +479,27 @@ TEST(Describe, an_unknown_group_is_named_in_the_message) {
   EXPECT_EQ(host.machine->describe_group("g", 6).error_message, "Group g not found.");
 }
 
+// KIP-559: from version 5 on, both or the request is none.
+TEST(Sync, names_its_protocol_from_version_5_on) {
+  Host host;
+  auto members = stable_group(host, 1);
+  wire::SyncGroupRequest request{.group_id = "g",
+                                 .generation_id = members[0].generation,
+                                 .member_id = members[0].id,
+                                 .protocol_type = "consumer"};
+  EXPECT_EQ(host.sync_error(host.sync(request, 5)), ErrorCode::kInconsistentGroupProtocol);
+  EXPECT_EQ(host.sync_error(host.sync(request, 4)), ErrorCode::kNone);
+  request.protocol_name = "range";
+  EXPECT_EQ(host.sync_error(host.sync(request, 5)), ErrorCode::kNone);
+}
+
+TEST(Join, that_is_refused_names_no_protocol) {
+  Host host;
+  Member member(host, "");
+  EXPECT_EQ(host.reply<wire::JoinGroupResponse>(member.join(7)).protocol_name, std::nullopt);
+  EXPECT_EQ(host.reply<wire::JoinGroupResponse>(member.join(6)).protocol_name, "");
+}
+
 TEST(List, filters_by_state_and_type_in_any_case) {
   Host host;
   stable_group(host, 1);
@@ -488,7 +510,9 @@ TEST(List, filters_by_state_and_type_in_any_case) {
   EXPECT_EQ(count({}, {}), 2u);
   EXPECT_EQ(count({"sTABLE"}, {}), 1u);
   EXPECT_EQ(count({"Stable", "PreparingRebalance"}, {}), 2u);
+  EXPECT_EQ(count({" Stable "}, {}), 1u);
   EXPECT_EQ(count({}, {"Classic"}), 2u);
+  EXPECT_EQ(count({}, {" classic "}), 0u);
   EXPECT_EQ(count({}, {"consumer"}), 0u);
 }
 

@@ -1,4 +1,6 @@
 // OffsetCommit, OffsetDelete and DeleteGroups.
+#include <algorithm>
+
 #include "base/hash.h"
 #include "group/classic_protocol.h"
 #include "group/offsets.h"
@@ -27,13 +29,6 @@ TimestampMs expiry_of(TimestampMs wall, int64_t retention_ms) {
   return TimestampMs(at);
 }
 
-// Name and id of a topic that a request names by one of them.
-struct ResolvedTopic {
-  std::string name;
-  Uuid id;
-  ErrorCode error = ErrorCode::kNone;
-};
-
 ResolvedTopic resolve(const wire::OffsetCommitRequest::OffsetCommitRequestTopic& topic,
                       const Topics& topics, int16_t version) {
   if (version >= kHasTopicIds) {
@@ -44,6 +39,32 @@ ResolvedTopic resolve(const wire::OffsetCommitRequest::OffsetCommitRequestTopic&
   const auto id = topics.id_of(topic.name);
   if (!id) return {topic.name, {}, ErrorCode::kUnknownTopicOrPartition};
   return {topic.name, *id};
+}
+
+using CommitAnswer = wire::OffsetCommitResponse::OffsetCommitResponseTopic;
+using DeleteAnswer = wire::OffsetDeleteResponse::OffsetDeleteResponseTopic;
+
+bool is_same(const CommitAnswer& a, const CommitAnswer& b) {
+  return a.name == b.name && a.topic_id == b.topic_id;
+}
+bool is_same(const DeleteAnswer& a, const DeleteAnswer& b) { return a.name == b.name; }
+
+// What the metadata refuses comes first, what the group decides on behind it; a topic of both has
+// one entry. Kafka's order.
+template <class Answer>
+void append_topics(std::vector<Answer>& refused, std::vector<Answer> decided) {
+  if (refused.empty()) {
+    refused = std::move(decided);
+    return;
+  }
+  for (Answer& topic : decided) {
+    const auto at =
+        std::ranges::find_if(refused, [&](const Answer& other) { return is_same(topic, other); });
+    if (at == refused.end())
+      refused.push_back(std::move(topic));
+    else
+      at->partitions.insert(at->partitions.end(), topic.partitions.begin(), topic.partitions.end());
+  }
 }
 
 }  // namespace
@@ -83,41 +104,47 @@ ErrorCode Offsets::check_commit(const wire::OffsetCommitRequest& request, int16_
   return check_preserved_commit(std::get<PreservedGroup>(*group), request);
 }
 
+ErrorCode Offsets::commit_partition(const CommitPartition& partition, const ResolvedTopic& topic,
+                                    const wire::OffsetCommitRequest& request) {
+  CommittedOffset offset{.offset = Offset(partition.committed_offset),
+                         .leader_epoch = LeaderEpoch(partition.committed_leader_epoch),
+                         .commit_timestamp = step_.wall,
+                         .expire_timestamp = expiry_of(step_.wall, request.retention_time_ms),
+                         .topic_id = topic.id,
+                         .metadata = partition.committed_metadata.value_or("")};
+  if (utf16_length(offset.metadata) > static_cast<size_t>(state_.config.offset_metadata_max_size))
+    return ErrorCode::kOffsetMetadataTooLarge;
+  step_.append(offset_record(request.group_id,
+                             {topic.name, PartitionIndex(partition.partition_index)}, offset));
+  return ErrorCode::kNone;
+}
+
 void Offsets::commit(const wire::OffsetCommitRequest& request, const Topics& topics,
                      const RequestContext& context) {
   std::optional<ErrorCode> group_error;  // asked for only when there is something to commit
-  const TimestampMs expires = expiry_of(step_.wall, request.retention_time_ms);
   wire::OffsetCommitResponse response;
+  std::vector<CommitAnswer> decided;
   for (const CommitTopic& topic : request.topics) {
     const ResolvedTopic resolved = resolve(topic, topics, context.api_version);
-    auto& answer = response.topics.emplace_back();
-    answer.name = topic.name;
-    answer.topic_id = topic.topic_id;
+    CommitAnswer refused{.name = topic.name, .topic_id = topic.topic_id};
+    CommitAnswer answer = refused;
     for (const CommitPartition& partition : topic.partitions) {
-      const PartitionRef ref{resolved.name, PartitionIndex(partition.partition_index)};
+      const PartitionIndex index(partition.partition_index);
       ErrorCode error = resolved.error;
-      if (error == ErrorCode::kNone && !topics.has_partition(ref.topic, ref.partition))
+      if (error == ErrorCode::kNone && !topics.has_partition(resolved.name, index))
         error = ErrorCode::kUnknownTopicOrPartition;
-      if (error == ErrorCode::kNone) {
-        if (!group_error) group_error = check_commit(request, context.api_version);
-        error = *group_error;
-      }
-      const std::string metadata = partition.committed_metadata.value_or("");
-      if (error == ErrorCode::kNone &&
-          utf16_length(metadata) > static_cast<size_t>(state_.config.offset_metadata_max_size))
-        error = ErrorCode::kOffsetMetadataTooLarge;
-      answer.partitions.push_back(
-          {.partition_index = partition.partition_index, .error_code = code_of(error)});
-      if (error != ErrorCode::kNone) continue;
-      step_.append(offset_record(request.group_id, ref,
-                                 {.offset = Offset(partition.committed_offset),
-                                  .leader_epoch = LeaderEpoch(partition.committed_leader_epoch),
-                                  .commit_timestamp = step_.wall,
-                                  .expire_timestamp = expires,
-                                  .topic_id = resolved.id,
-                                  .metadata = metadata}));
+      const bool known = error == ErrorCode::kNone;
+      if (known && !group_error) group_error = check_commit(request, context.api_version);
+      if (known) error = *group_error;
+      if (error == ErrorCode::kNone) error = commit_partition(partition, resolved, request);
+      (known ? answer : refused)
+          .partitions.push_back({.partition_index = index.value(), .error_code = code_of(error)});
     }
+    if (resolved.error != ErrorCode::kNone || !refused.partitions.empty())
+      response.topics.push_back(std::move(refused));
+    if (!answer.partitions.empty()) decided.push_back(std::move(answer));
   }
+  append_topics(response.topics, std::move(decided));
   step_.reply(context.ticket, std::move(response));
 }
 
@@ -141,26 +168,36 @@ bool Offsets::is_subscribed(const std::string& group_id, const std::string& topi
   return std::get<PreservedGroup>(*group).is_subscribed_to(topic);
 }
 
-void Offsets::delete_offsets(const wire::OffsetDeleteRequest& request,
+ErrorCode Offsets::delete_offset(const std::string& group_id, const PartitionRef& ref) {
+  if (is_subscribed(group_id, std::string(ref.topic))) return ErrorCode::kGroupSubscribedToTopic;
+  if (state_.offsets.find(group_id, ref) || state_.offsets.is_pending(group_id, ref))
+    step_.append(offset_tombstone(group_id, ref));
+  return ErrorCode::kNone;
+}
+
+void Offsets::delete_offsets(const wire::OffsetDeleteRequest& request, const Topics& topics,
                              const RequestContext& context) {
   wire::OffsetDeleteResponse response;
   const ErrorCode group_error = check_offset_delete(request.group_id);
   response.error_code = code_of(group_error);
   if (group_error != ErrorCode::kNone) return step_.reply(context.ticket, std::move(response));
+  std::vector<DeleteAnswer> decided;
   for (const auto& topic : request.topics) {
-    auto& answer = response.topics.emplace_back();
-    answer.name = topic.name;
-    const bool subscribed = is_subscribed(request.group_id, topic.name);
-    const ErrorCode error = subscribed ? ErrorCode::kGroupSubscribedToTopic : ErrorCode::kNone;
+    DeleteAnswer refused{.name = topic.name};
+    DeleteAnswer answer = refused;
     for (const auto& partition : topic.partitions) {
-      answer.partitions.push_back(
-          {.partition_index = partition.partition_index, .error_code = code_of(error)});
       const PartitionRef ref{topic.name, PartitionIndex(partition.partition_index)};
-      const bool there = state_.offsets.find(request.group_id, ref) ||
-                         state_.offsets.is_pending(request.group_id, ref);
-      if (!subscribed && there) step_.append(offset_tombstone(request.group_id, ref));
+      const bool known = topics.has_partition(ref.topic, ref.partition);
+      const ErrorCode error =
+          known ? delete_offset(request.group_id, ref) : ErrorCode::kUnknownTopicOrPartition;
+      (known ? answer : refused)
+          .partitions.push_back(
+              {.partition_index = partition.partition_index, .error_code = code_of(error)});
     }
+    if (!refused.partitions.empty()) response.topics.push_back(std::move(refused));
+    if (!answer.partitions.empty()) decided.push_back(std::move(answer));
   }
+  append_topics(response.topics, std::move(decided));
   step_.reply(context.ticket, std::move(response));
 }
 
@@ -188,13 +225,10 @@ ErrorCode Offsets::delete_group(const std::string& group_id) {
 void Offsets::delete_groups(const wire::DeleteGroupsRequest& request,
                             const RequestContext& context) {
   wire::DeleteGroupsResponse response;
-  std::set<std::string_view> deleted;  // before apply() the state still has them
-  for (const std::string& id : request.groups_names) {
-    ErrorCode error = ErrorCode::kGroupIdNotFound;
-    if (!deleted.contains(id)) error = delete_group(id);
-    if (error == ErrorCode::kNone) deleted.insert(id);
-    response.results.push_back({.group_id = id, .error_code = code_of(error)});
-  }
+  std::set<std::string_view> seen;
+  for (const std::string& id : request.groups_names)
+    if (seen.insert(id).second)
+      response.results.push_back({.group_id = id, .error_code = code_of(delete_group(id))});
   step_.reply(context.ticket, std::move(response));
 }
 

@@ -1,4 +1,7 @@
 // OffsetFetch; and what makes offsets go without anybody asking: their age, their topic.
+#include <algorithm>
+#include <iterator>
+
 #include "group/offsets.h"
 #include "group/records.h"
 
@@ -62,11 +65,10 @@ void fetch_topic(const State& state, const std::string& group_id,
   }
 }
 
-void fetch_named(const State& state, const std::string& group_id, const Topics& topics,
-                 const Coordinator::FetchOptions& options,
-                 const wire::OffsetFetchRequest::OffsetFetchRequestTopics& topic,
-                 FetchGroup& response) {
-  auto& answer = response.topics.emplace_back();
+FetchTopic fetch_named(const State& state, const std::string& group_id, const Topics& topics,
+                       const Coordinator::FetchOptions& options,
+                       const wire::OffsetFetchRequest::OffsetFetchRequestTopics& topic) {
+  FetchTopic answer;
   answer.name = topic.name;
   answer.topic_id = topic.topic_id;
   if (options.api_version >= kHasTopicIds) {
@@ -74,13 +76,14 @@ void fetch_named(const State& state, const std::string& group_id, const Topics& 
     if (!name) {
       for (const int32_t index : topic.partition_indexes)
         answer.partitions.push_back(no_offset(PartitionIndex(index), ErrorCode::kUnknownTopicId));
-      return;
+      return answer;
     }
     answer.name = *name;
   } else {
     answer.topic_id = topics.id_of(topic.name).value_or(Uuid::zero());
   }
   fetch_topic(state, group_id, options, topic.partition_indexes, answer);
+  return answer;
 }
 
 void fetch_all(const State& state, const std::string& group_id, const Topics& topics,
@@ -165,8 +168,12 @@ FetchGroup fetch(State& state, const wire::OffsetFetchRequest::OffsetFetchReques
     if (known) fetch_all(state, request.group_id, topics, options, response);
     return response;
   }
-  for (const auto& topic : *request.topics)
-    fetch_named(state, known ? request.group_id : "", topics, options, topic, response);
+  std::vector<FetchTopic> nameless;  // of ids that nobody knows: at the end, as Kafka has it
+  for (const auto& topic : *request.topics) {
+    FetchTopic answer = fetch_named(state, known ? request.group_id : "", topics, options, topic);
+    (answer.name.empty() ? nameless : response.topics).push_back(std::move(answer));
+  }
+  std::ranges::move(nameless, std::back_inserter(response.topics));
   return response;
 }
 

@@ -9,13 +9,21 @@
 
 namespace millrace::group {
 
+// Name and id of a topic that a request names by one of them.
+struct ResolvedTopic {
+  std::string name;
+  Uuid id;
+  ErrorCode error = ErrorCode::kNone;
+};
+
 class Offsets {
  public:
   explicit Offsets(Step& step) : step_(step), state_(step.state) {}
 
   void commit(const wire::OffsetCommitRequest& request, const Topics& topics,
               const RequestContext& context);
-  void delete_offsets(const wire::OffsetDeleteRequest& request, const RequestContext& context);
+  void delete_offsets(const wire::OffsetDeleteRequest& request, const Topics& topics,
+                      const RequestContext& context);
   void delete_groups(const wire::DeleteGroupsRequest& request, const RequestContext& context);
   void on_topics_deleted(std::span<const DeletedTopic> topics);
   // A bounded piece of the work; arms the timer for the next one.
@@ -25,11 +33,15 @@ class Offsets {
   using CommitTopic = wire::OffsetCommitRequest::OffsetCommitRequestTopic;
   using CommitPartition = wire::OffsetCommitRequest::OffsetCommitRequestPartition;
 
+  // Writes the offset, or says what is wrong with it.
+  ErrorCode commit_partition(const CommitPartition& partition, const ResolvedTopic& topic,
+                             const wire::OffsetCommitRequest& request);
   ErrorCode check_commit(const wire::OffsetCommitRequest& request, int16_t version);
   ErrorCode check_classic_commit(ClassicGroup& group, const wire::OffsetCommitRequest& request);
   ErrorCode check_preserved_commit(const PreservedGroup& group,
                                    const wire::OffsetCommitRequest& request) const;
   ErrorCode check_offset_delete(const std::string& group_id);
+  ErrorCode delete_offset(const std::string& group_id, const PartitionRef& partition);
   ErrorCode delete_group(const std::string& group_id);
   bool is_subscribed(const std::string& group_id, const std::string& topic);
   size_t expire_group(const std::string& group_id, const Group& group);

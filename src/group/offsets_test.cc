@@ -58,14 +58,15 @@ TEST(Commit, metadata_is_measured_in_java_characters) {
   EXPECT_EQ(commit_error(host, simple_commit("𝄞𝄞x")), ErrorCode::kOffsetMetadataTooLarge);
 }
 
-TEST(Commit, an_unknown_topic_or_partition_fails_alone) {
+TEST(Commit, an_unknown_topic_or_partition_fails_alone_and_is_answered_first) {
   Host host;
   auto request = simple_commit();
   request.topics[0].partitions.push_back({.partition_index = 9});
   const auto answer = host.reply<wire::OffsetCommitResponse>(host.commit(request));
-  EXPECT_EQ(answer.topics[0].partitions[0].error_code, 0);
-  EXPECT_EQ(answer.topics[0].partitions[1].error_code,
+  EXPECT_EQ(answer.topics[0].partitions[0].partition_index, 9);
+  EXPECT_EQ(answer.topics[0].partitions[0].error_code,
             wire::code_of(ErrorCode::kUnknownTopicOrPartition));
+  EXPECT_EQ(answer.topics[0].partitions[1].error_code, 0);
 }
 
 TEST(Commit, is_written_as_kafka_writes_it) {
@@ -170,6 +171,25 @@ TEST(OffsetDelete, keeps_what_active_consumers_subscribe_to) {
   EXPECT_EQ(answer.topics.at(1).partitions.at(0).error_code, 0);
   EXPECT_EQ(host.offset("g", "t0", 0), 1);
   EXPECT_EQ(host.offset("g", "t1", 0), -1);
+}
+
+TEST(OffsetDelete, refuses_first_what_does_not_exist) {
+  Host host;
+  host.commit(simple_commit());
+  wire::OffsetDeleteRequest request;
+  request.group_id = "g";
+  request.topics = {{.name = "t0", .partitions = {{.partition_index = 1}, {.partition_index = 9}}},
+                    {.name = "nowhere", .partitions = {{.partition_index = 0}}}};
+  const auto answer = host.reply<wire::OffsetDeleteResponse>(host.delete_offsets(request));
+  ASSERT_EQ(answer.topics.size(), 2u);
+  const auto& partitions = answer.topics[0].partitions;
+  ASSERT_EQ(partitions.size(), 2u);
+  EXPECT_EQ(partitions[0].partition_index, 9);
+  EXPECT_EQ(partitions[0].error_code, wire::code_of(ErrorCode::kUnknownTopicOrPartition));
+  EXPECT_EQ(partitions[1].error_code, 0);
+  EXPECT_EQ(answer.topics[1].partitions.at(0).error_code,
+            wire::code_of(ErrorCode::kUnknownTopicOrPartition));
+  EXPECT_EQ(host.offset("g", "t0", 1), -1);
 }
 
 TEST(OffsetDelete, an_active_group_of_another_type_is_not_empty) {

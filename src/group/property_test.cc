@@ -51,6 +51,7 @@ struct Client {
   std::optional<std::string> instance;
   std::string id;
   int32_t generation = -1;
+  std::optional<std::string> protocol;
   Phase phase = Phase::kOut;
   bool silent = false;
   Instant next_heartbeat;
@@ -247,6 +248,7 @@ class World {
     if (error != ErrorCode::kNone) return;
     client.id = answer.member_id;
     client.generation = answer.generation_id;
+    client.protocol = answer.protocol_name;
     client.next_heartbeat = now_ + seconds(3);
     client.phase = Phase::kMustSync;
     client.led.clear();
@@ -261,6 +263,8 @@ class World {
     request.generation_id = client.generation;
     request.member_id = client.id;
     request.group_instance_id = client.instance;
+    request.protocol_type = "consumer";
+    request.protocol_name = client.protocol;
     std::vector<ByteBuffer> shares(client.led.size());
     const auto first = static_cast<size_t>(dice_.below(kPartitions));
     for (uint8_t p = 0; p < kPartitions && !shares.empty(); ++p)

@@ -34,6 +34,9 @@ inline constexpr int32_t kClusterOperations =
     operation_bits({AclOperation::kCreate, AclOperation::kAlter, AclOperation::kDescribe,
                     AclOperation::kClusterAction, AclOperation::kDescribeConfigs,
                     AclOperation::kAlterConfigs, AclOperation::kIdempotentWrite});
-static_assert(kTopicOperations == 3576 && kClusterOperations == 8096);
+inline constexpr int32_t kGroupOperations =
+    operation_bits({AclOperation::kRead, AclOperation::kDelete, AclOperation::kDescribe,
+                    AclOperation::kDescribeConfigs, AclOperation::kAlterConfigs});
+static_assert(kTopicOperations == 3576 && kClusterOperations == 8096 && kGroupOperations == 3400);
 
 }  // namespace millrace::server

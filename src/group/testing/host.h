@@ -119,7 +119,7 @@ class Host {
 
   Ticket delete_offsets(const wire::OffsetDeleteRequest& request) {
     const RequestContext c = context(0);
-    take(machine->decide_offset_delete(request, c));
+    take(machine->decide_offset_delete(request, topics, c));
     return c.ticket;
   }
   ErrorCode delete_group(const std::string& id) {
@@ -211,6 +211,7 @@ class Member {
     id = answer->member_id;
     generation = answer->generation_id;
     leader = answer->leader;
+    protocol = answer->protocol_name;
     members = answer->members;
     return true;
   }
@@ -221,6 +222,8 @@ class Member {
     sync.generation_id = generation;
     sync.member_id = id;
     sync.group_instance_id = request.group_instance_id;
+    sync.protocol_type = request.protocol_type;
+    sync.protocol_name = protocol;
     for (const auto& [member, bytes] : assignments)
       sync.assignments.push_back({.member_id = member, .assignment = bytes_of(bytes)});
     return ticket = host_.sync(sync);
@@ -262,6 +265,7 @@ class Member {
   wire::JoinGroupRequest request;
   std::string id;
   std::string leader;
+  std::optional<std::string> protocol;
   int32_t generation = -1;
   int16_t joined_version = 9;
   std::vector<wire::JoinGroupResponse::JoinGroupResponseMember> members;

@@ -2,8 +2,10 @@
 // records are durable. JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit, OffsetFetch,
 // OffsetDelete, DescribeGroups, ListGroups, DeleteGroups.
 #include <algorithm>
+#include <set>
 
 #include "node/partition_groups.h"
+#include "server/authorized_operations.h"
 #include "server/handlers/handlers.h"
 
 namespace millrace::server {
@@ -192,8 +194,16 @@ void handle_leave_group(Call call) {
 }
 
 void handle_offset_delete(Call call) {
-  run_simple<wire::OffsetDeleteRequest, wire::OffsetDeleteResponse>(
-      std::move(call), &Coordinator::decide_offset_delete);
+  auto request = call.decode<wire::OffsetDeleteRequest>();
+  if (!request) return;
+  ImageTopics topics(call.node().image());
+  const std::string group_id = request->group_id;
+  run_step<wire::OffsetDeleteResponse>(
+      std::move(call), group_id,
+      [request = std::move(*request), topics](Coordinator& c, const RequestContext& context) {
+        return c.decide_offset_delete(request, topics, context);
+      },
+      with_error<wire::OffsetDeleteResponse>);
 }
 
 void handle_offset_commit(Call call) {
@@ -253,6 +263,8 @@ void handle_describe_groups(Call call) {
     result.group_id = request->groups[i];
     reads->read(i, result.group_id, [&](const Coordinator& coordinator) {
       result = coordinator.describe_group(request->groups[i], version);
+      if (request->include_authorized_operations && result.error_code == 0)
+        result.authorized_operations = kGroupOperations;
     });
   }
   reads->finish();
@@ -284,23 +296,27 @@ void handle_delete_groups(Call call) {
     wire::DeleteGroupsResponse response;
     size_t left;
   };
-  if (request->groups_names.empty()) return call.respond(wire::DeleteGroupsResponse{});
+  wire::DeleteGroupsResponse response;
+  std::set<std::string_view> seen;
+  for (const std::string& id : request->groups_names)
+    if (seen.insert(id).second) response.results.push_back({.group_id = id});
+  if (response.results.empty()) return call.respond(response);
   node::GroupHost& groups = call.node().groups();
-  auto pending = std::make_shared<Pending>(std::move(call), wire::DeleteGroupsResponse{},
-                                           request->groups_names.size());
-  for (const std::string& id : request->groups_names) {
+  const size_t count = response.results.size();
+  auto pending = std::make_shared<Pending>(std::move(call), std::move(response), count);
+  for (size_t i = 0; i < count; ++i) {
+    const std::string id = pending->response.results[i].group_id;
     auto each = request_for(pending->call, id);
     each.step = [id](Coordinator& c, const RequestContext& context) {
       wire::DeleteGroupsRequest one;
       one.groups_names = {id};
       return c.decide_delete_groups(one, context);
     };
-    each.done = [pending, id](ErrorCode code, group::Response response) {
-      auto& results = pending->response.results;
+    each.done = [pending, i](ErrorCode code, group::Response answer) {
+      auto& result = pending->response.results[i];
+      result.error_code = wire::code_of(code);
       if (code == ErrorCode::kNone)
-        results.push_back(std::get<wire::DeleteGroupsResponse>(response).results[0]);
-      else
-        results.push_back({.group_id = id, .error_code = wire::code_of(code)});
+        result = std::get<wire::DeleteGroupsResponse>(answer).results[0];
       if (--pending->left == 0) pending->call.respond(pending->response);
     };
     groups.run(std::move(each));
