@@ -38,24 +38,31 @@ int run_action(const std::function<int()>& action) {
   return kExitFailed;
 }
 
+int tell_usage(const Command::Program& program, std::string_view problem,
+               std::string_view command) {
+  fmt::print(stderr, "{}: {}\n  Help: {} {}{}--help\n", program.name, problem, program.name,
+             command, command.empty() ? "" : " ");
+  return program.usage_status;
+}
+
 }  // namespace
 
 int usage_error(std::string_view problem, std::string_view command) {
-  fmt::print(stderr, "millrace: {}\n  Help: millrace {}{}--help\n", problem, command,
-             command.empty() ? "" : " ");
-  return kExitUsage;
+  return tell_usage({"millrace", kExitUsage}, problem, command);
 }
 
 struct Command::Tree {
   CLI::App root;
+  Program program;
   std::map<const CLI::App*, std::function<int()>> actions;
 };
 
-Command Command::root(const Text& text) {
+Command Command::root(const Text& text, const Program& program) {
   auto tree = std::make_shared<Tree>();
+  tree->program = program;
   tree->root.description(text.summary);
   tree->root.footer(footer_of(text));
-  tree->root.name("millrace");
+  tree->root.name(program.name);
   tree->root.set_help_flag("-h,--help", "Prints this help");
   tree->root.require_subcommand(1);
   return {tree, &tree->root};
@@ -120,6 +127,8 @@ void Command::option(const std::string& names, std::string& into, const std::str
   if (!choice.variable.empty()) option->envname(choice.variable);
 }
 
+void Command::require(const std::string& name) { self_->get_option(name)->required(); }
+
 void Command::argument(const std::string& name, std::string& into, const std::string& help,
                        Count count) {
   self_->add_option(name, into, help)->type_name("")->required(count == Count::kOne);
@@ -147,7 +156,11 @@ int Command::run(int argc, const char* const* argv) {
       at = at->get_subcommands().front();
       path += (path.empty() ? "" : " ") + at->get_name();
     }
-    return usage_error(error.what(), path);
+    const auto unknown = root.remaining(true);
+    if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && !unknown.empty())
+      return tell_usage(tree_->program, fmt::format("'{}' is not understood", unknown.front()),
+                        path);
+    return tell_usage(tree_->program, error.what(), path);
   }
   const CLI::App* chosen = &root;
   while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands().front();

@@ -2,7 +2,8 @@
 // runs when one is chosen. CLI11 does the parsing and stays behind this header.
 // Not here: what commands do (one file each), how errors are told (app/failure.h).
 // Ownership: what options are stored into outlives run(); commands live as long as their root.
-// Exit statuses: what the action returns; 2 for words that are not understood.
+// Exit statuses: what the action returns; 2 for words that are not understood, unless the program
+// has another one for them.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,11 @@ class Command {
     std::string summary;
     std::string example;  // lines of a shell; shown at the end of the help
   };
-  static Command root(const Text& text);
+  struct Program {
+    std::string name;
+    int usage_status;
+  };
+  static Command root(const Text& text, const Program& program = {"millrace", kExitUsage});
   Command add(const std::string& name, const Text& text);
 
   void flag(const std::string& names, bool& into, const std::string& help);
@@ -48,6 +53,9 @@ class Command {
   };
   void option(const std::string& names, std::string& into, const std::string& help,
               const Choice& choice);
+
+  // An option that was added before has to be given.
+  void require(const std::string& name);
 
   enum class Count { kOne, kOptional };
   void argument(const std::string& name, std::string& into, const std::string& help,

@@ -2,12 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <memory>
+#include <optional>
 
+#include "app/first_features.h"
 #include "app/listeners.h"
 #include "app/start.h"
 #include "config/directories.h"
-#include "controller/controller.h"
 #include "node/metadata_snapshot.h"
 #include "node/random_uuid.h"
 #include "runtime/host.h"
@@ -21,11 +24,24 @@ TimestampMs wall_now() {
   return TimestampMs(std::chrono::duration_cast<milliseconds>(now).count());
 }
 
-// What is to become of one of the log directories.
-struct DirectoryPlan {
-  std::string kind;  // in Kafka's words
+Uuid random_id() {
+  runtime::SystemRandom random;
+  return node::random_uuid(random);
+}
+
+// What is to become of the log directories.
+struct Plan {
+  std::string cluster_id;
+  NodeId node_id = kNoNode;
   bool ignore_formatted = false;
-  std::optional<metadata::Endpoint> first_voter;  // of the metadata log's directory
+  std::string metadata_directory;
+  std::optional<metadata::Endpoint> first_voter;  // of a quorum whose snapshot names it
+  FirstFeatures features;
+
+  std::string_view kind_of(const std::string& path) const {  // in Kafka's words
+    if (path != metadata_directory) return "data directory";
+    return first_voter ? "dynamic metadata voter directory" : "metadata directory";
+  }
 };
 
 // A dynamic quorum's first voter is the node itself: the snapshot that says so makes it one.
@@ -42,68 +58,223 @@ Result<> write_first_voter(env::Disk& disk, const std::string& log_dir,
                                    node::first_snapshot(std::move(voters), wall_now()));
 }
 
-Result<> format_directory(env::Disk& disk, const std::string& path,
-                          const storage::MetaProperties& identity, const DirectoryPlan& plan) {
-  auto found = storage::LogDirectory::read_identity(disk, path);
-  if (found && !plan.ignore_formatted)
-    return fail(Errc::kExists,
-                fmt::format("Log directory {} is already formatted. Use --ignore-formatted "
-                            "to ignore this directory and format the others.",
-                            path));
-  if (found) {
-    fmt::print("All of the log directories are already formatted.\n");
-    return {};
-  }
-  if (found.error().code != Errc::kNotFound) return std::unexpected(std::move(found).error());
+Result<> format_directory(env::Disk& disk, const std::string& path, const Plan& plan) {
+  const storage::MetaProperties identity{
+      .cluster_id = plan.cluster_id, .node_id = plan.node_id, .directory_id = random_id()};
   RETURN_IF_ERROR(disk.make_directories(path));
   RETURN_IF_ERROR(env::write_file_atomically(disk, path + "/meta.properties",
                                              as_bytes(storage::print_meta_properties(identity))));
-  RETURN_IF_ERROR(node::write_snapshot_file(
-      disk, path + "/bootstrap.checkpoint",
-      node::bootstrap_checkpoint(controller::Controller::bootstrap_records(), wall_now())));
-  if (plan.first_voter) RETURN_IF_ERROR(write_first_voter(disk, path, identity, *plan.first_voter));
-  fmt::print("Formatting {} {} with metadata.version 4.3-IV0.\n", plan.kind, path);
+  RETURN_IF_ERROR(
+      node::write_snapshot_file(disk, path + "/bootstrap.checkpoint",
+                                node::bootstrap_checkpoint(plan.features.records(), wall_now())));
+  if (plan.first_voter && path == plan.metadata_directory)
+    RETURN_IF_ERROR(write_first_voter(disk, path, identity, *plan.first_voter));
+  fmt::print("Formatting {} {} with metadata.version {}.\n", plan.kind_of(path), path,
+             plan.features.release_name());
   return {};
 }
 
-// Where voters are configured they are not written down: controller.quorum.voters says them at each
-// start.
-DirectoryPlan plan_for(const config::NodeProperties& properties, bool has_metadata_log,
-                       const metadata::Endpoint& controller) {
-  if (!has_metadata_log) return {.kind = "data directory"};
-  if (!properties.list("controller.quorum.voters").empty()) return {.kind = "metadata directory"};
-  return {.kind = "dynamic metadata voter directory", .first_voter = controller};
+Result<> check_voters(const FormatOptions& options, const config::NodeProperties& properties) {
+  const bool are_configured = !properties.list("controller.quorum.voters").empty();
+  const bool are_given = options.standalone || !options.initial_controllers.empty();
+  if (are_configured && are_given)
+    return fail(Errc::kInvalid,
+                "You cannot specify controller.quorum.voters and format the node with "
+                "--initial-controllers or --standalone. If you want to use dynamic quorum, please "
+                "remove controller.quorum.voters and specify controller.quorum.bootstrap.servers "
+                "instead.");
+  if (!options.initial_controllers.empty() || options.no_initial_controllers)
+    return fail(Errc::kUnsupported,
+                "This version is a quorum of one node: format it with --standalone.");
+  if (!options.scram.empty())
+    return fail(Errc::kUnsupported, "This version has no SASL: --add-scram cannot be used.");
+  if (!are_configured && !are_given && options.voters_must_be_told)
+    return fail(Errc::kInvalid,
+                "Because controller.quorum.voters is not set on this controller, you must specify "
+                "one of the following: --standalone, --initial-controllers, or "
+                "--no-initial-controllers.");
+  return {};
+}
+
+// Formatting goes on with what is there only if it is of the same node and cluster.
+Result<> check_identity(const std::string& path, const storage::MetaProperties& found,
+                        const Plan& plan) {
+  if (found.cluster_id != plan.cluster_id)
+    return fail(Errc::kInvalid,
+                fmt::format("Invalid cluster.id in: {}/meta.properties. Expected {}, but read {}",
+                            path, plan.cluster_id, found.cluster_id));
+  if (found.node_id != plan.node_id)
+    return fail(Errc::kInvalid,
+                fmt::format("Invalid node.id in: {}/meta.properties. Expected {}, but read {}",
+                            path, plan.node_id, found.node_id));
+  return {};
+}
+
+// The directories that are not formatted yet.
+Result<std::vector<std::string>> unformatted(env::Disk& disk, std::vector<std::string> paths,
+                                             const Plan& plan) {
+  std::vector<std::string> result;
+  std::string formatted;
+  for (const std::string& path : paths) {
+    const auto found = storage::LogDirectory::read_identity(disk, path);
+    if (found) {
+      RETURN_IF_ERROR(check_identity(path, *found, plan));
+      if (formatted.empty()) formatted = path;
+    } else if (found.error().code == Errc::kNotFound) {
+      result.push_back(path);
+    } else {
+      return std::unexpected(found.error());
+    }
+  }
+  if (!formatted.empty() && !plan.ignore_formatted)
+    return fail(Errc::kExists,
+                fmt::format("Log directory {} is already formatted. Use --ignore-formatted "
+                            "to ignore this directory and format the others.",
+                            formatted));
+  return result;
 }
 
 Result<> format_all(const FormatOptions& options) {
   ASSIGN_OR_RETURN(auto properties, load_properties({.properties_file = options.properties_file}));
-  RETURN_IF_ERROR(Uuid::parse(options.cluster_id));
   ASSIGN_OR_RETURN(const auto listeners, read_listeners(properties));
-  runtime::PosixDisk disk;
-  runtime::SystemRandom random;
-  const std::string metadata_path = config::metadata_directory(properties);
-  for (const std::string& path : config::all_directories(properties)) {
-    DirectoryPlan plan =
-        plan_for(properties, path == metadata_path, listeners.controller_endpoint());
-    plan.ignore_formatted = options.ignore_formatted;
-    RETURN_IF_ERROR(
-        format_directory(disk, path,
-                         {.cluster_id = options.cluster_id,
-                          .node_id = NodeId(static_cast<int32_t>(properties.number("node.id"))),
-                          .directory_id = node::random_uuid(random)},
-                         plan));
+  RETURN_IF_ERROR(check_voters(options, properties));
+  ASSIGN_OR_RETURN(auto features, FirstFeatures::of(options.release_version, options.features));
+  Plan plan{.cluster_id = options.cluster_id,
+            .node_id = NodeId(static_cast<int32_t>(properties.number("node.id"))),
+            .ignore_formatted = options.ignore_formatted,
+            .metadata_directory = config::metadata_directory(properties),
+            .first_voter = {},
+            .features = std::move(features)};
+  if (properties.list("controller.quorum.voters").empty()) {
+    if (plan.features.kraft_version() == 0)
+      return fail(Errc::kInvalid,
+                  "Cannot set kraft.version to 0 if controller.quorum.voters is empty: the voters "
+                  "of such a quorum stand in its log, which version 0 does not have.");
+    plan.first_voter = listeners.controller_endpoint();
   }
+  runtime::PosixDisk disk;
+  ASSIGN_OR_RETURN(const auto paths, unformatted(disk, config::all_directories(properties), plan));
+  if (paths.empty()) fmt::print("All of the log directories are already formatted.\n");
+  for (const std::string& path : paths) RETURN_IF_ERROR(format_directory(disk, path, plan));
   return {};
+}
+
+int exit_status_of(const Result<>& outcome) {
+  if (outcome) return kExitOk;
+  fmt::print(stderr, "{}\n", outcome.error().message);
+  return kExitFailed;
+}
+
+// --- info
+
+// What was found in the directories, in the order in which it is told.
+struct Findings {
+  std::vector<std::string> directories;
+  std::optional<storage::MetaProperties> identity;
+  std::vector<std::string> problems;
+};
+
+void look_at(env::Disk& disk, const std::string& path, Findings& findings) {
+  if (!disk.exists(path)) return findings.problems.push_back(path + " does not exist");
+  if (!disk.list(path)) return findings.problems.push_back(path + " is not a directory");
+  findings.directories.push_back(path);
+  auto found = storage::LogDirectory::read_identity(disk, path);
+  if (!found && found.error().code == Errc::kNotFound)
+    return findings.problems.push_back(path + " is not formatted.");
+  if (!found)
+    return findings.problems.push_back(
+        fmt::format("Error loading {}/meta.properties: {}", path, found.error().message));
+  if (!findings.identity)
+    findings.identity = std::move(*found);
+  else if (findings.identity->cluster_id != found->cluster_id)
+    findings.problems.emplace_back("Mismatched cluster IDs between storage directories.");
+  else if (findings.identity->node_id != found->node_id)
+    findings.problems.emplace_back("Mismatched node IDs between storage directories.");
+}
+
+void print_list(std::string_view title, const std::vector<std::string>& lines) {
+  if (lines.empty()) return;
+  fmt::print("{}:\n", title);
+  for (const auto& line : lines) fmt::print("  {}\n", line);
+  fmt::print("\n");
+}
+
+Result<Findings> look_at_all(const std::string& properties_file) {
+  ASSIGN_OR_RETURN(auto properties, load_properties({.properties_file = properties_file}));
+  runtime::PosixDisk disk;
+  Findings findings;
+  for (const auto& path : config::all_directories(properties)) look_at(disk, path, findings);
+  return findings;
+}
+
+int info(const std::string& properties_file) {
+  const auto findings = look_at_all(properties_file);
+  if (!findings) return exit_status_of(std::unexpected(findings.error()));
+  print_list(findings->directories.size() == 1 ? "Found log directory" : "Found log directories",
+             findings->directories);
+  if (const auto& found = findings->identity) {
+    const std::string directory_id =
+        found->directory_id ? fmt::format("directory.id={}, ", *found->directory_id) : "";
+    fmt::print("Found metadata: {{cluster.id={}, {}node.id={}, version=1}}\n\n", found->cluster_id,
+               directory_id, found->node_id);
+  }
+  print_list(findings->problems.size() == 1 ? "Found problem" : "Found problems",
+             findings->problems);
+  return findings->problems.empty() ? kExitOk : kExitFailed;
+}
+
+// --- Words
+
+void add_format_options(Command& command, FormatOptions& options) {
+  command.option("-t,--cluster-id", options.cluster_id, "The id of the cluster: 22 characters");
+  command.option("-c,--config", options.properties_file, "The server.properties");
+  command.require("--cluster-id");
+  command.require("--config");
+  command.flag("-g,--ignore-formatted", options.ignore_formatted,
+               "Leaves directories alone that are formatted already");
+  command.flag("-s,--standalone", options.standalone, "A quorum of this node alone");
+  command.option("-r,--release-version", options.release_version,
+                 "The release whose features the cluster begins with, such as 4.3-IV0");
+  command.option("-f,--feature", options.features,
+                 "NAME=LEVEL of a feature that the cluster begins with; repeatable");
 }
 
 }  // namespace
 
-int format(const FormatOptions& options) {
-  if (auto formatted = format_all(options); !formatted) {
-    fmt::print(stderr, "{}\n", formatted.error().message);
-    return 1;
-  }
-  return 0;
+int format(const FormatOptions& options) { return exit_status_of(format_all(options)); }
+
+void add_format_command(Command& root) {
+  auto command = root.add(
+      "format", {"Gives log directories their meta.properties, as kafka-storage.sh format does. A "
+                 "start does it by itself, with a new cluster id, when there is none.",
+                 "millrace format -t MkU3OEVBNTcwNTJENDM2Qk -c server.properties"});
+  auto options = std::make_shared<FormatOptions>();
+  options->voters_must_be_told = false;
+  add_format_options(command, *options);
+  command.runs([options] { return format(*options); });
+}
+
+void add_storage_commands(Command& root) {
+  auto format_command = root.add("format", {"Formats the log directories of a node.", ""});
+  auto options = std::make_shared<FormatOptions>();
+  add_format_options(format_command, *options);
+  format_command.option("-I,--initial-controllers", options->initial_controllers,
+                        "The first voters; this version takes --standalone instead");
+  format_command.flag("-N,--no-initial-controllers", options->no_initial_controllers,
+                      "No voters yet; this version takes --standalone instead");
+  format_command.option("-S,--add-scram", options->scram, "Not served: this version has no SASL");
+  format_command.runs([options] { return format(*options); });
+
+  auto info_command = root.add("info", {"Says what the log directories of a node are.", ""});
+  auto file = std::make_shared<std::string>();
+  info_command.option("-c,--config", *file, "The server.properties");
+  info_command.require("--config");
+  info_command.runs([file] { return info(*file); });
+
+  root.add("random-uuid", {"Prints a new id, for a cluster or a directory.", ""}).runs([] {
+    fmt::print("{}\n", random_id().to_string());
+    return kExitOk;
+  });
 }
 
 }  // namespace millrace::app

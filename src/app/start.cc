@@ -12,6 +12,7 @@
 
 #include "app/listeners.h"
 #include "app/session.h"
+#include "app/topic.h"
 #include "base/log.h"
 #include "node/node.h"
 #include "runtime/host.h"
@@ -41,6 +42,33 @@ int refuse(const Error& error, std::string_view hint) {
   return 1;
 }
 
+std::string_view hint_for_listening(Errc code) {
+  if (code == Errc::kExists)
+    return "Stop what uses the port, or choose another one in `listeners`.";
+  return "Choose an address of this machine in `listeners`.";
+}
+
+std::string_view hint_for_directories(Errc code) {
+  switch (code) {
+    case Errc::kLocked:
+      return "Stop the node that runs there, or choose another directory in log.dirs.";
+    case Errc::kInvalid: return "Mend node.id, or choose another directory in log.dirs.";
+    case Errc::kIo:
+    case Errc::kNoSpace: return "Make the directory writable, or choose another one in log.dirs.";
+    default: return "";
+  }
+}
+
+// Of a file that is no good: those of Apache Kafka before 4.0 are met most often.
+std::string_view hint_for_file(const StartOptions& options) {
+  runtime::PosixDisk disk;
+  const auto text = env::read_file(disk, options.properties_file);
+  if (text && config::parse_properties(as_text(*text)).contains("zookeeper.connect"))
+    return "There is no ZooKeeper any more: take out zookeeper.connect and broker.id, set node.id, "
+           "process.roles=broker,controller and controller.listener.names.";
+  return "Mend the configuration and start again.";
+}
+
 // What clients are told: advertised.listeners, else the listener itself; port 0 becomes the port it
 // really has.
 std::vector<metadata::Endpoint> advertised_endpoints(const Listeners& listeners,
@@ -68,10 +96,7 @@ size_t shard_count(const config::NodeProperties& properties) {
 
 // This program, as a shell in the same folder calls it.
 std::string own_path() {
-  std::string path(4096, '\0');
-  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
-  if (length <= 0) return "millrace";
-  path.resize(static_cast<size_t>(length));
+  const std::string path = program_path();
   std::string here(4096, '\0');
   if (::getcwd(here.data(), here.size()) == nullptr) return path;
   here.resize(here.find('\0'));
@@ -94,7 +119,45 @@ void announce(const node::Node& node, const std::vector<metadata::Endpoint>& end
   std::fflush(stdout);
 }
 
+int run_start(const StartOptions& given, const std::vector<std::string>& overrides) {
+  StartOptions options = given;
+  for (const auto& pair : overrides) {
+    auto setting = parse_setting(pair);
+    if (!setting) return usage_error("--override takes NAME=VALUE", "start");
+    options.overrides[setting->name] = setting->value;
+  }
+  return start(options);
+}
+
 }  // namespace
+
+std::string program_path() {
+  std::string path(4096, '\0');
+  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
+  if (length <= 0) return "millrace";
+  path.resize(static_cast<size_t>(length));
+  return path;
+}
+
+void add_start_arguments(Command& command, Command::Count files) {
+  auto options = std::make_shared<StartOptions>();
+  auto overrides = std::make_shared<std::vector<std::string>>();
+  command.argument("FILE", options->properties_file,
+                   files == Command::Count::kOne
+                       ? "A server.properties"
+                       : "A server.properties, as Apache Kafka takes it; without one a single "
+                         "node listens on localhost:9092 and keeps its data in ./data",
+                   files);
+  command.option("--override", *overrides, "NAME=VALUE, stronger than the file; repeatable");
+  command.runs([options, overrides] { return run_start(*options, *overrides); });
+}
+
+void add_start_command(Command& root) {
+  auto command = root.add(
+      "start", {"Starts a node.",
+                "millrace start\nmillrace start server.properties --override log.dirs=data"});
+  add_start_arguments(command, Command::Count::kOptional);
+}
 
 Result<config::NodeProperties> load_properties(const StartOptions& options) {
   config::Values values = config::NodeProperties::embedded_default();
@@ -114,7 +177,7 @@ Result<config::NodeProperties> load_properties(const StartOptions& options) {
 int start(const StartOptions& options) {
   log::set_sink(write_log_line);
   auto properties = load_properties(options);
-  if (!properties) return refuse(properties.error(), "Mend the configuration and start again.");
+  if (!properties) return refuse(properties.error(), hint_for_file(options));
   for (const auto& name : properties->unknown())
     LOG_WARN("configuration {} is not known and has no effect", name);
   if (const auto names = properties->without_effect(); !names.empty())
@@ -129,14 +192,13 @@ int start(const StartOptions& options) {
   for (const auto* group : {&listeners->brokers, &listeners->controllers})
     for (const auto& listener : *group)
       if (auto listening = server.listen(listener); !listening)
-        return refuse(listening.error(),
-                      "Stop what uses the port, or choose another one in `listeners`.");
+        return refuse(listening.error(), hint_for_listening(listening.error().code));
   for (auto& listener : listeners->controllers) listener.port = server.port_of(listener.name);
   const auto endpoints = advertised_endpoints(*listeners, server);
   auto started = node.start({.advertised = endpoints,
                              .controller_endpoint = listeners->controller_endpoint(),
                              .cluster_id = options.cluster_id});
-  if (!started) return refuse(started.error(), "");
+  if (!started) return refuse(started.error(), hint_for_directories(started.error().code));
   bool stopping = false;
   host.on_signal([&](int) {
     if (stopping) std::_Exit(1);  // the second one does not wait

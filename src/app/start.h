@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "app/command.h"
 #include "base/error.h"
 #include "config/properties.h"
 
@@ -22,5 +23,12 @@ Result<config::NodeProperties> load_properties(const StartOptions& options);
 
 // Returns the process's exit status.
 int start(const StartOptions& options);
+
+void add_start_command(Command& root);
+// Its arguments and its action, for a command that does nothing else.
+void add_start_arguments(Command& command, Command::Count files);
+
+// Where this program's file is, absolute.
+std::string program_path();
 
 }  // namespace millrace::app

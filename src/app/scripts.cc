@@ -1,0 +1,144 @@
+#include "app/scripts.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "app/command.h"
+#include "app/format.h"
+#include "app/start.h"
+
+namespace millrace::app {
+namespace {
+
+using Words = std::vector<std::string>;
+
+// What kafka-run-class.sh takes before the class.
+struct Launch {
+  bool daemon = false;
+  std::string service = "kafkaServer";
+  Words rest;
+};
+
+Launch take_launch_options(const Words& words) {
+  Launch launch;
+  size_t at = 0;
+  for (; at < words.size(); ++at) {
+    if (words[at] == "-daemon")
+      launch.daemon = true;
+    else if (words[at] == "-name" && at + 1 < words.size())
+      launch.service = words[++at];
+    else if (words[at] != "-loggc")
+      break;
+  }
+  launch.rest.assign(words.begin() + static_cast<ptrdiff_t>(at), words.end());
+  return launch;
+}
+
+// Where a daemon's output goes: LOG_DIR, else the folder `logs` beside that of the program.
+std::string output_file(const std::string& service) {
+  const char* given = std::getenv("LOG_DIR");
+  std::string folder = given == nullptr ? "" : given;
+  if (folder.empty()) {
+    const std::string self = program_path();
+    const std::string bin = self.substr(0, self.find_last_of('/'));
+    folder = bin.substr(0, bin.find_last_of('/')) + "/logs";
+  }
+  ::mkdir(folder.c_str(), 0777);  // if it can be made; opening the file says the rest
+  return folder + "/" + service + ".out";
+}
+
+enum class Process { kOriginal, kDaemon, kFailed };
+
+// Goes on without a terminal in a process of its own, as nohup and & do. Before any thread runs.
+Process become_daemon(const std::string& output) {
+  const int file = ::open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (file < 0 || nothing < 0) {
+    fmt::print(stderr, "{}: {}\n", output, std::strerror(errno));
+    return Process::kFailed;
+  }
+  const pid_t child = ::fork();
+  if (child < 0) {
+    fmt::print(stderr, "fork: {}\n", std::strerror(errno));
+    return Process::kFailed;
+  }
+  if (child > 0) return Process::kOriginal;
+  ::setsid();
+  ::dup2(nothing, STDIN_FILENO);
+  ::dup2(file, STDOUT_FILENO);
+  ::dup2(file, STDERR_FILENO);
+  return Process::kDaemon;
+}
+
+int run_tree(const Command& root, std::string_view name, const Words& words) {
+  std::vector<const char*> arguments{name.data()};
+  for (const auto& word : words) arguments.push_back(word.c_str());
+  return Command(root).run(static_cast<int>(arguments.size()), arguments.data());
+}
+
+int start_server(std::string_view script, const Launch& launch) {
+  if (launch.daemon) {
+    const Process process = become_daemon(output_file(launch.service));
+    if (process != Process::kDaemon) return process == Process::kOriginal ? kExitOk : kExitFailed;
+  }
+  const Command::Program program{.name = std::string(script), .usage_status = kExitFailed};
+  auto root = Command::root({"Starts a node with a server.properties.",
+                             "kafka-server-start.sh server.properties --override log.dirs=data"},
+                            program);
+  add_start_arguments(root, Command::Count::kOne);
+  return run_tree(root, script, launch.rest);
+}
+
+int server_start(const Words& words) {
+  if (words.empty()) {
+    fmt::print(
+        "USAGE: kafka-server-start.sh [-daemon] server.properties "
+        "[--override property=value]*\n");
+    return kExitFailed;
+  }
+  return start_server("kafka-server-start.sh", take_launch_options(words));
+}
+
+int storage(const Words& words) {
+  auto root = Command::root({"Formats log directories, and says what they are.", ""},
+                            {.name = "kafka-storage.sh", .usage_status = kExitFailed});
+  add_storage_commands(root);
+  return run_tree(root, "kafka-storage.sh", words);
+}
+
+int run_class(const Words& words) {
+  Launch launch = take_launch_options(words);
+  if (launch.rest.empty()) {
+    fmt::print(
+        "USAGE: kafka-run-class.sh [-daemon] [-name servicename] [-loggc] classname "
+        "[opts]\n");
+    return kExitFailed;
+  }
+  const std::string name = launch.rest.front();
+  launch.rest.erase(launch.rest.begin());
+  if (name == "kafka.Kafka") return start_server("kafka-run-class.sh kafka.Kafka", launch);
+  if (name == "kafka.tools.StorageTool") return storage(launch.rest);
+  fmt::print(stderr,
+             "Could not find or load main class {}\n"
+             "  Millrace has kafka.Kafka and kafka.tools.StorageTool.\n",
+             name);
+  return kExitFailed;
+}
+
+}  // namespace
+
+std::optional<int> run_script(std::string_view name, const Words& words) {
+  if (name == "kafka-server-start.sh") return server_start(words);
+  if (name == "kafka-storage.sh") return storage(words);
+  if (name == "kafka-run-class.sh") return run_class(words);
+  return std::nullopt;
+}
+
+}  // namespace millrace::app

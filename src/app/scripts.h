@@ -1,0 +1,17 @@
+// Apache Kafka's scripts by name: kafka-storage.sh, kafka-server-start.sh, kafka-run-class.sh.
+// Called by one of these names the program takes that script's words, prints its lines and ends
+// with its exit statuses: 1 also for words that are not understood.
+// Not here: what starting and formatting do (app/start.h, app/format.h).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace millrace::app {
+
+// The exit status; nothing: the name is no script's.
+std::optional<int> run_script(std::string_view name, const std::vector<std::string>& words);
+
+}  // namespace millrace::app
