@@ -126,12 +126,18 @@ class Controller(BrokerTest):
     def test_a_snapshot_is_fetched_in_pieces(self):
         file = self.newest_snapshot()
         end, epoch = (int(part) for part in file.stem.split("-"))
+
+        def piece(position):
+            answer = self.controllers.ask("FetchSnapshot", 1, ReplicaId=7, MaxBytes=100, Topics=[
+                {"Name": "__cluster_metadata", "Partitions": [
+                    {"Partition": 0, "CurrentLeaderEpoch": 1, "SnapshotId": {"EndOffset": end, "Epoch": epoch}, "Position": position}]}])
+            return answer["Topics"][0]["Partitions"][0]
+        until = time.monotonic() + 10
+        while ERRORS[piece(0)["ErrorCode"]] == "SNAPSHOT_NOT_FOUND" and time.monotonic() < until:
+            time.sleep(0.02)   # it has its name a moment before the node knows that it is whole
         got, size = b"", 1
         while len(got) < size:
-            piece = self.controllers.ask("FetchSnapshot", 1, ReplicaId=7, MaxBytes=100, Topics=[
-                {"Name": "__cluster_metadata", "Partitions": [
-                    {"Partition": 0, "CurrentLeaderEpoch": 1, "SnapshotId": {"EndOffset": end, "Epoch": epoch}, "Position": len(got)}]}])
-            partition = piece["Topics"][0]["Partitions"][0]
+            partition = piece(len(got))
             self.assertEqual((0, len(got)), (partition["ErrorCode"], partition["Position"]))
             got, size = got + partition["UnalignedRecords"], partition["Size"]
         self.assertEqual(file.read_bytes(), got)
