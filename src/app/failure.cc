@@ -28,7 +28,8 @@ constexpr Explanation kExplanations[] = {
     {ErrorCode::kInvalidTopicException, "its name is not valid",
      "a name has letters, digits, '.', '_' and '-', at most 249 of them"},
     {ErrorCode::kInvalidPartitions, "the number of partitions is not possible",
-     "it can only grow; see the present one with: millrace topic describe {topic}"},
+     "it is at least 1 and can only grow; see the present one with: millrace topic describe "
+     "{topic}"},
     {ErrorCode::kInvalidReplicationFactor, "there are too few brokers for that replication factor",
      "see the brokers with: millrace cluster describe"},
     {ErrorCode::kInvalidConfig, "a config is unknown or its value is not valid",

@@ -145,6 +145,15 @@ class Scripts(BrokerTest):
         self.assertIn("no-such-file", self.script("kafka-server-start", "no-such-file", expect=1))
         self.assertIn("Help: kafka-server-start.sh", self.script("kafka-server-start", self.file, "--nonsense", expect=1))
 
+    def test_what_stops_a_start_says_what_to_try(self):
+        self.file.write_text("broker.id=1\nzookeeper.connect=localhost:2181\n")
+        self.assertIn("take out zookeeper.connect", self.script("kafka-server-start", self.file, expect=1))
+        node = self.broker().start()
+        self.assertIn("Stop the node that runs there", self.broker(data=node.data).refusal())
+        self.assertEqual(0, node.stop())
+        self.assertIn("Mend node.id", self.broker({"node.id": "5"}, data=node.data).refusal())
+        self.assertIn("Choose an address of this machine", self.broker({"listeners": "PLAINTEXT://192.0.2.1:9,CONTROLLER://127.0.0.1:0"}).refusal())
+
     def test_each_way_starts_a_node_that_sigterm_stops(self):
         self.format("--standalone")
         for number, words in enumerate((["kafka-server-start.sh"], ["kafka-run-class.sh", "kafka.Kafka"],

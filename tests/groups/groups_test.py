@@ -1,11 +1,12 @@
 """The coordinator of groups in a running broker: its timers, and what topics' deletion does to offsets."""
 
+import signal
 import struct
 import time
 import unittest
 
 from support.broker import BrokerTest
-from support.kafka import Client, string
+from support.kafka import JOIN_GROUP, Client, blob, request, string
 
 DELETE_TOPICS, DESCRIBE_GROUPS = 20, 15
 
@@ -60,6 +61,25 @@ class Groups(BrokerTest):
             self.assertEqual("Stable", state_of(client, "g"))
             self.assertEqual(0, client.heartbeat("g", generation, member))
             self.assertTrue(eventually(lambda: state_of(client, "g") == "Empty"))
+
+    def test_a_join_that_waits_does_not_hold_up_a_stop_and_a_second_signal_ends_at_once(self):
+        node = self.broker({"group.initial.rebalance.delay.ms": "60000"}).start()
+        for signals, status, says in ((1, 0, "stopped"), (2, 1, "a second signal stops at once")):
+            if signals == 2:
+                node.start()
+            with Client(node.address) as client, Client(node.address) as other:
+                self.assertTrue(eventually(lambda: client.find_coordinator("g") == 0))
+                client.send_raw(request(JOIN_GROUP, 2, string("g") + struct.pack(">ii", 60000, 60000) + string("") + string("consumer")
+                                        + struct.pack(">i", 1) + string("range") + blob(b"")))
+                self.assertTrue(eventually(lambda: state_of(other, "g") == "PreparingRebalance"))
+                begun = time.monotonic()
+                node.process.send_signal(signal.SIGTERM)
+                if signals == 2:
+                    self.assertTrue(eventually(lambda: node.log().count("stopping") == signals))
+                    node.process.send_signal(signal.SIGTERM)
+                self.assertEqual(status, node.process.wait(20))
+                self.assertLess(time.monotonic() - begun, 15)
+                self.assertIn(says, node.log().splitlines()[-1])
 
     def test_offsets_of_a_deleted_topic_are_gone_for_good(self):
         node = self.start()
