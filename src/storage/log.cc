@@ -308,10 +308,13 @@ Result<> Log::roll_if_needed(const record::BatchHeader& next, size_t bytes, Time
   Segment* segment = active();
   if (segment == nullptr) return roll(log_end_);
   if (segment->size() == 0) return {};
-  const TimestampMs since =
-      segment->first_timestamp() == kNoTimestamp ? active_since_ : segment->first_timestamp();
+  // A segment's age is told by its records, so that old ones from elsewhere are not alone in
+  // theirs.
+  const bool dated = segment->first_timestamp() != kNoTimestamp;
+  const TimestampMs since = dated ? segment->first_timestamp() : active_since_;
+  const TimestampMs until = dated ? next.max_timestamp : now;
   const bool full = segment->size() + bytes > options_.segment_bytes;
-  const bool old = since != kNoTimestamp && now - since > options_.segment_ms;
+  const bool old = since != kNoTimestamp && until - since > options_.segment_ms;
   const bool far = log_end_ + next.last_offset_delta - segment->base_offset() > INT32_MAX;
   if (!full && !old && !far && !segment->index_is_full(options_.max_index_bytes)) return {};
   return roll(log_end_);

@@ -1,5 +1,6 @@
 #include "storage/log.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "env/testing/memory_disk.h"
@@ -306,6 +307,25 @@ TEST_F(LogTest, finds_the_first_record_at_or_after_a_timestamp) {
   EXPECT_EQ((*log_->offset_for_timestamp(kNow + 55))->offset, Offset(12));
   EXPECT_FALSE((*log_->offset_for_timestamp(kNow + 1000)).has_value());
   EXPECT_EQ((*log_->max_timestamp())->offset, Offset(38));
+}
+
+// kafka.md 6.1, as measured on 4.3.1: dated records are as old as they lie apart, not as their log.
+TEST_F(LogTest, a_segment_rolls_when_its_records_lie_too_far_apart) {
+  options_ = {.segment_bytes = 100'000, .segment_ms = 1000};
+  reopen();
+  auto write = [&](TimestampMs timestamp) {
+    ByteBuffer batch = batch_of(1, {}, timestamp);
+    const MutableByteView view = batch;
+    ASSERT_TRUE(log_->append({&view, 1}, LeaderEpoch(0), kNow).has_value());
+  };
+  auto rolled_at = [&](int offset) {
+    return disk_.exists(fmt::format("{}/{:020}.log", kDirectory, offset));
+  };
+  const TimestampMs long_ago = kNow - 1'000'000'000;
+  for (int i = 0; i < 5; ++i) write(long_ago + 200 * i);
+  for (int offset = 1; offset < 5; ++offset) EXPECT_FALSE(rolled_at(offset)) << offset;
+  write(long_ago + 1001);
+  EXPECT_TRUE(rolled_at(5));
 }
 
 TEST_F(LogTest, the_end_of_an_epoch_is_the_start_of_the_next) {
