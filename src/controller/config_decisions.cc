@@ -207,6 +207,11 @@ Decided<Response> Controller::decide_configs(const Request& request) const {
         return std::unexpected(Refusal{ErrorCode::kInvalidRequest, *problem});
       auto wanted = wanted_configs(each);
       if (!wanted) return std::unexpected(wanted.error());
+      if (auto wrong = resource.type == ConfigResourceType::kTopic
+                           ? topic_name_problem(resource.name)
+                           : std::nullopt)
+        return std::unexpected(
+            Refusal{ErrorCode::kInvalidTopicException, "Topic name is invalid: " + *wrong});
       if (resource.type == ConfigResourceType::kTopic && !image_.find_topic(resource.name))
         return std::unexpected(
             Refusal{ErrorCode::kUnknownTopicOrPartition,

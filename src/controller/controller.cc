@@ -130,14 +130,14 @@ std::expected<Controller::Assignments, Controller::Refusal> Controller::place(
       topic.replication_factor == -1
           ? static_cast<int16_t>(properties_->number("default.replication.factor"))
           : topic.replication_factor;
-  if (partitions <= 0)
-    return std::unexpected(
-        Refusal{ErrorCode::kInvalidPartitions,
-                "Number of partitions was set to an invalid non-positive value."});
   if (replication_factor <= 0)
     return std::unexpected(Refusal{ErrorCode::kInvalidReplicationFactor,
                                    "Replication factor must be larger than 0, or -1 to use the "
                                    "default value."});
+  if (partitions <= 0)
+    return std::unexpected(
+        Refusal{ErrorCode::kInvalidPartitions,
+                "Number of partitions was set to an invalid non-positive value."});
   // Before a record is made for each of them.
   if (std::cmp_greater(partitions, kMaxRecords)) return std::unexpected(too_many());
   ReplicaPlacer replicas = placer(topic_id, {});
@@ -222,6 +222,18 @@ std::expected<Records, Controller::Refusal> Controller::create_topic(
   return records;
 }
 
+int64_t Controller::partitions_wanted(const wire::CreateTopicsRequest& request) const {
+  int64_t wanted = 0;
+  for (const auto& topic : request.topics) {
+    if (!topic.assignments.empty())
+      wanted += static_cast<int64_t>(topic.assignments.size());
+    else
+      wanted += topic.num_partitions == -1 ? properties_->number("num.partitions")
+                                           : std::max(topic.num_partitions, 0);
+  }
+  return wanted;
+}
+
 Decided<wire::CreateTopicsResponse> Controller::decide_create_topics(
     const wire::CreateTopicsRequest& request) {
   Decided<wire::CreateTopicsResponse> decided;
@@ -233,6 +245,7 @@ Decided<wire::CreateTopicsResponse> Controller::decide_create_topics(
   };
   std::map<std::string, int> times;
   for (const auto& topic : request.topics) ++times[topic.name];
+  const bool too_large = partitions_wanted(request) > kMaxNewPartitions;
   std::set<std::string> answered;
   for (const auto& topic : request.topics) {
     if (!answered.insert(topic.name).second) continue;
@@ -240,7 +253,8 @@ Decided<wire::CreateTopicsResponse> Controller::decide_create_topics(
     result.error_message.reset();
     result.name = topic.name;
     std::expected<Records, Refusal> records =
-        times[topic.name] > 1
+        too_large ? std::unexpected(too_many())
+        : times[topic.name] > 1
             ? std::unexpected(Refusal{ErrorCode::kInvalidRequest, "Duplicate topic name."})
         : collides_with_created(topic.name)
             ? std::unexpected(
@@ -298,20 +312,20 @@ Decided<wire::DeleteTopicsResponse> Controller::decide_delete_topics(
   }
   std::set<std::pair<std::optional<std::string>, Uuid>> answered;
   for (const auto& each : wanted) {
+    const metadata::Topic* topic =
+        each.name ? image_.find_topic(*each.name) : image_.find_topic(each.topic_id);
+    // One that is named too is answered under its name.
+    if (!each.name && topic && names.contains(topic->name)) continue;
     if (!answered.emplace(each.name, each.topic_id).second) continue;
     auto& result = decided.response.responses.emplace_back();
     result.error_message.reset();
     result.name = each.name;
     result.topic_id = each.topic_id;
-    const metadata::Topic* topic =
-        each.name ? image_.find_topic(*each.name) : image_.find_topic(each.topic_id);
     if (auto refusal = deletion_refusal(each, topic, names, ids)) {
       result.error_code = wire::code_of(refusal->code);
       result.error_message = std::move(refusal->message);
-      if (each.name && topic && ids.at(topic->id) > 1) {  // named twice, by its name and by its id
-        result.topic_id = topic->id;
-        answered.emplace(std::nullopt, topic->id);
-      }
+      if (each.name && topic && names.at(*each.name) == 1 && ids.at(topic->id) > 1)
+        result.topic_id = topic->id;  // named twice, by its name and by its id
       continue;
     }
     result.name = topic->name;
@@ -324,9 +338,7 @@ Decided<wire::DeleteTopicsResponse> Controller::decide_delete_topics(
 std::expected<Records, Controller::Refusal> Controller::add_partitions(
     const wire::CreatePartitionsRequest::CreatePartitionsTopic& topic) const {
   const metadata::Topic* known = image_.find_topic(topic.name);
-  if (known == nullptr)
-    return std::unexpected(Refusal{ErrorCode::kUnknownTopicOrPartition,
-                                   "This server does not host this topic-partition."});
+  if (known == nullptr) return std::unexpected(Refusal{ErrorCode::kUnknownTopicOrPartition, {}});
   const size_t now = known->partitions.size();
   if (std::cmp_equal(topic.count, now))
     return std::unexpected(Refusal{ErrorCode::kInvalidPartitions,
@@ -399,7 +411,7 @@ Decided<wire::CreatePartitionsResponse> Controller::decide_create_partitions(
       records = std::unexpected(too_many());
     if (!records) {
       result.error_code = wire::code_of(records.error().code);
-      result.error_message = records.error().message;
+      if (!records.error().message.empty()) result.error_message = records.error().message;
     } else if (!request.validate_only) {
       decided.records.insert(decided.records.end(), records->begin(), records->end());
     }

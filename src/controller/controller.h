@@ -51,7 +51,8 @@ struct Position {
 class Controller {
  public:
   static constexpr size_t kMaxRecords = 20'000;
-  static constexpr int32_t kProducerIdBlock = 1000;  // as Kafka's
+  static constexpr int64_t kMaxNewPartitions = 10'000;  // of one CreateTopics, as in Kafka
+  static constexpr int32_t kProducerIdBlock = 1000;     // as Kafka's
 
   // `properties`, the node's own, outlive the controller: defaults of topics, bounds of configs.
   Controller(const config::NodeProperties& properties, UuidSource uuids)
@@ -114,6 +115,7 @@ class Controller {
   enum class BrokerLife { kFenced, kUnfenced, kControlledShutdown, kShutDown };
 
   static Refusal too_many();
+  int64_t partitions_wanted(const wire::CreateTopicsRequest& request) const;
   ReplicaPlacer placer(const Uuid& topic_id, const Assignments& existing) const;
   std::expected<Assignments, Refusal> place(const Topic& topic, const Uuid& topic_id) const;
   std::expected<Assignments, Refusal> place_manually(const Topic& topic) const;

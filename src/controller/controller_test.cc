@@ -182,6 +182,36 @@ TEST_F(ControllerTest, a_deleted_topic_is_gone_with_its_configs) {
   EXPECT_TRUE(controller_.image().configs({metadata::ConfigResourceType::kTopic, "t"}).empty());
 }
 
+// kafka.md 2.10: by name and by id, it is one topic and gets one answer.
+TEST_F(ControllerTest, a_topic_that_is_named_twice_is_answered_once) {
+  create({topic("t")});
+  const Uuid id = controller_.image().find_topic(std::string_view("t"))->id;
+  using Wanted = wire::DeleteTopicsRequest::DeleteTopicState;
+  const Wanted by_name{.name = "t"}, by_id{.name = std::nullopt, .topic_id = id};
+  auto refused = [&](std::vector<Wanted> topics) {
+    wire::DeleteTopicsRequest request;
+    request.topics = std::move(topics);
+    const auto decided = controller_.decide_delete_topics(request);
+    EXPECT_TRUE(decided.records.empty());
+    EXPECT_EQ(decided.response.responses.size(), 1u);
+    return decided.response.responses.at(0);
+  };
+  EXPECT_EQ(refused({by_name, by_id}).topic_id, id);
+  EXPECT_EQ(refused({by_id, by_name}).name, "t");
+  EXPECT_EQ(refused({by_id, by_id}).topic_id, id);
+  EXPECT_EQ(refused({by_name, by_name}).topic_id, Uuid::zero());
+}
+
+// kafka.md 2.10, and 10000 partitions of one request as Kafka has it.
+TEST_F(ControllerTest, more_partitions_than_one_request_may_have_are_refused_as_a_whole) {
+  wire::CreateTopicsRequest request;
+  request.topics = {topic("large", Controller::kMaxNewPartitions), topic("small")};
+  for (const auto& each : controller_.decide_create_topics(request).response.topics)
+    EXPECT_EQ(static_cast<ErrorCode>(each.error_code), ErrorCode::kPolicyViolation);
+  request.topics.pop_back();
+  EXPECT_EQ(controller_.decide_create_topics(request).response.topics[0].error_code, 0);
+}
+
 TEST_F(ControllerTest, partitions_are_only_ever_added) {
   create({topic("t", 2)});
   auto grow = [&](int32_t count) {

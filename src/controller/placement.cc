@@ -67,7 +67,7 @@ std::optional<std::string> ReplicaPlacer::problem(int16_t replication_factor) co
   if (std::cmp_less_equal(replication_factor, broker_count_)) return std::nullopt;
   return fmt::format(
       "The target replication factor of {} cannot be reached because only {} broker(s) are "
-      "registered.",
+      "registered or some brokers have all their log directories cordoned.",
       replication_factor, broker_count_);
 }
 

@@ -122,7 +122,7 @@ TEST(ReplicaPlacer, says_why_there_cannot_be_so_many_replicas) {
   EXPECT_EQ(ReplicaPlacer(brokers, {}, 1).problem(2), std::nullopt);
   EXPECT_EQ(ReplicaPlacer(brokers, {}, 1).problem(3),
             "The target replication factor of 3 cannot be reached because only 2 broker(s) are "
-            "registered.");
+            "registered or some brokers have all their log directories cordoned.");
   brokers[0].fenced = brokers[1].fenced = true;
   EXPECT_EQ(ReplicaPlacer(brokers, {}, 1).problem(1), "All brokers are currently fenced.");
 }

@@ -29,6 +29,20 @@ Offset PartitionState::last_stable_offset() const {
   return unstable ? std::min(*unstable, high_watermark_) : high_watermark_;
 }
 
+wire::ErrorCode PartitionState::check_epoch(int32_t named) const {
+  const int32_t ours = leadership_.epoch.value();
+  if (named == kNoLeaderEpoch.value() || named == ours) return wire::ErrorCode::kNone;
+  return named < ours ? wire::ErrorCode::kFencedLeaderEpoch : wire::ErrorCode::kUnknownLeaderEpoch;
+}
+
+storage::EpochStart PartitionState::end_of_epoch(LeaderEpoch epoch) const {
+  const LeaderEpoch latest = log_->latest_epoch();
+  if (epoch > leadership_.epoch || epoch <= latest) return log_->end_of_epoch(epoch);
+  // Nothing was written since this leadership began.
+  const bool ours = epoch == leadership_.epoch || latest == kNoLeaderEpoch;
+  return {ours ? epoch : latest, log_->log_end()};
+}
+
 void PartitionState::wait_for(Offset end, env::Shard& shard, AckDone done) {
   if (offline_)
     return shard.post(

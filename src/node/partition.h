@@ -74,6 +74,11 @@ class PartitionState {
   // The end of what a read_committed reader may see.
   Offset last_stable_offset() const;
   bool is_offline() const { return offline_; }
+  // For a request that names its leader's epoch; -1: it names none.
+  wire::ErrorCode check_epoch(int32_t named) const;
+  // The end of the largest epoch that is at most `epoch`; kNoLeaderEpoch: of one still to come. The
+  // leader's own begins where it found the log's end (KIP-320).
+  storage::EpochStart end_of_epoch(LeaderEpoch epoch) const;
 
   // `done` is posted to `shard` when the high watermark has reached `end`, or with an error.
   void wait_for(Offset end, env::Shard& shard, AckDone done);

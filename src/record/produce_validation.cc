@@ -57,7 +57,8 @@ std::expected<BatchView, ProduceError> single_batch(ByteView records) {
     return refuse(ProduceErrorCode::kInvalidRecord, "there is no whole batch in the request");
   if ((*first)->header().magic != kCurrentMagic)
     return refuse(ProduceErrorCode::kInvalidRecord, "the batch is not of magic 2");
-  if (batches.remaining() > 0)
+  // What is behind it and too short for a batch is not looked at.
+  if (auto second = batches.next(); !second || *second)
     return refuse(ProduceErrorCode::kInvalidRecord, "there is more than one batch");
   return **first;
 }
@@ -83,8 +84,9 @@ std::expected<void, ProduceError> check_batch(const BatchView& batch, const Prod
     return invalid("clients may not write control records");
   if (header.attributes.codec_id() == static_cast<uint8_t>(Codec::kZstd) &&
       rules.api_version < kFirstVersionWithZstd)
-    return refuse(ProduceErrorCode::kUnsupportedCompressionType,
-                  "zstd needs Produce version 7 or later");
+    return Failure(ProduceError{.code = ProduceErrorCode::kUnsupportedCompressionType,
+                                .detail = "zstd needs Produce version 7 or later",
+                                .before_log = true});
   if (header.size_in_bytes() > rules.segment_bytes)
     return refuse(
         ProduceErrorCode::kRecordListTooLarge,
@@ -136,7 +138,7 @@ void check_record(const RecordView& record, int32_t index, const ProduceRules& r
   }
   if (rules.keys_required && !record.key)
     walk.add(index,
-             fmt::format("Compacted topic cannot accept message without key in topic partition {}.",
+             fmt::format("Compacted topic cannot accept message without key in topic partition {}",
                          name_of(rules)));
   else if (rules.timestamp_type == TimestampType::kCreateTime && record.timestamp != kNoTimestamp)
     check_timestamp(record, index, rules, walk);
@@ -177,7 +179,8 @@ Failure refuse_records(Walk walk) {
   } else {
     std::string shown;
     for (size_t i = 0; i < std::min(kShownErrors, walk.errors.size()); ++i)
-      shown += fmt::format("{}{}", i ? ", " : "", walk.errors[i].message);
+      shown += fmt::format("{}RecordError(batchIndex={}, message='{}')", i ? ", " : "",
+                           walk.errors[i].batch_index, walk.errors[i].message);
     error.detail = fmt::format(
         "One or more records have been rejected due to {} record errors in total, and only "
         "showing the first three errors at most: [{}]",
@@ -227,7 +230,11 @@ std::expected<ValidatedBatch, ProduceError> validate_produce(MutableByteView rec
                                                              const ProduceRules& rules,
                                                              ReadScratch& scratch) {
   auto batch = single_batch(records);
-  if (!batch) return Failure(std::move(batch).error());
+  if (!batch) {
+    batch.error().before_log = true;
+    return Failure(std::move(batch).error());
+  }
+  records = records.first(batch->size_in_bytes());
   if (auto checked = check_batch(*batch, rules); !checked)
     return Failure(std::move(checked).error());
   auto walk = walk_records(*batch, rules, scratch);

@@ -69,6 +69,8 @@ struct ProduceError {
   std::vector<RecordError> record_errors;
   // Kafka finds this before it looks at partitions one by one, and answers so for all of them.
   bool whole_request = false;
+  // Found before the log is looked at: the answer does not tell where the log starts.
+  bool before_log = false;
 };
 
 struct ValidatedBatch {

@@ -1,6 +1,7 @@
 // APIs through the dispatcher of a whole broker in memory, where the clock is the test's.
 #include <gtest/gtest.h>
 
+#include "record/builder.h"
 #include "server/testing/broker.h"
 #include "wire/api_versions.h"
 #include "wire/create_topics.h"
@@ -8,6 +9,7 @@
 #include "wire/describe_quorum.h"
 #include "wire/fetch.h"
 #include "wire/metadata.h"
+#include "wire/produce.h"
 
 namespace millrace::server {
 namespace {
@@ -46,16 +48,18 @@ TEST_F(BrokerTest, every_api_that_is_served_is_advertised_with_its_versions) {
 }
 
 // kafka.md 2.1: the answer has version 0's form and names ApiVersions alone.
-TEST_F(BrokerTest, api_versions_of_the_future_is_answered_at_version_zero) {
-  ByteBuffer frame = Broker::Client::frame_of(wire::ApiVersionsRequest{}, 4);
-  store_big<int16_t>(frame.data() + 6, 99);
-  client_.receive(frame);
-  const auto answer =
-      wire::decode<wire::ApiVersionsResponse>(ByteView(client_.sent()).subspan(8), 0);
-  ASSERT_TRUE(answer.has_value());
-  EXPECT_EQ(answer->error_code, 35);
-  ASSERT_EQ(answer->api_keys.size(), 1u);
-  EXPECT_EQ(answer->api_keys[0].api_key, 18);
+TEST_F(BrokerTest, api_versions_of_no_known_version_is_answered_at_version_zero) {
+  for (const int16_t version : {99, -1}) {
+    ByteBuffer frame = Broker::Client::frame_of(wire::ApiVersionsRequest{}, 4);
+    store_big<int16_t>(frame.data() + 6, version);
+    client_.receive(frame);
+    const ByteBuffer sent = std::exchange(client_.sent(), {});
+    const auto answer = wire::decode<wire::ApiVersionsResponse>(ByteView(sent).subspan(8), 0);
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->error_code, 35);
+    ASSERT_EQ(answer->api_keys.size(), 1u);
+    EXPECT_EQ(answer->api_keys[0].api_key, 18);
+  }
 }
 
 TEST_F(BrokerTest, a_request_that_is_cut_short_closes_its_connection_alone) {
@@ -79,12 +83,64 @@ TEST_F(BrokerTest, a_fetch_without_data_waits_and_is_answered_when_its_time_is_o
   EXPECT_FALSE(client_.sent().empty());
 }
 
+wire::ProduceRequest produce_of(ByteView batch, int32_t timeout_ms) {
+  wire::ProduceRequest request{.acks = -1, .timeout_ms = timeout_ms};
+  auto& topic = request.topic_data.emplace_back();
+  topic.name = "t";
+  topic.partition_data.push_back({.index = 0, .records = wire::Records::of(batch)});
+  return request;
+}
+
+// kafka.md 2.3: after its timeout a produce is answered REQUEST_TIMED_OUT, and its record stays.
+TEST_F(BrokerTest, a_produce_whose_time_is_over_is_told_so_and_its_record_stays) {
+  create("t");
+  broker_.host().delay_disks(milliseconds(300));
+  record::BatchBuilder builder({});
+  builder.append({.timestamp = TimestampMs(1), .value = as_bytes("value")});
+  const ByteBuffer batch = std::move(builder).build();
+  constexpr int16_t kProduceByName = 12;
+  client_.receive(Broker::Client::frame_of(produce_of(batch, 200), kProduceByName));
+  broker_.shard().advance(milliseconds(199));
+  EXPECT_TRUE(client_.sent().empty());
+  broker_.shard().advance(milliseconds(1));
+  auto answer = wire::decode<wire::ProduceResponse>(
+      ByteView(std::exchange(client_.sent(), {})).subspan(9), kProduceByName);
+  ASSERT_TRUE(answer.has_value());
+  const auto& late = answer->responses.at(0).partition_responses.at(0);
+  EXPECT_EQ(late.error_code, wire::code_of(wire::ErrorCode::kRequestTimedOut));
+  EXPECT_EQ(late.base_offset, 0);
+  broker_.shard().advance(milliseconds(1000));
+  EXPECT_TRUE(client_.sent().empty()) << "one answer a request";
+  client_.receive(Broker::Client::frame_of(produce_of(batch, 1000), kProduceByName));
+  broker_.shard().advance(milliseconds(1000));
+  answer = wire::decode<wire::ProduceResponse>(ByteView(client_.sent()).subspan(9), kProduceByName);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->responses.at(0).partition_responses.at(0).error_code, 0);
+  EXPECT_EQ(answer->responses.at(0).partition_responses.at(0).base_offset, 1);
+}
+
+// kafka.md 2.10: REQUEST_TIMED_OUT, and the topic may be there later.
+TEST_F(BrokerTest, a_creation_whose_time_is_over_is_told_so_and_happens_all_the_same) {
+  broker_.host().delay_disks(milliseconds(300));
+  wire::CreateTopicsRequest request{.timeout_ms = 200};
+  request.topics = {{.name = "t", .num_partitions = 1, .replication_factor = 1}};
+  client_.receive(Broker::Client::frame_of(request, 7));
+  broker_.shard().advance(milliseconds(200));
+  const auto answer = wire::decode<wire::CreateTopicsResponse>(
+      ByteView(std::exchange(client_.sent(), {})).subspan(9), 7);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->topics.at(0).error_code, wire::code_of(wire::ErrorCode::kRequestTimedOut));
+  broker_.shard().advance(milliseconds(1000));
+  EXPECT_TRUE(client_.sent().empty());
+  EXPECT_NE(broker_.node().image()->find_topic(std::string_view("t")), nullptr);
+}
+
 TEST_F(BrokerTest, a_fetch_that_waits_is_answered_when_its_topic_goes) {
   create("t");
   client_.receive(Broker::Client::frame_of(fetch_of("t", 60'000), kFetchByName));
   ASSERT_TRUE(client_.sent().empty());
   Broker::Client other(broker_);
-  wire::DeleteTopicsRequest request;
+  wire::DeleteTopicsRequest request{.timeout_ms = 1000};
   request.topics = {{.name = "t"}};
   EXPECT_EQ(other.ask<wire::DeleteTopicsResponse>(request).responses[0].error_code, 0);
   const auto answer =

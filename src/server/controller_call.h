@@ -33,18 +33,43 @@ void submit_to_controller(Call call, Request request, Decide decide, Failed fail
                .shard = shard});
 }
 
-template <class Request, class Response, class Failed>
+// What is not committed after the request's timeout_ms is answered by `refused(request, code)`
+// with REQUEST_TIMED_OUT, and may happen later; without any time nothing is begun.
+template <class Request, class Response, class Refused>
 void run_on_controller(
     Call call, controller::Decided<Response> (controller::Controller::*decide)(const Request&),
-    Failed failed) {
+    Refused refused) {
   auto request = call.decode<Request>();
   if (!request) return;
-  submit_to_controller(
-      std::move(call), std::move(*request),
-      [decide](controller::Controller& controller, const Request& wanted) {
-        return (controller.*decide)(wanted);
-      },
-      failed);
+  const auto late = refused(*request, wire::ErrorCode::kRequestTimedOut);
+  if (request->timeout_ms <= 0) return call.respond(late);
+  struct Waiting {
+    Call call;
+    env::TimerId timer = env::TimerId::kNone;
+    bool answered = false;
+
+    void answer(const Response& response) {
+      if (std::exchange(answered, true)) return;
+      call.shard().cancel(timer);
+      call.respond(response);
+    }
+  };
+  node::Node& node = call.node();
+  env::Shard* shard = &call.shard();
+  auto waiting = std::make_shared<Waiting>(std::move(call));
+  waiting->timer =
+      shard->after(milliseconds(request->timeout_ms), [waiting, late] { waiting->answer(late); });
+  auto decided = std::make_shared<Response>();
+  auto failed = refused(*request, wire::ErrorCode::kUnknownServerError);
+  node.submit({.decide =
+                   [request = std::move(*request), decided, decide](auto& controller) {
+                     auto outcome = (controller.*decide)(request);
+                     *decided = std::move(outcome.response);
+                     return std::move(outcome.records);
+                   },
+               .done = [waiting, decided, failed = std::move(failed)](
+                           Result<> committed) { waiting->answer(committed ? *decided : failed); },
+               .shard = shard});
 }
 
 }  // namespace millrace::server

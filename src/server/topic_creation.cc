@@ -10,18 +10,30 @@ constexpr std::string_view kOffsets = "__consumer_offsets";
 constexpr std::string_view kTransactions = "__transaction_state";
 constexpr std::string_view kShares = "__share_group_state";
 
+// Of the broker's configs for one of Kafka's own topics.
+std::string prefix_of(std::string_view name) {
+  if (name == kOffsets) return "offsets.topic.";
+  return name == kTransactions ? "transaction.state.log." : "share.coordinator.state.topic.";
+}
+
 wire::CreateTopicsRequest::CreatableTopic topic_of(const config::NodeProperties& properties,
                                                    const std::string& name) {
   wire::CreateTopicsRequest::CreatableTopic topic{
       .name = name, .num_partitions = -1, .replication_factor = -1};
-  if (name != kOffsets) return topic;
-  topic.num_partitions = static_cast<int32_t>(properties.number("offsets.topic.num.partitions"));
-  topic.replication_factor =
-      static_cast<int16_t>(properties.number("offsets.topic.replication.factor"));
-  topic.configs = {
-      {.name = "compression.type", .value = "producer"},
-      {.name = "cleanup.policy", .value = "compact"},
-      {.name = "segment.bytes", .value = properties.text("offsets.topic.segment.bytes")}};
+  if (!is_internal_topic(name)) return topic;
+  const std::string prefix = prefix_of(name);
+  topic.num_partitions = static_cast<int32_t>(properties.number(prefix + "num.partitions"));
+  topic.replication_factor = static_cast<int16_t>(properties.number(prefix + "replication.factor"));
+  auto set = [&](std::string config, std::string value) {
+    topic.configs.push_back({.name = std::move(config), .value = std::move(value)});
+  };
+  set("compression.type", name == kTransactions ? "uncompressed" : "producer");
+  set("cleanup.policy", name == kShares ? "delete" : "compact");
+  set("segment.bytes", properties.text(prefix + "segment.bytes"));
+  if (name == kOffsets) return topic;
+  set("min.insync.replicas", properties.text(prefix + "min.isr"));
+  if (name == kTransactions) set("unclean.leader.election.enable", "false");
+  if (name == kShares) set("retention.ms", "-1");
   return topic;
 }
 

@@ -5,6 +5,7 @@ import unittest
 import uuid
 
 from support.broker import BrokerTest
+from support.kafka import batch
 from support.protocol import ERRORS, Asker
 
 NO_ID = uuid.UUID(int=0)
@@ -93,6 +94,51 @@ class Cluster(BrokerTest):
             change = [{"Feature": "kraft.version", "MaxVersionLevel": level, "UpgradeType": 3}]
             self.assertEqual(error, ERRORS[self.asker.ask("UpdateFeatures", 2, FeatureUpdates=change)["ErrorCode"]])
 
+    def test_without_time_nothing_is_begun(self):
+        made = {"Name": "late", "NumPartitions": 1, "ReplicationFactor": 1}
+        self.asker.create_topic("t")
+        for timeout in (0, -1):
+            for version in (2, 5, 7):
+                answer = self.asker.ask("CreateTopics", version, Topics=[made], timeoutMs=timeout)["Topics"][0]
+                self.assertEqual("REQUEST_TIMED_OUT", ERRORS[answer["ErrorCode"]])
+            for version in (1, 6):
+                named = {"TopicNames": ["t"]} if version < 6 else {"Topics": [{"Name": "t"}]}
+                answer = self.asker.ask("DeleteTopics", version, TimeoutMs=timeout, **named)["Responses"][0]
+                self.assertEqual(("t", "REQUEST_TIMED_OUT"), (answer["Name"], ERRORS[answer["ErrorCode"]]))
+            answer = self.asker.ask("CreatePartitions", 3, Topics=[{"Name": "t", "Count": 9, "Assignments": None}], TimeoutMs=timeout)
+            self.assertEqual("REQUEST_TIMED_OUT", ERRORS[answer["Results"][0]["ErrorCode"]])
+        topic, = self.asker.ask("Metadata", 12, Topics=None)["Topics"]
+        self.assertEqual(("t", 1), (topic["Name"], len(topic["Partitions"])))
+
+    def test_numbers_of_partitions_and_replicas(self):
+        for partitions, replicas, code, message in (
+                (0, 1, "INVALID_PARTITIONS", "Number of partitions was set to an invalid non-positive value."),
+                (0, 0, "INVALID_REPLICATION_FACTOR", "Replication factor must be larger than 0, or -1 to use the default value."),
+                (1, 2, "INVALID_REPLICATION_FACTOR", "Unable to replicate the partition 2 time(s): The target replication factor of 2 cannot be "
+                 "reached because only 1 broker(s) are registered or some brokers have all their log directories cordoned."),
+                (10001, 1, "POLICY_VIOLATION", "Excessively large number of partitions per request.")):
+            refused = self.create({"Name": "t", "NumPartitions": partitions, "ReplicationFactor": replicas})["t"]
+            self.assertEqual((code, message), (ERRORS[refused["ErrorCode"]], refused["ErrorMessage"]))
+
+    def test_records_are_deleted_where_that_is_allowed(self):
+        self.asker.create_topic("t")
+        self.asker.create_topic("compact", configs={"cleanup.policy": "compact"})
+        self.asker.find_coordinator("g")
+        for _ in range(3):
+            self.asker.produce("t", batch([b"a", b"b"]))
+
+        def delete(topic, offset, partition=0, version=2):
+            answer = self.asker.ask("DeleteRecords", version, TimeoutMs=5000, Topics=[
+                {"Name": topic, "Partitions": [{"PartitionIndex": partition, "Offset": offset}]}])["Topics"][0]["Partitions"][0]
+            return ERRORS[answer["ErrorCode"]], answer["LowWatermark"]
+        for version, offset, expected in ((0, 1, ("NONE", 1)), (1, 0, ("NONE", 1)), (2, 7, ("OFFSET_OUT_OF_RANGE", -1)),
+                                          (2, -2, ("OFFSET_OUT_OF_RANGE", -1)), (2, -1, ("NONE", 6))):
+            self.assertEqual(expected, delete("t", offset, version=version))
+        self.assertEqual(("POLICY_VIOLATION", -1), delete("compact", -1))
+        self.assertEqual(("INVALID_TOPIC_EXCEPTION", -1), delete("__consumer_offsets", -1))
+        for topic, partition in (("t", 9), ("t", -1), ("nope", 0), ("__consumer_offsets", 999)):
+            self.assertEqual(("UNKNOWN_TOPIC_OR_PARTITION", -1), delete(topic, -1, partition))
+
     def test_features_with_a_least_version_of_zero_are_told_from_version_4_on(self):
         names = {version: {each["Name"] for each in self.asker.ask(
             "ApiVersions", version, ClientSoftwareName="tests", ClientSoftwareVersion="1")["SupportedFeatures"]} for version in (3, 4)}
@@ -138,6 +184,8 @@ class Cluster(BrokerTest):
         self.assertEqual(("INVALID_REPLICA_ASSIGNMENT", "The manual partition assignment includes the broker 1 more than once."),
                          grow(3, [[1], [1, 1]]))
         self.assertEqual(("NONE", None), grow(3, [[1], [1]]))
+        missing, = self.asker.ask("CreatePartitions", 3, Topics=[{"Name": "nope", "Count": 2, "Assignments": None}], TimeoutMs=5000)["Results"]
+        self.assertEqual(("UNKNOWN_TOPIC_OR_PARTITION", None), (ERRORS[missing["ErrorCode"]], missing["ErrorMessage"]))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Configs(BrokerTest):
     def test_documentation_comes_when_it_is_asked_for(self):
         for wanted in (False, True):
             entry = self.asker.describe(BROKER, "1", "log.segment.bytes", documentation=wanted)["log.segment.bytes"]
-            self.assertEqual(wanted, bool(entry["Documentation"]))
+            self.assertEqual(wanted, entry["Documentation"] is not None)
         self.asker.create_topic("t")
         self.fine(GROUP, "g", ("consumer.session.timeout.ms", SET, "46000"))
         self.fine(METRICS, "m", ("interval.ms", SET, "1000"))
@@ -135,8 +135,18 @@ class Configs(BrokerTest):
         self.fine(LOGGER, "1", ("root", SET, "DEBUG"))
         self.assertEqual("DEBUG", self.asker.describe(LOGGER, "1")["root"]["Value"])
         for change, code in ((("root", DELETE, None), "INVALID_REQUEST"), (("root", APPEND, "INFO"), "INVALID_REQUEST"),
-                             (("root", SET, "LOUD"), "INVALID_CONFIG"), (("other", SET, "INFO"), "INVALID_CONFIG")):
+                             (("root", SET, "LOUD"), "INVALID_CONFIG"),
+                             (("root", SET, None), "INVALID_REQUEST"), (("other", SET, "INFO"), "INVALID_CONFIG")):
             self.assertEqual(code, self.asker.alter(LOGGER, "1", change)[0])
+
+    def test_no_config_is_named_twice(self):
+        for kind, name, config in ((LOGGER, "1", "root"), (TOPIC, "t", "retention.ms")):
+            self.assertEqual(("INVALID_REQUEST", "Error due to duplicate config keys"),
+                             self.asker.alter(kind, name, (config, SET, "INFO"), (config, SET, "WARN")))
+
+    def test_a_name_that_no_topic_can_have(self):
+        why = "Topic name is invalid: 'b d' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+        self.assertEqual(("INVALID_TOPIC_EXCEPTION", why), self.asker.alter(TOPIC, "b d", ("retention.ms", SET, "5")))
 
     def test_a_brokers_new_limit_holds_for_topics_that_have_none_of_their_own(self):
         self.asker.create_topic("t")

@@ -1,5 +1,6 @@
 """Fetch over the wire: sessions (KIP-227) as clients use them, from one connection and from another."""
 
+import time
 import unittest
 
 from support.broker import BrokerTest
@@ -65,6 +66,82 @@ class FetchSessions(BrokerTest):
         with Asker(plain.address) as asker:
             asker.create_topic("t", partitions=3)
             self.assertEqual(0, self.fetch(0, 0, {0: 0}, asker=asker, version=12)[1])
+
+
+class FetchAnswers(BrokerTest):
+    """kafka.md 2.4 at every version; what is expected is what Apache Kafka 4.3.1 answered."""
+
+    def setUp(self):
+        super().setUp()
+        self.node = self.broker().start()
+        self.asker = Asker(self.node.address)
+        self.addCleanup(self.asker.socket.close)
+        self.asker.create_topic("t", partitions=2)
+        self.id = self.asker.ask("Metadata", 12, Topics=[{"Name": "t"}])["Topics"][0]["TopicId"]
+        self.batch = batch([b"a", b"b"])
+        for _ in range(5):
+            self.asker.produce("t", self.batch)
+
+    def fetch(self, version, *partitions, **options):
+        """The answers for `partitions`, fields of the request each."""
+        topic = {"TopicId": self.id} if version >= 13 else {"Topic": "t"}
+        wanted = [{"Partition": 0, "PartitionMaxBytes": 1 << 20, **each} for each in partitions]
+        answer = self.asker.ask("Fetch", version, Topics=[{**topic, "Partitions": wanted}],
+                                **{"MaxWaitMs": 0, "MinBytes": 1, "MaxBytes": 1 << 20, **options})
+        return answer["Responses"][0]["Partitions"]
+
+    def test_limits_cut_between_batches_and_the_first_comes_whole(self):
+        size = len(self.batch)
+        for version in range(4, 19):
+            for limit, expected in ((1 << 20, 5 * size), (1, size), (0, size), (-1, size)):
+                self.assertEqual(expected, len(self.fetch(version, {}, MaxBytes=limit)[0]["Records"]))
+            self.assertEqual(size, len(self.fetch(version, {"PartitionMaxBytes": 0})[0]["Records"]))
+        self.assertEqual([size, 0], [len(each["Records"]) for each in self.fetch(11, {}, {}, MaxBytes=size)])
+
+    def test_bounds(self):
+        for version in range(4, 19):
+            for offset, error in ((0, "NONE"), (9, "NONE"), (10, "NONE"), (11, "OFFSET_OUT_OF_RANGE"), (-1, "OFFSET_OUT_OF_RANGE")):
+                found, = self.fetch(version, {"FetchOffset": offset})
+                self.assertEqual(error, ERRORS[found["ErrorCode"]])
+                self.assertEqual(10 if error == "NONE" else -1, found["HighWatermark"])
+            self.assertEqual("UNKNOWN_TOPIC_OR_PARTITION", ERRORS[self.fetch(version, {"Partition": 9})[0]["ErrorCode"]])
+
+    def test_aborted_transactions_are_null_for_who_reads_everything(self):
+        for version in range(4, 19):
+            self.assertIsNone(self.fetch(version, {})[0]["AbortedTransactions"])
+            self.assertEqual([], self.fetch(version, {}, IsolationLevel=1)[0]["AbortedTransactions"])
+            self.assertIsNone(self.fetch(version, {"FetchOffset": 99}, IsolationLevel=1)[0]["AbortedTransactions"])
+            self.assertEqual("UNKNOWN_SERVER_ERROR", ERRORS[self.fetch(version, {}, IsolationLevel=2)[0]["ErrorCode"]])
+
+    def test_epochs(self):
+        for version in range(9, 19):
+            for epoch, error in ((0, "NONE"), (-1, "NONE"), (-2, "NONE"), (3, "UNKNOWN_LEADER_EPOCH")):
+                self.assertEqual(error, ERRORS[self.fetch(version, {"CurrentLeaderEpoch": epoch})[0]["ErrorCode"]])
+        for version in range(12, 19):
+            self.assertEqual("OFFSET_OUT_OF_RANGE", ERRORS[self.fetch(version, {"FetchOffset": 10, "LastFetchedEpoch": 1})[0]["ErrorCode"]])
+            ahead, = self.fetch(version, {"FetchOffset": 11, "LastFetchedEpoch": 0})
+            self.assertEqual((0, {"Epoch": 0, "EndOffset": 10}), (ahead["ErrorCode"], ahead["DivergingEpoch"]))
+            self.assertEqual(0, self.fetch(version, {"Partition": 1, "LastFetchedEpoch": 0})[0]["ErrorCode"])
+
+    def test_replicas_that_a_partition_does_not_have_are_refused(self):
+        for version in range(4, 19):
+            for replica in (1, 5):
+                who = {"ReplicaId": replica} if version < 15 else {"ReplicaState": {"ReplicaId": replica, "ReplicaEpoch": 1}}
+                self.assertEqual("NOT_LEADER_OR_FOLLOWER", ERRORS[self.fetch(version, {}, **who)[0]["ErrorCode"]])
+                if version >= 9:
+                    found, = self.fetch(version, {"CurrentLeaderEpoch": 0}, **who)
+                    self.assertEqual("UNKNOWN_LEADER_EPOCH", ERRORS[found["ErrorCode"]])
+
+    def test_who_asks_for_what_is_missing_beside_what_is_here_waits(self):
+        """A client that does not know yet that a topic is gone must not ask without a pause."""
+        def seconds(*partitions):
+            begun = time.monotonic()
+            self.fetch(11, *partitions, MaxWaitMs=300)
+            return time.monotonic() - begun
+        self.assertGreater(seconds({"FetchOffset": 10}, {"Partition": 9}), 0.25)
+        self.assertLess(seconds({"Partition": 9}), 0.25)
+        self.assertEqual([], self.fetch(11, {"Partition": 9})[0]["AbortedTransactions"])
+        self.assertLess(seconds({"FetchOffset": 99}, {"Partition": 1}), 0.25)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,33 @@ class Lookup(BrokerTest):
                              (answer["ClusterAuthorizedOperations"], answer["Topics"][0]["TopicAuthorizedOperations"]))
             self.assertEqual(NO_OPERATIONS, self.metadata(version, [{"Name": "t"}])["ClusterAuthorizedOperations"])
 
+    def test_operations_are_told_of_whatever_has_a_name(self):
+        answer = self.metadata(9, [{"Name": "nope"}, {"Name": "b d"}], IncludeTopicAuthorizedOperations=True)
+        self.assertEqual([TOPIC_OPERATIONS] * 2, [each["TopicAuthorizedOperations"] for each in answer["Topics"]])
+        answer = self.metadata(12, [{"Name": None, "TopicId": uuid.uuid4()}], IncludeTopicAuthorizedOperations=True)
+        self.assertEqual(NO_OPERATIONS, answer["Topics"][0]["TopicAuthorizedOperations"])
+
+    def test_beside_ids_names_do_not_count(self):
+        topic = self.metadata(12, [{"Name": "t"}])["Topics"][0]["TopicId"]
+        for other in ({"Name": "many"}, {"Name": "many", "TopicId": topic}, {"Name": "t"}):
+            answer = self.metadata(12, [other, {"Name": None, "TopicId": topic}])
+            self.assertEqual(["t"], [each["Name"] for each in answer["Topics"]])
+
+    def test_kafkas_own_topics_are_made_with_their_own_configs(self):
+        node = self.broker({"transaction.state.log.num.partitions": "3", "transaction.state.log.replication.factor": "1",
+                            "share.coordinator.state.topic.num.partitions": "2", "share.coordinator.state.topic.replication.factor": "1"}).start()
+        expected = {
+            "__transaction_state": (3, {"cleanup.policy": "compact", "compression.type": "uncompressed", "min.insync.replicas": "2",
+                                        "segment.bytes": "104857600", "unclean.leader.election.enable": "false"}),
+            "__share_group_state": (2, {"cleanup.policy": "delete", "compression.type": "producer", "min.insync.replicas": "2",
+                                        "segment.bytes": "104857600", "retention.ms": "-1"})}
+        with Asker(node.address) as asker:
+            asker.ask("Metadata", 9, Topics=[{"Name": name} for name in expected], AllowAutoTopicCreation=True)
+            for name, (partitions, configs) in expected.items():
+                topic, = asker.ask("Metadata", 9, Topics=[{"Name": name}], AllowAutoTopicCreation=False)["Topics"]
+                self.assertEqual((True, partitions), (topic["IsInternal"], len(topic["Partitions"])))
+                self.assertEqual(configs, {n: e["Value"] for n, e in asker.describe(2, name).items() if e["ConfigSource"] == 1})
+
     def test_auto_creation_is_the_clients_and_the_brokers_choice(self):
         self.assertEqual(3, self.metadata(9, [{"Name": "made"}], AllowAutoTopicCreation=True)["Topics"][0]["ErrorCode"])
         self.assertEqual(0, self.metadata(9, [{"Name": "made"}])["Topics"][0]["ErrorCode"])
@@ -126,6 +153,31 @@ class Lookup(BrokerTest):
         twice = [{"PartitionIndex": 0, "Timestamp": LATEST}, {"PartitionIndex": 0, "Timestamp": EARLIEST}]
         answer = self.asker.ask("ListOffsets", 6, ReplicaId=-1, Topics=[{"Name": "t", "Partitions": twice}])
         self.assertEqual(["INVALID_REQUEST"], [ERRORS[each["ErrorCode"]] for each in answer["Topics"][0]["Partitions"]])
+
+    def test_list_offsets_tells_the_epoch_of_a_log_without_records(self):
+        for version in range(4, 12):
+            for timestamp in (LATEST, EARLIEST):
+                answer = self.asker.ask("ListOffsets", version, ReplicaId=-1, Topics=[
+                    {"Name": "t", "Partitions": [{"PartitionIndex": 0, "Timestamp": timestamp}]}])
+                self.assertEqual(0, answer["Topics"][0]["Partitions"][0]["LeaderEpoch"])
+
+    def test_list_offsets_refuses_what_cannot_be(self):
+        self.assertEqual("FENCED_LEADER_EPOCH", self.list_offset(6, LATEST, CurrentLeaderEpoch=-2)[0])
+        one = {"Name": "t", "Partitions": [{"PartitionIndex": 0, "Timestamp": LATEST}]}
+        twice = self.asker.ask("ListOffsets", 6, ReplicaId=-1, Topics=[one, one])
+        self.assertEqual({"INVALID_REQUEST"}, {ERRORS[t["Partitions"][0]["ErrorCode"]] for t in twice["Topics"]})
+        for level in (2, -1):
+            answer = self.asker.ask("ListOffsets", 6, ReplicaId=-1, IsolationLevel=level, Topics=[one])
+            self.assertEqual("UNKNOWN_SERVER_ERROR", ERRORS[answer["Topics"][0]["Partitions"][0]["ErrorCode"]])
+
+    def test_the_end_of_an_epoch_without_records(self):
+        for version in (2, 3, 4):
+            for epoch, current, expected in ((0, -1, ("NONE", 0, 0)), (0, 0, ("NONE", 0, 0)), (1, -1, ("NONE", -1, -1)),
+                                             (0, -2, ("FENCED_LEADER_EPOCH", -1, -1))):
+                answer = self.asker.ask("OffsetForLeaderEpoch", version, Topics=[
+                    {"Topic": "t", "Partitions": [{"Partition": 0, "LeaderEpoch": epoch, "CurrentLeaderEpoch": current}]}])
+                each, = answer["Topics"][0]["Partitions"]
+                self.assertEqual(expected, (ERRORS[each["ErrorCode"]], each["LeaderEpoch"], each["EndOffset"]))
 
     def test_the_end_of_an_epoch(self):
         self.asker.produce("t", batch([b"a", b"b"]))

@@ -1,5 +1,5 @@
 // A host for unit tests: one ManualShard, a MemoryDisk, disk threads whose work waits for the
-// shard's next turn, and no network: a test brings its own connections.
+// shard's next turn or as long as the test says, and no network: a test brings its own connections.
 #pragma once
 
 #include <memory>
@@ -17,8 +17,10 @@ class ManualHost final : public Host {
   ManualShard& shard(size_t) override { return shard_; }
   MemoryDisk& disk() override { return disk_; }
   std::unique_ptr<DiskThread> start_disk_thread(const std::string&) override {
-    return std::make_unique<PostedWork>(shard_);
+    return std::make_unique<PostedWork>(*this);
   }
+  // What disk threads are given from now on runs so much later.
+  void delay_disks(Duration delay) { disk_delay_ = delay; }
   Result<std::unique_ptr<Listener>> listen(const Address&, AcceptFunction) override {
     return fail(Errc::kUnsupported, "a manual host has no network");
   }
@@ -31,15 +33,19 @@ class ManualHost final : public Host {
  private:
   class PostedWork final : public DiskThread {
    public:
-    explicit PostedWork(ManualShard& shard) : shard_(&shard) {}
-    void run(Work work) override { shard_->post(std::move(work)); }
+    explicit PostedWork(ManualHost& host) : host_(&host) {}
+    void run(Work work) override {
+      if (host_->disk_delay_ == Duration::zero()) return host_->shard_.post(std::move(work));
+      host_->shard_.after(host_->disk_delay_, std::move(work));
+    }
 
    private:
-    ManualShard* shard_;
+    ManualHost* host_;
   };
 
   ManualShard shard_;
   MemoryDisk disk_;
+  Duration disk_delay_{};
 };
 
 }  // namespace millrace::env::testing

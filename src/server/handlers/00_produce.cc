@@ -29,8 +29,14 @@ struct Pending {
   Response response;
   size_t waiting = 0;
   bool any_error = false;
+  env::TimerId timer = env::TimerId::kNone;
+  bool answered = false;
 
+  // When all partitions have their answer, or the client's time is over: those that still wait are
+  // answered REQUEST_TIMED_OUT, which is what stands in them.
   void finish() {
+    if (std::exchange(answered, true)) return;
+    call.shard().cancel(timer);
     if (acks != 0) return call.respond(response);
     // The client of acks=0 learns of an error by the closed connection, and asks for metadata
     // again.
@@ -84,6 +90,13 @@ void refuse(PartitionResponse& result, const record::ProduceError& error) {
         {.batch_index = each.batch_index, .batch_index_error_message = each.message});
 }
 
+// Where the log starts is told by errors that were found with the log at hand.
+bool tells_log_start(const record::ProduceError& error) {
+  using enum record::ProduceErrorCode;
+  return !error.before_log && error.code != kMessageTooLarge && error.code != kRecordListTooLarge &&
+         error.code != kCorruptMessage;
+}
+
 ErrorCode error_of(const Error& error) {
   return error.code == Errc::kNoSpace || error.code == Errc::kIo ? ErrorCode::kKafkaStorageError
                                                                  : ErrorCode::kUnknownServerError;
@@ -92,7 +105,7 @@ ErrorCode error_of(const Error& error) {
 struct Appended {
   Offset base_offset;
   Offset end;
-  bool duplicate = false;
+  std::optional<TimestampMs> duplicate_of;  // when the batch was first written
 };
 
 // Under the partition's lock: sequence check, append.
@@ -103,7 +116,7 @@ std::expected<Appended, ErrorCode> append(node::PartitionState& state,
   if (header.has_producer_id()) {
     const auto verdict = state.log().producers().check(header);
     if (const auto* duplicate = std::get_if<storage::ProducedBatch>(&verdict))
-      return Appended{duplicate->base_offset(), duplicate->last_offset + 1, true};
+      return Appended{duplicate->base_offset(), duplicate->last_offset + 1, duplicate->timestamp};
     if (const auto* refused = std::get_if<storage::SequenceError>(&verdict))
       return std::unexpected(*refused == storage::SequenceError::kInvalidProducerEpoch
                                  ? ErrorCode::kInvalidProducerEpoch
@@ -115,7 +128,7 @@ std::expected<Appended, ErrorCode> append(node::PartitionState& state,
     LOG_ERROR("append to {}: {}", state.log().path(), base.error().message);
     return std::unexpected(error_of(base.error()));
   }
-  return Appended{*base, state.log().log_end()};
+  return Appended{*base, state.log().log_end(), std::nullopt};
 }
 
 // The frame is ours until the handler returns: offsets are written into it in place.
@@ -135,7 +148,16 @@ void produce_partition(const std::shared_ptr<Pending>& pending, const Target& ta
   rules.now = call.shard().clock().wall();
   auto batch =
       record::validate_produce(writable(data.records.bytes), rules, call.services().scratch);
-  if (!batch) return refuse(result, batch.error());
+  auto log_start = [&] {
+    return with_partition(*hosted.partition, [](node::PartitionState& state) {
+      return state.log().log_start().value();
+    });
+  };
+  if (!batch) {
+    refuse(result, batch.error());
+    if (tells_log_start(batch.error())) result.log_start_offset = log_start();
+    return;
+  }
   if (batch->batch.header().attributes.transactional())
     return refuse(result, ErrorCode::kInvalidTxnState);  // transactions are not served yet
   auto appended = with_partition(*hosted.partition, [&](node::PartitionState& state) {
@@ -143,16 +165,22 @@ void produce_partition(const std::shared_ptr<Pending>& pending, const Target& ta
     result.log_start_offset = state.log().log_start().value();
     return outcome;
   });
-  if (!appended) return refuse(result, appended.error());
+  if (!appended) {
+    refuse(result, appended.error());
+    if (appended.error() != ErrorCode::kKafkaStorageError) result.log_start_offset = log_start();
+    return;
+  }
   result.base_offset = appended->base_offset.value();
-  result.log_append_time_ms = batch->log_append_time.value();
-  if (!appended->duplicate) call.node().partitions().appended(hosted);
+  result.log_append_time_ms = appended->duplicate_of.value_or(batch->log_append_time).value();
+  if (!appended->duplicate_of) call.node().partitions().appended(hosted);
   if (pending->acks != -1) return;
   with_partition(*hosted.partition, [&](node::PartitionState& state) {
     if (appended->end <= state.high_watermark()) return;
     ++pending->waiting;
+    result.error_code = wire::code_of(ErrorCode::kRequestTimedOut);
     // `result` stays where it is: the response's arrays are complete before anything is appended.
     state.wait_for(appended->end, call.shard(), [pending, &result](ErrorCode code) {
+      result.error_code = 0;
       if (code != ErrorCode::kNone) refuse(result, code);
       if (--pending->waiting == 0) pending->finish();
     });
@@ -167,6 +195,17 @@ std::optional<record::ProduceError> problem_of(const Request& request) {
   return std::nullopt;
 }
 
+// A transactional batch in a request that names no transaction: refused as a whole.
+bool lacks_transactional_id(const Request& request) {
+  if (request.transactional_id) return false;
+  for (const auto& topic : request.topic_data)
+    for (const auto& data : topic.partition_data)
+      if (auto header = record::peek_header(data.records.bytes);
+          header && *header && (*header)->attributes.transactional())
+        return true;
+  return false;
+}
+
 void prepare_response(Response& response, const Request& request) {
   for (const auto& topic : request.topic_data) {
     auto& result = response.responses.emplace_back();
@@ -177,6 +216,14 @@ void prepare_response(Response& response, const Request& request) {
   }
 }
 
+template <class Why>
+void refuse_all(Pending& pending, const Why& why) {
+  for (auto& topic : pending.response.responses)
+    for (auto& result : topic.partition_responses) refuse(result, why);
+  pending.any_error = true;
+  pending.finish();
+}
+
 }  // namespace
 
 void handle_produce(Call call) {
@@ -185,30 +232,28 @@ void handle_produce(Call call) {
   auto pending = std::make_shared<Pending>(std::move(call), request->acks);
   prepare_response(pending->response, *request);
   const bool bad_acks = request->acks < -1 || request->acks > 1;
-  const auto problem = problem_of(*request);
+  if (lacks_transactional_id(*request))
+    return refuse_all(*pending, ErrorCode::kTransactionalIdAuthorizationFailed);
+  if (const auto problem = problem_of(*request)) return refuse_all(*pending, *problem);
   pending->waiting = 1;  // held until all partitions were looked at
   for (size_t t = 0; t < request->topic_data.size(); ++t)
     for (size_t p = 0; p < request->topic_data[t].partition_data.size(); ++p) {
       const auto& data = request->topic_data[t].partition_data[p];
       auto& result = pending->response.responses[t].partition_responses[p];
-      if (bad_acks) {
-        refuse(result, ErrorCode::kInvalidRequiredAcks);
-        pending->any_error = true;
-        continue;
-      }
-      if (problem) {
-        refuse(result, *problem);
-        pending->any_error = true;
-        continue;
-      }
       const Target target = find_target(pending->call, request->topic_data[t], data.index);
       if (target.error != ErrorCode::kNone)
         refuse(result, target.error);
+      else if (bad_acks)
+        refuse(result, ErrorCode::kInvalidRequiredAcks);
       else
         produce_partition(pending, target, data, result);
       pending->any_error |= result.error_code != 0;
     }
-  if (--pending->waiting == 0) pending->finish();
+  if (--pending->waiting == 0) return pending->finish();
+  // Without any time there is no end to it: here an answer waits for the disk, not for followers.
+  if (request->timeout_ms > 0)
+    pending->timer = pending->call.shard().after(milliseconds(request->timeout_ms),
+                                                 [pending] { pending->finish(); });
 }
 
 }  // namespace millrace::server

@@ -22,23 +22,16 @@ struct Looked {
   Response response;
   std::vector<FileRange> ranges;
   size_t bytes = 0;
-  bool any_error = false;
+  size_t present = 0;      // partitions that are here
+  bool any_error = false;  // of one that is
 };
-
-ErrorCode check_epoch(const node::PartitionState& state, int32_t current_leader_epoch) {
-  if (current_leader_epoch < 0) return ErrorCode::kNone;
-  const int32_t ours = state.leadership().epoch.value();
-  if (current_leader_epoch < ours) return ErrorCode::kFencedLeaderEpoch;
-  if (current_leader_epoch > ours) return ErrorCode::kUnknownLeaderEpoch;
-  return ErrorCode::kNone;
-}
 
 // One look at everything that was asked for.
 class Look {
  public:
   Look(Call& call, const Request& request) : call_(call), request_(request) {
-    most_bytes_ = static_cast<size_t>(
-        std::min<int64_t>(request.max_bytes, call.node().properties().number("fetch.max.bytes")));
+    most_bytes_ = static_cast<size_t>(std::clamp<int64_t>(
+        request.max_bytes, 0, call.node().properties().number("fetch.max.bytes")));
   }
 
   Looked run() {
@@ -54,7 +47,6 @@ class Look {
         data.error_code = wire::code_of(error);
         if (error != ErrorCode::kNone) {
           data.high_watermark = data.last_stable_offset = data.log_start_offset = -1;
-          looked_.any_error = true;
         }
       }
     }
@@ -76,25 +68,44 @@ class Look {
       if (by_id && !known) return ErrorCode::kUnknownTopicId;
       return ErrorCode::kUnknownTopicOrPartition;
     }
-    return with_partition(*hosted.partition, [&](node::PartitionState& state) {
+    ++looked_.present;
+    data.aborted_transactions.reset();
+    const ErrorCode error = with_partition(*hosted.partition, [&](node::PartitionState& state) {
       return read_partition(state, wanted, data);
     });
+    looked_.any_error |= error != ErrorCode::kNone;
+    return error;
+  }
+
+  bool is_follower() const {
+    constexpr int16_t kFirstVersionWithReplicaState = 15;
+    return (call_.version() < kFirstVersionWithReplicaState
+                ? request_.replica_id
+                : request_.replica_state.replica_id) >= 0;
   }
 
   ErrorCode read_partition(node::PartitionState& state, const Request::FetchPartition& wanted,
                            PartitionData& data) {
     if (state.is_offline()) return ErrorCode::kKafkaStorageError;
-    if (auto error = check_epoch(state, wanted.current_leader_epoch); error != ErrorCode::kNone)
+    if (auto error = state.check_epoch(std::max(wanted.current_leader_epoch, -1));
+        error != ErrorCode::kNone)
       return error;
+    if (is_follower())  // every partition's one replica is its leader
+      return wanted.current_leader_epoch < 0 ? ErrorCode::kNotLeaderOrFollower
+                                             : ErrorCode::kUnknownLeaderEpoch;
+    if (request_.isolation_level < 0 || request_.isolation_level > kReadCommitted)
+      return ErrorCode::kUnknownServerError;  // as Kafka, whose enum has no such level
     data.high_watermark = state.high_watermark().value();
     data.last_stable_offset = state.last_stable_offset().value();
     data.log_start_offset = state.log().log_start().value();
     const bool committed_only = request_.isolation_level == kReadCommitted;
-    if (committed_only) data.aborted_transactions.emplace();
     const Offset from(wanted.fetch_offset);
-    if (from < state.log().log_start() || from > state.log().log_end())
+    if (LeaderEpoch(wanted.last_fetched_epoch) > state.leadership().epoch)
       return ErrorCode::kOffsetOutOfRange;
     if (diverges(state, wanted, data)) return ErrorCode::kNone;
+    if (from < state.log().log_start() || from > state.log().log_end())
+      return ErrorCode::kOffsetOutOfRange;
+    if (committed_only) data.aborted_transactions.emplace();
     const Offset below = committed_only ? state.last_stable_offset() : state.high_watermark();
     const size_t left = most_bytes_ > looked_.bytes ? most_bytes_ - looked_.bytes : 0;
     if (looked_.bytes > 0 && left == 0) return ErrorCode::kNone;
@@ -124,7 +135,7 @@ class Look {
   bool diverges(node::PartitionState& state, const Request::FetchPartition& wanted,
                 PartitionData& data) {
     if (wanted.last_fetched_epoch < 0) return false;
-    const auto end = state.log().end_of_epoch(LeaderEpoch(wanted.last_fetched_epoch));
+    const auto end = state.end_of_epoch(LeaderEpoch(wanted.last_fetched_epoch));
     if (end.epoch == LeaderEpoch(wanted.last_fetched_epoch) &&
         end.start >= Offset(wanted.fetch_offset))
       return false;
@@ -151,7 +162,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
     if (answered_) return;
     Looked looked = Look(call_, request_).run();
     const bool over = call_.shard().clock().now() >= deadline_;
-    if (over || request_.topics.empty() || looked.any_error ||
+    if (over || looked.present == 0 || looked.any_error ||
         std::cmp_greater_equal(looked.bytes, request_.min_bytes))
       return answer(std::move(looked));
     if (timer_ == env::TimerId::kNone)

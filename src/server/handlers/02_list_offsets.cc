@@ -14,6 +14,8 @@ using Response = wire::ListOffsetsResponse;
 using Result = Response::ListOffsetsPartitionResponse;
 using wire::ErrorCode;
 
+constexpr int8_t kReadCommitted = 1;
+
 enum Special : int64_t {
   kLatest = -1,
   kEarliest = -2,
@@ -36,7 +38,7 @@ int16_t first_version_of(int64_t timestamp) {
 void give(Result& result, node::PartitionState& state, Offset offset, TimestampMs timestamp) {
   result.offset = offset.value();
   result.timestamp = timestamp.value();
-  result.leader_epoch = offset == state.log().log_end() ? state.log().latest_epoch().value()
+  result.leader_epoch = offset == state.log().log_end() ? state.leadership().epoch.value()
                                                         : state.log().epoch_of(offset).value();
 }
 
@@ -57,10 +59,14 @@ ErrorCode look_up(node::PartitionState& state, int64_t timestamp, bool committed
   return ErrorCode::kNone;
 }
 
-ErrorCode check_epoch(const node::PartitionState& state, int32_t epoch) {
-  if (epoch < 0 || epoch == state.leadership().epoch.value()) return ErrorCode::kNone;
-  return epoch < state.leadership().epoch.value() ? ErrorCode::kFencedLeaderEpoch
-                                                  : ErrorCode::kUnknownLeaderEpoch;
+// What the request names more than once.
+std::set<std::pair<std::string, int32_t>> named_twice(const Request& request) {
+  std::set<std::pair<std::string, int32_t>> seen, twice;
+  for (const auto& topic : request.topics)
+    for (const auto& wanted : topic.partitions)
+      if (!seen.emplace(topic.name, wanted.partition_index).second)
+        twice.emplace(topic.name, wanted.partition_index);
+  return twice;
 }
 
 }  // namespace
@@ -69,13 +75,11 @@ void handle_list_offsets(Call call) {
   auto request = call.decode<Request>();
   if (!request) return;
   Response response;
+  const auto twice = named_twice(*request);
   for (const auto& topic : request->topics) {
     auto& topic_result = response.topics.emplace_back();
     topic_result.name = topic.name;
-    std::set<int32_t> seen, twice;
-    for (const auto& wanted : topic.partitions)
-      if (!seen.insert(wanted.partition_index).second) twice.insert(wanted.partition_index);
-    seen.clear();
+    std::set<int32_t> seen;
     for (const auto& wanted : topic.partitions) {
       if (!seen.insert(wanted.partition_index).second) continue;
       auto& result = topic_result.partitions.emplace_back();
@@ -84,8 +88,10 @@ void handle_list_offsets(Call call) {
       ErrorCode error = ErrorCode::kNone;
       auto hosted = call.node().partitions().find(
           TopicPartition{topic.name, PartitionIndex(wanted.partition_index)});
-      if (twice.contains(wanted.partition_index))
+      if (twice.contains({topic.name, wanted.partition_index}))
         error = ErrorCode::kInvalidRequest;
+      else if (request->isolation_level < 0 || request->isolation_level > kReadCommitted)
+        error = ErrorCode::kUnknownServerError;  // as Kafka, whose enum has no such level
       else if (wanted.timestamp < kEarliestPendingUpload ||
                call.version() < first_version_of(wanted.timestamp))
         error = ErrorCode::kUnsupportedVersion;
@@ -93,10 +99,11 @@ void handle_list_offsets(Call call) {
         error = ErrorCode::kUnknownTopicOrPartition;
       else
         error = with_partition(*hosted.partition, [&](node::PartitionState& state) {
-          const ErrorCode stale = check_epoch(state, wanted.current_leader_epoch);
+          const ErrorCode stale = state.check_epoch(wanted.current_leader_epoch);
           return stale != ErrorCode::kNone
                      ? stale
-                     : look_up(state, wanted.timestamp, request->isolation_level == 1, result);
+                     : look_up(state, wanted.timestamp, request->isolation_level == kReadCommitted,
+                               result);
         });
       result.error_code = wire::code_of(error);
       if (call.version() < 4) result.leader_epoch = -1;  // has no place there

@@ -77,8 +77,13 @@ Response refused(const wire::MetadataRequest& request) {
   return response;
 }
 
-// Each topic once, in the order asked for.
+// Each topic once, in the order asked for. Where one is asked for by its id, names do not count.
 std::vector<Wanted> each_once(std::vector<Wanted> topics) {
+  auto by_id = [](const Wanted& topic) { return !topic.topic_id.is_zero(); };
+  if (std::ranges::any_of(topics, by_id)) {
+    std::erase_if(topics, [&](const Wanted& topic) { return !by_id(topic); });
+    for (Wanted& topic : topics) topic.name.reset();
+  }
   std::set<std::pair<std::optional<std::string>, Uuid>> seen;
   std::erase_if(topics, [&](const Wanted& topic) {
     return !seen.emplace(topic.name, topic.topic_id).second;
@@ -91,7 +96,7 @@ void add_authorized_operations(Response& response, const wire::MetadataRequest& 
     response.cluster_authorized_operations = kClusterOperations;
   if (!request.include_topic_authorized_operations) return;
   for (auto& topic : response.topics)
-    if (topic.error_code == 0) topic.topic_authorized_operations = kTopicOperations;
+    if (topic.name) topic.topic_authorized_operations = kTopicOperations;
 }
 
 void add_error(Response& response, ErrorCode code, const Wanted& wanted) {

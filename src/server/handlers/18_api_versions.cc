@@ -44,7 +44,7 @@ void add_features(Response& response, const node::Node& node, int16_t version) {
 
 void handle_api_versions(Call call) {
   Response response;
-  if (call.version() > wire::ApiVersionsRequest::kMaxVersion) {
+  if (call.version() < 0 || call.version() > wire::ApiVersionsRequest::kMaxVersion) {
     response.error_code = wire::code_of(wire::ErrorCode::kUnsupportedVersion);
     for (const ServedApi& api : served_apis(call.header().listener))
       if (api.key == wire::ApiKey::kApiVersions) response.api_keys.push_back(row(api));

@@ -11,9 +11,9 @@ using wire::ErrorCode;
 
 ErrorCode delete_below(Call& call, const std::string& topic, int32_t index, int64_t offset,
                        int64_t& low_watermark) {
-  if (is_internal_topic(topic)) return ErrorCode::kInvalidTopicException;
   auto hosted = call.node().partitions().find(TopicPartition{topic, PartitionIndex(index)});
   if (!hosted) return ErrorCode::kUnknownTopicOrPartition;
+  if (is_internal_topic(topic)) return ErrorCode::kInvalidTopicException;
   const auto image = call.node().image();
   const auto settings = call.node().settings();
   const config::TopicConfig config(*settings,

@@ -11,6 +11,11 @@ void handle_init_producer_id(Call call) {
   wire::InitProducerIdResponse response;
   response.producer_id = -1;
   response.producer_epoch = -1;
+  const bool id_alone = (request->producer_id == -1) != (request->producer_epoch == -1);
+  if (id_alone || (request->transactional_id && request->transactional_id->empty())) {
+    response.error_code = wire::code_of(wire::ErrorCode::kInvalidRequest);
+    return call.respond(response);
+  }
   if (request->transactional_id) {
     response.error_code = wire::code_of(wire::ErrorCode::kCoordinatorNotAvailable);
     return call.respond(response);

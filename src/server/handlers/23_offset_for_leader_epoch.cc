@@ -23,15 +23,11 @@ void handle_offset_for_leader_epoch(Call call) {
       result.leader_epoch = -1;
       result.end_offset = -1;
       with_partition(*hosted.partition, [&](node::PartitionState& state) {
-        const int32_t ours = state.leadership().epoch.value();
-        if (wanted.current_leader_epoch >= 0 && wanted.current_leader_epoch != ours) {
-          result.error_code = wire::code_of(wanted.current_leader_epoch < ours
-                                                ? wire::ErrorCode::kFencedLeaderEpoch
-                                                : wire::ErrorCode::kUnknownLeaderEpoch);
+        const auto stale = state.check_epoch(wanted.current_leader_epoch);
+        result.error_code = wire::code_of(stale);
+        if (stale != wire::ErrorCode::kNone || wanted.leader_epoch == kNoLeaderEpoch.value())
           return;
-        }
-        if (wanted.leader_epoch < 0) return;
-        const auto end = state.log().end_of_epoch(LeaderEpoch(wanted.leader_epoch));
+        const auto end = state.end_of_epoch(LeaderEpoch(wanted.leader_epoch));
         result.leader_epoch = end.epoch.value();
         result.end_offset = end.start.value();
       });

@@ -109,6 +109,7 @@ Entry entry_of(Described& from, const Request& request) {
               .config_source = static_cast<int8_t>(from.source),
               .is_sensitive = from.sensitive,
               .config_type = from.type};
+  entry.documentation.reset();
   if (request.include_documentation) entry.documentation = std::string(from.documentation);
   if (request.include_synonyms)
     for (auto& synonym : from.synonyms)

@@ -1,5 +1,6 @@
 // DescribeProducers (KIP-664): the idempotent and transactional producers that a partition
 // remembers.
+#include "controller/controller.h"
 #include "server/handlers/handlers.h"
 #include "wire/describe_producers.h"
 
@@ -17,8 +18,15 @@ void handle_describe_producers(Call call) {
       result.partition_index = index;
       auto hosted =
           call.node().partitions().find(TopicPartition{topic.name, PartitionIndex(index)});
+      if (auto problem = controller::topic_name_problem(topic.name)) {
+        result.error_code = wire::code_of(wire::ErrorCode::kInvalidTopicException);
+        result.error_message = "Topic name is invalid: " + *problem;
+        continue;
+      }
       if (!hosted) {
         result.error_code = wire::code_of(wire::ErrorCode::kUnknownTopicOrPartition);
+        if (call.node().image()->find_topic(topic.name) == nullptr)
+          result.error_message = "This server does not host this topic-partition.";
         continue;
       }
       with_partition(*hosted.partition, [&](node::PartitionState& state) {

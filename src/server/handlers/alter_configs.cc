@@ -2,6 +2,9 @@
 // and client metrics are the controller's; the levels of this process's log (BROKER_LOGGER,
 // KIP-412) are set here and now, and forgotten at its end.
 #include "wire/alter_configs.h"
+
+#include <set>
+
 #include "base/log.h"
 #include "server/broker_logger.h"
 #include "server/controller_call.h"
@@ -39,6 +42,14 @@ std::optional<Refusal> alter_logger(
     bool validate_only) {
   const auto problem = broker_logger::name_problem(resource.resource_name, self);
   if (problem) return Refusal{ErrorCode::kInvalidRequest, *problem};
+  constexpr int8_t kSet = 0;
+  std::set<std::string_view> names;
+  for (const auto& each : resource.configs) {
+    if (!names.insert(each.name).second)
+      return Refusal{ErrorCode::kInvalidRequest, "Error due to duplicate config keys"};
+    if (!each.value && each.config_operation == kSet)
+      return Refusal{ErrorCode::kInvalidRequest, "Null value not supported for : " + each.name};
+  }
   for (const bool apply : {false, true}) {
     if (apply && validate_only) break;
     for (const auto& each : resource.configs) {

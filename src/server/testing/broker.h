@@ -26,6 +26,7 @@ class Broker {
     host_.shard(0).run();
   }
 
+  env::testing::ManualHost& host() { return host_; }
   env::testing::ManualShard& shard() { return host_.shard(0); }
   node::Node& node() { return node_; }
 
