@@ -37,7 +37,8 @@ wire::ErrorCode PartitionState::check_epoch(int32_t named) const {
 
 storage::EpochStart PartitionState::end_of_epoch(LeaderEpoch epoch) const {
   const LeaderEpoch latest = log_->latest_epoch();
-  if (epoch > leadership_.epoch || epoch <= latest) return log_->end_of_epoch(epoch);
+  const bool is_in_log = latest != kNoLeaderEpoch && epoch <= latest;
+  if (epoch > leadership_.epoch || is_in_log) return log_->end_of_epoch(epoch);
   // Nothing was written since this leadership began.
   const bool ours = epoch == leadership_.epoch || latest == kNoLeaderEpoch;
   return {ours ? epoch : latest, log_->log_end()};

@@ -60,6 +60,9 @@ class Produce(BrokerTest):
         for version in VERSIONS:
             self.assertEqual([("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", -1)] * 2, [each[:2] for each in self.produce(version, *batches)])
         self.assertEqual((0, 0), self.asker.list_offset("t", -1), "nothing of it was appended")
+        old = bytearray(b"\xff" * 100)   # of magic 1: what lies where the attributes of magic 2 are says nothing
+        old[8:17] = (88).to_bytes(4) + bytes(4) + b"\1"
+        self.assertEqual("INVALID_RECORD", self.produce(9, (0, bytes(old)))[0][0])
         self.assertEqual("NONE", self.produce(9, (0, batch([b"a"])), TransactionalId="x")[0][0], "without transactional batches: not looked at")
 
     def test_errors_of_the_log_tell_where_it_starts_and_others_do_not(self):

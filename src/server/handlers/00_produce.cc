@@ -201,7 +201,8 @@ bool lacks_transactional_id(const Request& request) {
   for (const auto& topic : request.topic_data)
     for (const auto& data : topic.partition_data)
       if (auto header = record::peek_header(data.records.bytes);
-          header && *header && (*header)->attributes.transactional())
+          header && *header && (*header)->magic == record::kCurrentMagic &&
+          (*header)->attributes.transactional())
         return true;
   return false;
 }
