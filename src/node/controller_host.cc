@@ -51,7 +51,8 @@ MetadataLogOptions ControllerHost::log_options() const {
   const metadata::Endpoint& at = parts_.endpoint;
   MetadataLogOptions options{.directory = parts_.log_dir + kMetadataDirectory,
                              .random = [this] { return parts_.host->shard(0).random().next(); },
-                             .static_voters = static_voters(properties)};
+                             .static_voters = static_voters(properties),
+                             .recovery_point = parts_.recovery_point};
   options.raft = {.self = parts_.self,
                   .endpoints = {{at.listener, at.host, at.port}},
                   .election_timeout = ms("controller.quorum.election.timeout.ms"),

@@ -51,6 +51,7 @@ class ControllerHost {
     raft::ReplicaKey self;
     std::string cluster_id;
     metadata::Endpoint endpoint;  // of the controller listener
+    Offset recovery_point{0};     // of the metadata log
   };
   // On shard 0, each time that something became durable.
   using Publish = std::function<void(std::shared_ptr<const metadata::Image>)>;

@@ -82,7 +82,8 @@ Result<> MetadataLog::load(metadata::Image& image) {
   if (!snapshots_.empty()) RETURN_IF_ERROR(load_snapshot(newest, image));
   const Offset start = snapshots_.empty() ? Offset(0) : snapshots_.begin()->first.offset;
   ASSIGN_OR_RETURN(
-      log_, storage::Log::open(*disk_, options_.directory, options_.log, {.log_start = start}));
+      log_, storage::Log::open(*disk_, options_.directory, options_.log,
+                               {.recovery_point = options_.recovery_point, .log_start = start}));
   log_->set_topic_id(raft::kMetadataTopicId);
   if (log_->log_end() < newest.offset) RETURN_IF_ERROR(log_->start_over_at(newest.offset));
   if (log_->log_start() > newest.offset)

@@ -39,6 +39,7 @@ struct MetadataLogOptions {
   raft::VoterSet static_voters;  // controller.quorum.voters; none: voters are kept in the log
   SnapshotPolicy snapshots;
   storage::LogOptions log;
+  Offset recovery_point{0};  // what lies below was durable: damage there is refused, not cut
 };
 
 // What was appended and not yet synced.

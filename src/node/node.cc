@@ -12,6 +12,7 @@
 #include "node/controller_host.h"
 #include "node/partition_groups.h"
 #include "node/random_uuid.h"
+#include "raft/wire_messages.h"
 
 namespace millrace::node {
 namespace {
@@ -50,7 +51,9 @@ Uuid Node::fresh_uuid() { return random_uuid(host_->shard(0).random()); }
 Result<> Node::start(const NodeOptions& options) {
   id_ = NodeId(static_cast<int32_t>(properties_->number("node.id")));
   RETURN_IF_ERROR(open_log_directories(options));
-  groups_ = std::make_unique<GroupHost>(*host_, *partitions_, group_config(*properties_));
+  groups_ = std::make_unique<GroupHost>(
+      *host_, *partitions_, group_config(*properties_),
+      [this](std::string_view topic_name) { return partition_count(topic_name); });
   RETURN_IF_ERROR(open_controller(options));
   RETURN_IF_ERROR(register_controller(options));
   lifecycle_ = std::make_unique<BrokerLifecycle>(*host_, *controller_, identity(options));
@@ -71,10 +74,18 @@ Result<> Node::start(const NodeOptions& options) {
   return {};
 }
 
+// The checkpoint of its log directory says how much of the metadata log was durable: all that was
+// published. A metadata.log.dir of its own has none.
 Result<> Node::open_controller(const NodeOptions& options) {
   Volume& first = *partitions_->volumes()[0];
   const storage::LogDirectory& directory =
       metadata_directory_ ? *metadata_directory_ : first.directory();
+  const TopicPartition log{raft::kMetadataTopic, PartitionIndex(0)};
+  partitions_->set_other_recovery_points(
+      [this, log, &directory](const Volume& asked) -> storage::OffsetCheckpoint {
+        if (&asked.directory() != &directory) return {};
+        return {{log, image()->last_offset() + 1}};
+      });
   controller_ = std::make_unique<ControllerHost>(
       ControllerHost::Parts{.host = host_,
                             .properties = properties_,
@@ -82,7 +93,8 @@ Result<> Node::open_controller(const NodeOptions& options) {
                             .log_dir = directory.path(),
                             .self = {id_, directory.id()},
                             .cluster_id = cluster_id_,
-                            .endpoint = options.controller_endpoint},
+                            .endpoint = options.controller_endpoint,
+                            .recovery_point = directory.checkpointed_recovery_point(log)},
       [this](std::shared_ptr<const metadata::Image> image) { publish(std::move(image)); });
   return controller_->open();
 }
@@ -168,6 +180,11 @@ Result<> Node::open_log_directories(const NodeOptions& options) {
 void Node::expire_producers() {
   const int64_t kept = settings_.load()->number("producer.id.expiration.ms");
   partitions_->expire_producers(host_->shard(0).clock().wall() - kept);
+}
+
+int32_t Node::partition_count(std::string_view topic_name) const {
+  const metadata::Topic* topic = image()->find_topic(topic_name);
+  return topic == nullptr ? 0 : static_cast<int32_t>(topic->partitions.size());
 }
 
 void Node::open_partitions(const metadata::Image& image, const metadata::Topic& topic) {

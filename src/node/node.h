@@ -84,6 +84,7 @@ class Node {
                                                   const metadata::Image& after);
   void open_partitions(const metadata::Image& image, const metadata::Topic& topic);
   void expire_producers();
+  int32_t partition_count(std::string_view topic_name) const;
   void every(Duration interval, std::function<void()> work);
 
   env::Host* host_;

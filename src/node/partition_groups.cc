@@ -71,16 +71,15 @@ HostedPartition GroupHost::partition(PartitionIndex index) const {
   return partitions_->find(TopicPartition{kOffsetsTopic, index});
 }
 
-// Partitions 0..n-1 of the topic are all hosted here. Their number is counted once: groups would
-// lose their coordinators if it changed.
+// Asked for once: groups would lose their coordinators if it changed.
+int32_t GroupHost::partition_count() {
+  std::lock_guard lock(mutex_);
+  if (partition_count_ == 0) partition_count_ = count_(kOffsetsTopic);
+  return partition_count_;
+}
+
 HostedPartition GroupHost::partition_of(const std::string& group_id) {
-  int32_t count = 0;
-  {
-    std::lock_guard lock(mutex_);
-    while (!counted_ && partition(PartitionIndex(partition_count_))) ++partition_count_;
-    counted_ = partition_count_ > 0;
-    count = partition_count_;
-  }
+  const int32_t count = partition_count();
   if (count == 0) return {};
   return partition(PartitionIndex(coordinator_partition(group_id, count)));
 }
@@ -224,7 +223,9 @@ void GroupHost::read_all(const ReadFunction& look, env::Shard& shard, AckDone do
   const auto one_is_durable = [pending](wire::ErrorCode) {
     if (--pending->left == 0) pending->done(wire::ErrorCode::kNone);
   };
-  for (int32_t i = 0; const HostedPartition hosted = partition(PartitionIndex(i)); ++i) {
+  for (int32_t i = 0; i < partition_count(); ++i) {
+    const HostedPartition hosted = partition(PartitionIndex(i));
+    if (!hosted) continue;
     const auto slot = slot_of(hosted);
     with_partition(*hosted.partition, [&](PartitionState& state) {
       if (state.is_offline() || !load(*slot, state)) return;
@@ -237,9 +238,10 @@ void GroupHost::read_all(const ReadFunction& look, env::Shard& shard, AckDone do
 }
 
 void GroupHost::topics_deleted(const std::vector<group::DeletedTopic>& topics) {
-  for (int32_t i = 0; const HostedPartition hosted = partition(PartitionIndex(i)); ++i)
-    with_coordinator(hosted,
-                     [&](Slot& slot) { return slot.coordinator->on_topics_deleted(topics); });
+  for (int32_t i = 0; i < partition_count(); ++i)
+    if (const HostedPartition hosted = partition(PartitionIndex(i)))
+      with_coordinator(hosted,
+                       [&](Slot& slot) { return slot.coordinator->on_topics_deleted(topics); });
 }
 
 void GroupHost::arm(Slot& slot) {

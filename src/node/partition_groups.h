@@ -29,8 +29,11 @@ class GroupHost {
       std::function<group::Decision(group::Coordinator&, const group::RequestContext&)>;
   using ReadFunction = std::function<void(const group::Coordinator&)>;
 
-  GroupHost(env::Host& host, PartitionHost& partitions, const group::GroupConfig& config)
-      : host_(&host), partitions_(&partitions), config_(config) {}
+  // `count` says how many partitions a topic has, also those whose logs could not be opened.
+  using CountFunction = std::function<int32_t(std::string_view topic_name)>;
+  GroupHost(env::Host& host, PartitionHost& partitions, const group::GroupConfig& config,
+            CountFunction count)
+      : host_(&host), partitions_(&partitions), config_(config), count_(std::move(count)) {}
 
   // Runs `step` in the coordinator of `group_id`, with what the host knows (ticket, times, fresh
   // id) beside what the request says of its client; `done` is posted to `shard` when its reply may
@@ -70,6 +73,8 @@ class GroupHost {
   using SlotFunction = std::function<group::Decision(Slot&)>;
 
   HostedPartition partition(PartitionIndex index) const;
+  // 0: there is no such topic yet.
+  int32_t partition_count();
   HostedPartition partition_of(const std::string& group_id);
   std::shared_ptr<Slot> slot_of(const HostedPartition& hosted);
   // Performs what `work` decides in the partition's coordinator. False: there is none, and nothing
@@ -87,9 +92,9 @@ class GroupHost {
   env::Host* host_;
   PartitionHost* partitions_;
   group::GroupConfig config_;
+  CountFunction count_;
   std::mutex mutex_;  // guards what follows
   int32_t partition_count_ = 0;
-  bool counted_ = false;
   std::map<PartitionIndex, std::shared_ptr<Slot>> slots_;
 };
 

@@ -237,7 +237,7 @@ void PartitionHost::write_checkpoints_later() {
 
 void PartitionHost::write_checkpoints(Volume& volume) {
   std::lock_guard lock(volume.checkpoint_mutex());
-  storage::OffsetCheckpoint recovery, starts, watermarks;
+  storage::OffsetCheckpoint recovery = other_points_(volume), starts, watermarks;
   for (const HostedPartition& hosted : all()) {
     if (hosted.volume != &volume) continue;
     with_partition(*hosted.partition, [&](PartitionState& state) {

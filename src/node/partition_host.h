@@ -41,6 +41,7 @@ class Volume {
   void set_checkpoint(std::function<void()> checkpoint) { checkpoint_ = std::move(checkpoint); }
 
   storage::LogDirectory& directory() { return *directory_; }
+  const storage::LogDirectory& directory() const { return *directory_; }
   env::DiskThread& thread() { return *thread_; }
   bool is_offline() const { return offline_; }
   // The partition has bytes that are not synced; call outside its lock.
@@ -86,6 +87,9 @@ class PartitionHost {
   HostedPartition find(const TopicIdPartition& id) const;
   std::vector<HostedPartition> all() const;
   const std::vector<std::unique_ptr<Volume>>& volumes() const { return volumes_; }
+  // The recovery points of logs in a directory that are not hosted here; from any thread.
+  using OtherPoints = std::function<storage::OffsetCheckpoint(const Volume&)>;
+  void set_other_recovery_points(OtherPoints points) { other_points_ = std::move(points); }
   Durability durability() const { return durability_; }
 
   // Opens (or makes) the partition's log and leads it. What was there when the node starts is
@@ -117,6 +121,7 @@ class PartitionHost {
   std::unordered_map<TopicIdPartition, HostedPartition> by_id_;
   std::vector<std::unique_ptr<Volume>> volumes_;
   const Durability durability_;
+  OtherPoints other_points_;
   size_t next_volume_ = 0;
 };
 

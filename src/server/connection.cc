@@ -12,10 +12,7 @@ namespace {
 
 constexpr size_t kSizeBytes = 4;      // the int32 in front of each frame
 constexpr size_t kMinFrameBytes = 8;  // api key, version, correlation id
-constexpr size_t kSmallTail = 4096;   // tails up to this size are not charged to the budget
-constexpr size_t kSpareBufferBytes =
-    256 << 10;  // buffers of this size and more are kept for the next large frame
-constexpr size_t kMaxSpareBuffers = 4;
+constexpr size_t kSmallTail = InputMemory::kSmallTail;
 
 // What a wrong frame size most likely is: the first bytes of some other protocol.
 std::string describe_bad_size(ByteView bytes, size_t limit) {
@@ -119,13 +116,19 @@ void Connection::readable() {
 
 Result<size_t> Connection::read_stream() {
   const bool large = !tail_.empty() && tail_.size() + kSmallTail > input_->scratch.size();
-  return large || frame_size_at_front() > input_->scratch.size() ? read_into_tail()
-                                                                 : read_through_scratch();
+  const bool held_back = memory_is_short() && tail_.size() >= kSmallTail;
+  return large || held_back || frame_size_at_front() > input_->scratch.size()
+             ? read_into_tail()
+             : read_through_scratch();
 }
+
+// What is left of a scratch full of bytes might not find room.
+bool Connection::memory_is_short() const { return input_->memory.room() < input_->scratch.size(); }
 
 // A tail is short here: it goes back to the front of the scratch and the new bytes behind it.
 Result<size_t> Connection::read_through_scratch() {
   MutableByteView scratch = input_->scratch;
+  if (memory_is_short()) scratch = scratch.first(kSmallTail);
   const size_t kept = tail_.size();
   if (kept > 0) std::copy_n(tail_.view().data(), kept, scratch.data());
   auto got = stream_->read(scratch.subspan(kept));
@@ -139,7 +142,7 @@ Result<size_t> Connection::read_through_scratch() {
 
 // The frame at the front is larger than the scratch: its bytes are read to where they stay.
 Result<size_t> Connection::read_into_tail() {
-  if (!grow_tail()) return fail(Errc::kWouldBlock, "waits for input budget");
+  if (!grow_tail()) return fail(Errc::kWouldBlock, "waits for input memory");
   MutableByteView space = tail_.free_space();
   const size_t frame = frame_size_at_front();
   if (frame > tail_.size()) space = space.subspan(0, std::min(space.size(), frame - tail_.size()));
@@ -198,76 +201,67 @@ size_t Connection::frame_size_at_front() const {
 void Connection::keep_tail(ByteView rest) {
   if (rest.empty()) return;
   ASSERT(tail_.empty(), "C1: {} bytes would overtake {} that wait", rest.size(), tail_.size());
-  if (tail_.capacity() < rest.size()) {
-    FrameBuffer bigger = take_spare(rest);
-    if (bigger.capacity() == 0)
-      bigger = FrameBuffer(std::max(rest.size(), std::min(2 * rest.size(), kSmallTail)));
-    input_->budget_bytes -= static_cast<int64_t>(bigger.capacity());
-    tail_ = std::move(bigger);
-  }
+  if (tail_.capacity() < rest.size()) tail_ = buffer_for(rest);
   tail_.append(rest);
 }
 
 // A warm buffer for the front of a frame that is larger than the scratch: the rest of it is read to
-// where it stays, and nothing is copied while it grows.
-FrameBuffer Connection::take_spare(ByteView front) {
-  auto& spares = input_->spare_buffers;
-  if (spares.empty() || front.size() < kSizeBytes) return {};
-  const size_t frame = kSizeBytes + load_big<uint32_t>(front.data());
-  if (frame <= input_->scratch.size() || spares.back().capacity() < front.size()) return {};
-  FrameBuffer spare = std::move(spares.back());
-  spares.pop_back();
-  return spare;
+// where it stays, and nothing is copied while it grows. Small tails every connection may have.
+FrameBuffer Connection::buffer_for(ByteView rest) {
+  const size_t frame = rest.size() < kSizeBytes ? 0 : kSizeBytes + load_big<uint32_t>(rest.data());
+  if (frame > input_->scratch.size())
+    if (FrameBuffer spare = input_->memory.take_spare(rest.size()); spare.capacity() > 0)
+      return spare;
+  return input_->memory.take_beyond(std::max(rest.size(), std::min(2 * rest.size(), kSmallTail)));
 }
 
-// Doubles the tail, up to what its frame needs. False: the shard's budget is used up, and this
+FrameBuffer Connection::bigger_buffer(size_t bytes) {
+  FrameBuffer within = input_->memory.take(bytes);
+  if (within.capacity() > 0) return within;
+  // If all waited, none would ever be done: one of them goes on.
+  return input_->memory.favour(shared_from_this()) ? input_->memory.take_beyond(bytes)
+                                                   : FrameBuffer();
+}
+
+// Doubles the tail, up to what its frame needs. False: the shard's memory is used up, and this
 // connection waits.
 bool Connection::grow_tail() {
   const size_t frame = frame_size_at_front();
   if (!tail_.free_space().empty()) return true;
   const size_t wanted = std::min(std::max(frame, tail_.size() + kSmallTail), 2 * tail_.size());
-  FrameBuffer bigger;
-  if (!input_->spare_buffers.empty() && input_->spare_buffers.back().capacity() >= wanted) {
-    bigger = std::move(input_->spare_buffers.back());
-    input_->spare_buffers.pop_back();
-  } else if (std::cmp_greater_equal(input_->budget_bytes, wanted)) {
-    bigger = FrameBuffer(wanted);
-  } else {
-    PROBE("connection.waits_for_input_budget");
-    waiting_for_budget_ = true;
-    input_->waiting_for_budget.push_back(weak_from_this());
+  FrameBuffer bigger = bigger_buffer(wanted);
+  if (bigger.capacity() == 0) {
+    PROBE("connection.waits_for_input_memory");
+    waiting_for_memory_ = true;
+    input_->waiting_for_memory.push_back(weak_from_this());
     return false;
   }
-  // What it grew out of is too small for the next such frame as well: it is freed, not kept.
-  input_->budget_bytes -= static_cast<int64_t>(bigger.capacity() - tail_.capacity());
   bigger.append(tail_.view());
-  tail_ = std::move(bigger);
+  input_->memory.give_back(std::exchange(tail_, std::move(bigger)));
   return true;
 }
 
 void Connection::drop_tail() {
   if (tail_.capacity() == 0) return;
-  input_->budget_bytes += static_cast<int64_t>(tail_.capacity());
   tail_.clear();
-  if (tail_.capacity() >= kSpareBufferBytes && input_->spare_buffers.size() < kMaxSpareBuffers)
-    input_->spare_buffers.push_back(std::move(tail_));
-  tail_ = {};
-  wake_budget_waiters();
+  input_->memory.give_back(std::exchange(tail_, {}));
+  input_->memory.end_favour(*this);
+  wake_memory_waiters();
 }
 
-void Connection::wake_budget_waiters() {
-  for (auto& waiter : std::exchange(input_->waiting_for_budget, {})) {
+void Connection::wake_memory_waiters() {
+  for (auto& waiter : std::exchange(input_->waiting_for_memory, {})) {
     shard_->post([waiter] {
       auto connection = waiter.lock();
       if (!connection || !connection->is_open()) return;
-      connection->waiting_for_budget_ = false;
+      connection->waiting_for_memory_ = false;
       connection->readable();
     });
   }
 }
 
 bool Connection::line_is_stopped() const {
-  if (waiting_for_budget_ || slots_.size() >= kMaxPipelined) return true;
+  if (waiting_for_memory_ || slots_.size() >= kMaxPipelined) return true;
   if (output_.bytes_waiting() > kMaxUnsentBytes) return true;
   return std::ranges::any_of(slots_, [](const Slot& s) { return !s.answered && !s.overtakable; });
 }

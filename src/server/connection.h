@@ -11,8 +11,7 @@
 //   disk (their appends already stand in order), so that pipelined producers share one sync; any
 //   other unanswered request stops the line. Responses leave in request order always.
 // Backpressure: no read while a request stops the line, while kMaxUnsentBytes of responses wait for
-// the peer, or while
-//   the shard's input budget is used up.
+// the peer, or while the shard has no memory for what would be left of it (server/input_memory).
 // Ends: a malformed or oversized frame, an unknown API or version, and a handler's Reply dropped
 // unanswered close the
 //   connection with one log line that names peer and cause, as Kafka does without an error frame.
@@ -36,6 +35,7 @@
 #include "env/net.h"
 #include "env/shard.h"
 #include "server/frame_buffer.h"
+#include "server/input_memory.h"
 #include "server/output_queue.h"
 
 namespace millrace::server {
@@ -94,9 +94,8 @@ struct ConnectionLimits {
 // What all connections of one shard share.
 struct ShardInput {
   ByteBuffer scratch = ByteBuffer(256 * 1024);
-  int64_t budget_bytes = 64 << 20;  // for incomplete large frames; taken before it is allocated
-  std::vector<std::weak_ptr<Connection>> waiting_for_budget;
-  std::vector<FrameBuffer> spare_buffers;  // large ones, used again while they are warm
+  InputMemory memory;  // for what is incomplete, or waits behind a stopped line
+  std::vector<std::weak_ptr<Connection>> waiting_for_memory;
 };
 
 class Connection final : public env::ConnectionEvents,
@@ -118,6 +117,7 @@ class Connection final : public env::ConnectionEvents,
   bool is_open() const { return stream_ != nullptr; }
   bool has_unanswered_requests() const { return !slots_.empty(); }
   bool has_unsent_bytes() const { return !output_.empty(); }
+  size_t unsent_bytes() const { return output_.bytes_waiting(); }
   Instant last_active() const { return last_active_; }
   const PeerInfo& peer() const { return peer_; }
   env::Shard& shard() const { return *shard_; }
@@ -147,11 +147,13 @@ class Connection final : public env::ConnectionEvents,
   void serve_frame(ByteView frame);
   void serve_tail();
   void keep_tail(ByteView rest);
-  FrameBuffer take_spare(ByteView front);
+  FrameBuffer buffer_for(ByteView rest);
+  FrameBuffer bigger_buffer(size_t bytes);
   bool grow_tail();
   void drop_tail();
+  bool memory_is_short() const;
   size_t frame_size_at_front() const;
-  void wake_budget_waiters();
+  void wake_memory_waiters();
   bool line_is_stopped() const;
 
   void complete(uint64_t sequence, std::vector<OutputPiece> pieces);
@@ -175,7 +177,7 @@ class Connection final : public env::ConnectionEvents,
   Instant last_active_;
   bool flush_scheduled_ = false;
   bool serving_ = false;
-  bool waiting_for_budget_ = false;
+  bool waiting_for_memory_ = false;
   bool peer_finished_ = false;
 };
 

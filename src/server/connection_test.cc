@@ -123,46 +123,104 @@ TEST_F(ConnectionTest, a_frame_that_comes_byte_by_byte_is_put_together) {
   EXPECT_EQ(handler_.held[0].size, 108u);
 }
 
-TEST_F(ConnectionTest, a_frame_larger_than_the_scratch_is_put_together_and_its_budget_given_back) {
-  const int64_t budget = input_.budget_bytes;
+TEST_F(ConnectionTest, a_frame_larger_than_the_scratch_is_put_together_and_its_memory_given_back) {
   script_.most_per_read = 100'000;
   receive(frame(kFree, 7, 900'000));
   ASSERT_EQ(handler_.held.size(), 1u);
   EXPECT_EQ(handler_.held[0].size, 900'008u);
-  EXPECT_EQ(input_.budget_bytes, budget);
+  EXPECT_EQ(input_.memory.room(), input_.memory.limit());
 }
 
 TEST_F(ConnectionTest, the_next_large_frame_comes_into_the_warm_buffer_of_the_last) {
-  const int64_t budget = input_.budget_bytes;
   script_.most_per_read = 100'000;
   receive(frame(kFree, 7, 900'000));
-  ASSERT_EQ(input_.spare_buffers.size(), 1u);
-  const uint8_t* warm = input_.spare_buffers[0].view().data();
+  ASSERT_EQ(input_.memory.spares(), 1u);
+  const size_t most = input_.memory.most_held();
   receive(frame(kFree, 8, 900'000));
-  ASSERT_EQ(input_.spare_buffers.size(), 1u);
-  EXPECT_EQ(input_.spare_buffers[0].view().data(), warm);
+  EXPECT_EQ(input_.memory.spares(), 1u);
+  EXPECT_EQ(input_.memory.most_held(), most);
   receive(frame(kFree, 9, 990'000));  // more than fits there
   ASSERT_EQ(handler_.held.size(), 3u);
   EXPECT_EQ(handler_.held[2].size, 990'008u);
-  EXPECT_EQ(input_.budget_bytes, budget);
+  EXPECT_EQ(input_.memory.room(), input_.memory.limit());
 }
 
 TEST_F(ConnectionTest,
        memory_for_a_large_frame_grows_with_what_arrived_not_with_what_was_declared) {
-  const int64_t budget = input_.budget_bytes;
   ByteBuffer bytes = frame(kFree, 7, 900'000);
   bytes.resize(1000);
   receive(bytes);
-  EXPECT_LE(budget - input_.budget_bytes, 4096);
+  EXPECT_LE(input_.memory.held(), 4096u);
 }
 
-TEST_F(ConnectionTest, without_budget_the_socket_is_not_read) {
-  input_.budget_bytes = 300'000;
+TEST_F(ConnectionTest, a_frame_larger_than_the_memory_comes_through_when_it_is_alone) {
+  input_.memory = InputMemory(300'000);
   script_.most_per_read = 100'000;
   receive(frame(kFree, 7, 900'000));
+  ASSERT_EQ(handler_.held.size(), 1u);
+  EXPECT_LE(input_.memory.most_held(), 300'000 + 2 * 900'012u);
+  EXPECT_EQ(input_.memory.held(), 0u);
+}
+
+// A second connection of the same shard.
+class TwoConnectionsTest : public ConnectionTest {
+ protected:
+  TwoConnectionsTest()
+      : other_(std::make_shared<Connection>(
+            Connection::Parts{
+                .stream = std::make_unique<env::testing::ScriptedStream>(other_script_),
+                .shard = &shard_,
+                .input = &input_,
+                .handler = &handler_,
+                .closed = [](Connection&) {}},
+            "PLAINTEXT", ConnectionLimits{.max_request_bytes = 1'000'000})) {
+    input_.memory = InputMemory(300'000);
+    script_.most_per_read = other_script_.most_per_read = 100'000;
+    other_->start();
+  }
+  ~TwoConnectionsTest() override { other_->close("the test is over", true); }
+  void receive_other(const ByteBuffer& bytes) {
+    other_script_.incoming.insert(other_script_.incoming.end(), bytes.begin(), bytes.end());
+    pump_other();
+  }
+  void pump_other() {
+    while (other_script_.watches_read && !other_script_.incoming.empty() && other_->is_open())
+      static_cast<env::ConnectionEvents&>(*other_).readable(), shard_.run();
+  }
+
+  env::testing::StreamScript other_script_;
+  std::shared_ptr<Connection> other_;
+};
+
+TEST_F(TwoConnectionsTest, one_that_finds_no_memory_is_not_read_until_the_other_is_done) {
+  const ByteBuffer first = frame(kFree, 7, 900'000);
+  receive({first.begin(), first.begin() + 500'000});
+  receive_other(frame(kFree, 8, 900'000));
+  EXPECT_FALSE(other_script_.watches_read);
   EXPECT_TRUE(handler_.held.empty());
-  EXPECT_FALSE(script_.watches_read);
-  ASSERT_EQ(input_.waiting_for_budget.size(), 1u);
+  receive({first.begin() + 500'000, first.end()});
+  pump_other();
+  ASSERT_EQ(handler_.held.size(), 2u);
+  EXPECT_EQ(handler_.held[1].correlation_id, 8);
+  EXPECT_LE(input_.memory.most_held(), 300'000 + 2 * 4096u + 2 * 900'012u);
+}
+
+TEST_F(TwoConnectionsTest, one_that_waits_goes_on_when_the_favoured_one_is_gone) {
+  const ByteBuffer first = frame(kFree, 7, 900'000);
+  receive({first.begin(), first.begin() + 500'000});
+  receive_other(frame(kFree, 8, 900'000));
+  EXPECT_FALSE(other_script_.watches_read);
+  connection_->close("the peer is gone", true);
+  shard_.run();
+  pump_other();
+  EXPECT_EQ(handler_.held.size(), 1u);
+}
+
+TEST_F(TwoConnectionsTest, small_requests_go_on_while_there_is_no_memory) {
+  const ByteBuffer first = frame(kFree, 7, 900'000);
+  receive({first.begin(), first.begin() + 500'000});
+  for (int id = 0; id < 20; ++id) receive_other(frame(kFree, id, 1000));
+  EXPECT_EQ(handler_.held.size(), 20u);
 }
 
 TEST_F(ConnectionTest, too_large_a_frame_closes_the_connection) {

@@ -13,6 +13,12 @@ constexpr Duration kDrainCheck = milliseconds(5);
 constexpr Duration kLongestIdleCheck = seconds(10);
 constexpr Duration kShortestIdleCheck = milliseconds(10);
 
+// Of one shard, which gets an equal part of queued.max.request.bytes.
+size_t input_limit_of(const config::NodeProperties& properties, size_t shards) {
+  const int64_t all = properties.number("queued.max.request.bytes");
+  return all > 0 ? static_cast<size_t>(all) / shards : InputMemory::kDefaultLimit;
+}
+
 }  // namespace
 
 Server::Server(env::Host& host, node::Node& node)
@@ -23,9 +29,11 @@ Server::Server(env::Host& host, node::Node& node)
   const auto& properties = node.properties();
   limits_.max_request_bytes = static_cast<size_t>(properties.number("socket.request.max.bytes"));
   max_idle_ = milliseconds(properties.number("connections.max.idle.ms"));
+  const size_t input_limit = input_limit_of(properties, host.shard_count());
   for (size_t i = 0; i < host.shard_count(); ++i) {
     shards_.push_back(std::make_unique<ShardConnections>(
         Services{.node = &node, .fetch_sessions = &fetch_sessions_}));
+    shards_.back()->input.memory = InputMemory(input_limit);
     host.shard(i).post([this, i] { close_idle(i); });
   }
 }
@@ -50,6 +58,20 @@ Result<> Server::listen(const config::ListenerAddress& address) {
 uint16_t Server::port_of(const std::string& listener) const {
   auto found = std::ranges::find(listeners_, listener, [](const auto& l) { return l.first; });
   return found == listeners_.end() ? 0 : found->second->port();
+}
+
+std::vector<const InputMemory*> Server::input_memory() const {
+  std::vector<const InputMemory*> all;
+  for (const auto& shard : shards_) all.push_back(&shard->input.memory);
+  return all;
+}
+
+size_t Server::longest_backlog() const {
+  size_t longest = 0;
+  for (const auto& shard : shards_)
+    for (const auto& connection : shard->open)
+      longest = std::max(longest, connection->unsent_bytes());
+  return longest;
 }
 
 void Server::accepted(env::Shard& shard, const std::string& listener,

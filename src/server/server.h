@@ -24,6 +24,10 @@ class Server {
   // Listens; the real port (a listener may ask for any) is port_of(name).
   Result<> listen(const config::ListenerAddress& address);
   uint16_t port_of(const std::string& listener) const;
+  // What requests that are not whole hold, of each shard.
+  std::vector<const InputMemory*> input_memory() const;
+  // The most that any connection has of answers that its peer does not take.
+  size_t longest_backlog() const;
   // No new connections, no more requests; `done` runs on shard 0 when all connections are closed.
   void drain(std::move_only_function<void()> done);
 

@@ -34,6 +34,7 @@ class Broker {
   void stop(std::function<void()> stopped);
 
   node::Node& node() { return life_->node; }
+  const server::Server& server() const { return life_->server; }
   Host& host() { return life_->host; }
   int lives() const { return lives_; }
 

@@ -32,12 +32,13 @@ Result<> take_batch(const record::BatchView& batch, int64_t from, Oracle::Conten
   }
 }
 
-Result<int64_t> take_records(ByteView bytes, int64_t from, Oracle::Contents& records) {
+// Moves `next` behind each batch that is taken.
+Result<> take_records(ByteView bytes, int64_t& next, Oracle::Contents& records) {
   record::BatchIterator batches(bytes);
-  int64_t next = from;
+  const int64_t from = next;
   for (;;) {
     ASSIGN_OR_RETURN(auto batch, batches.next());
-    if (!batch) return next;
+    if (!batch) return {};
     RETURN_IF_ERROR(take_batch(*batch, from, records));
     if (batch->next_offset().value() <= next && batch->base_offset().value() >= from)
       return fail(Errc::kCorrupt, "offsets do not ascend");
@@ -47,7 +48,7 @@ Result<int64_t> take_records(ByteView bytes, int64_t from, Oracle::Contents& rec
 
 }  // namespace
 
-void fetch(Client& client, World& world, const FetchOptions& options, FetchDone done) {
+void fetch(Client& client, Oracle& oracle, const FetchOptions& options, FetchDone done) {
   wire::FetchRequest request{.max_wait_ms = options.max_wait_ms, .min_bytes = 1};
   request.topics.push_back({.topic = options.topic});
   request.topics[0].partitions.push_back({.partition = options.partition,
@@ -55,15 +56,17 @@ void fetch(Client& client, World& world, const FetchOptions& options, FetchDone 
                                           .partition_max_bytes = options.max_bytes});
   client.call<wire::FetchResponse>(
       request, kFetchVersion,
-      [&world, options, done = std::move(done)](Result<wire::FetchResponse> response) {
+      [&oracle, options, done = std::move(done)](Result<wire::FetchResponse> response) {
+        World& world = oracle.world();
         Oracle::Contents records;
         if (!response || response->error_code != 0 || response->responses.empty())
           return done(std::nullopt, records);
         const auto& answer = response->responses[0].partitions.at(0);
-        auto next = take_records(answer.records.bytes, options.offset, records);
-        if (!next)
+        int64_t next = options.offset;
+        const auto taken = take_records(answer.records.bytes, next, records);
+        if (!taken && !oracle.damage_at(options.partition, next))
           world.violated("ST3", fmt::format("{}-{} at {}: {}", options.topic, options.partition,
-                                            options.offset, next.error().message));
+                                            next, taken.error().message));
         if (answer.last_stable_offset > answer.high_watermark)
           world.violated("IS12", fmt::format("a Fetch (error {}) told last stable offset {}, high "
                                              "watermark {}",
@@ -71,7 +74,8 @@ void fetch(Client& client, World& world, const FetchOptions& options, FetchDone 
                                              answer.high_watermark));
         done(FetchedPartition{.error = answer.error_code,
                               .high_watermark = answer.high_watermark,
-                              .next_offset = next.value_or(options.offset)},
+                              .next_offset = next,
+                              .damaged = !taken},
              records);
       });
 }
@@ -98,7 +102,7 @@ Consumer::Consumer(Host& host, Oracle& oracle, std::string topic, int32_t partit
       topic_(std::move(topic)),
       partition_(partition) {}
 
-void Consumer::read_all(std::function<void(const Oracle::Contents&)> done) {
+void Consumer::read_all(AllRead done) {
   all_read_ = std::move(done);
   contents_.clear();
   position_ = 0;
@@ -116,7 +120,7 @@ void Consumer::later(Duration pause) {
 
 void Consumer::next() {
   if (!all_read_ && dice_.chance(kRewindChance)) position_ = 0;
-  fetch(client_, host_->world(),
+  fetch(client_, *oracle_,
         {.topic = topic_,
          .partition = partition_,
          .offset = position_,
@@ -129,12 +133,34 @@ void Consumer::take(std::optional<FetchedPartition> fetched, const Oracle::Conte
   if (!fetched) return later(milliseconds(dice_.between({10, 300})));
   const auto code = static_cast<wire::ErrorCode>(fetched->error);
   if (code == wire::ErrorCode::kOffsetOutOfRange) return move_to_log_start();
-  if (fetched->error != 0) return later(milliseconds(50));
+  if (fetched->error != 0) return take_refusal(fetched->error);
   for (const auto& [offset, value] : records) oracle_->consumed(partition_, offset, value);
   if (all_read_) contents_.insert(records.begin(), records.end());
   position_ = fetched->next_offset;
+  if (fetched->damaged) return pass_over_damage();
   if (all_read_ && position_ >= fetched->high_watermark)
     return std::exchange(all_read_, nullptr)(contents_);
+  later(Duration(0));
+}
+
+// An error says what is damaged; others pass.
+void Consumer::take_refusal(int16_t error) {
+  const auto code = static_cast<wire::ErrorCode>(error);
+  if (code == wire::ErrorCode::kCorruptMessage && oracle_->damage_at(partition_, position_))
+    return pass_over_damage();
+  const bool refused = code == wire::ErrorCode::kUnknownTopicOrPartition ||
+                       code == wire::ErrorCode::kKafkaStorageError;
+  if (all_read_ && refused && oracle_->has_damage(partition_))
+    return std::exchange(all_read_, nullptr)(std::nullopt);
+  later(milliseconds(50));
+}
+
+// One that follows the log waits for the repair.
+void Consumer::pass_over_damage() {
+  const auto damage = oracle_->damage_at(partition_, position_);
+  if (!all_read_ || !damage) return later(milliseconds(100));
+  position_ = damage->end;
+  if (position_ == INT64_MAX) return std::exchange(all_read_, nullptr)(contents_);
   later(Duration(0));
 }
 

@@ -15,6 +15,7 @@ struct FetchedPartition {
   int16_t error = 0;
   int64_t high_watermark = -1;
   int64_t next_offset = -1;  // behind the last record
+  bool damaged = false;      // what stands there has no right checksum, and is known to have rotted
 };
 
 // One Fetch of one partition. `done` gets nothing when there was no answer.
@@ -26,7 +27,7 @@ struct FetchOptions {
   int32_t max_bytes = 65536;
 };
 using FetchDone = std::function<void(std::optional<FetchedPartition>, const Oracle::Contents&)>;
-void fetch(Client& client, World& world, const FetchOptions& options, FetchDone done);
+void fetch(Client& client, Oracle& oracle, const FetchOptions& options, FetchDone done);
 
 // Where the partition's log begins; `done` gets nothing when there was no answer.
 void find_log_start(Client& client, const std::string& topic, int32_t partition,
@@ -37,12 +38,16 @@ class Consumer {
  public:
   Consumer(Host& host, Oracle& oracle, std::string topic, int32_t partition);
   void start() { next(); }
-  // Stops following and reads everything from the beginning to the high watermark; `done` gets it.
-  void read_all(std::function<void(const Oracle::Contents&)> done);
+  // Stops following and reads everything from the beginning to the high watermark, passing over
+  // what has rotted; `done` gets it. Nothing: the broker refuses a log that is damaged.
+  using AllRead = std::function<void(const std::optional<Oracle::Contents>&)>;
+  void read_all(AllRead done);
 
  private:
   void next();
   void take(std::optional<FetchedPartition> fetched, const Oracle::Contents& records);
+  void take_refusal(int16_t error);
+  void pass_over_damage();
   void move_to_log_start();
   void later(Duration pause);
 
@@ -54,7 +59,7 @@ class Consumer {
   int32_t partition_;
   int64_t position_ = 0;
   bool waiting_ = false;
-  std::function<void(const Oracle::Contents&)> all_read_;
+  AllRead all_read_;
   Oracle::Contents contents_;
 };
 

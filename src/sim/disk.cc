@@ -298,12 +298,18 @@ const ByteBuffer* Medium::durable_file(const std::string& path) const {
   return &inode->durable;
 }
 
-void Medium::rot(const std::string& path, uint64_t position) {
-  auto inode = find(path);
-  ASSERT(inode && position < inode->content.size(), "{} has no byte {}", path, position);
-  const auto bit = static_cast<uint8_t>(1 << world_->disk.below(8));
-  inode->content[position] ^= bit;
-  if (position < inode->durable.size()) inode->durable[position] ^= bit;
+void Medium::rot(const Flip& flip) {
+  auto inode = find(flip.path);
+  ASSERT(inode && flip.position < inode->content.size(), "{} has no byte {}", flip.path,
+         flip.position);
+  inode->content[flip.position] ^= flip.bits;
+  if (flip.position < inode->durable.size()) inode->durable[flip.position] ^= flip.bits;
+}
+
+void Medium::restore(const Flip& flip, uint8_t rotten) {
+  auto inode = find(flip.path);
+  if (inode && flip.position < inode->content.size() && inode->content[flip.position] == rotten)
+    rot(flip);
 }
 
 void Medium::lose_power() {

@@ -48,8 +48,15 @@ class Medium {
   void process_ended();
 
   void lose_power();
-  // Flips one bit of the durable content.
-  void rot(const std::string& path, uint64_t position);
+  // Flips bits of one byte, in what processes see and in what power loss leaves.
+  struct Flip {
+    std::string path;
+    uint64_t position = 0;
+    uint8_t bits = 0;
+  };
+  void rot(const Flip& flip);
+  // Flips them back, unless something else stands there by now.
+  void restore(const Flip& flip, uint8_t rotten);
 
   uint64_t used_bytes() const { return used_bytes_; }
   // As lose_power() would leave it if it were kind to nothing that is not synced; none: not there.

@@ -4,6 +4,7 @@ namespace millrace::sim {
 namespace {
 
 constexpr Duration kMeanTimeBetween = seconds(2);
+constexpr Duration kVerySlowDisk = milliseconds(400);
 constexpr int64_t kDeepestChange = 60;  // of the disk, at which a process dies in the middle
 
 }  // namespace
@@ -13,6 +14,7 @@ Faults::Faults(World& world, Targets targets, FaultOptions options)
       network_(targets.network),
       medium_(targets.medium),
       broker_(targets.broker),
+      rot_(targets.rot),
       options_(options),
       kinds_{{"kill", &Faults::kill},
              {"kill-in-the-middle", &Faults::kill_in_the_middle},
@@ -25,7 +27,9 @@ Faults::Faults(World& world, Targets targets, FaultOptions options)
              {"slow-disk", &Faults::slow_disk},
              {"full-disk", &Faults::fill_disk},
              {"failed-sync", &Faults::fail_syncs},
-             {"failed-read", &Faults::fail_reads}} {
+             {"failed-read", &Faults::fail_reads},
+             {"power-after-quiet", &Faults::lose_power_after_a_quiet_life},
+             {"rot", &Faults::rot}} {
   for (Kind& kind : kinds_) {
     kind.enabled = world_->faults.chance(0.4);
     if (!options_.power_loss && std::string_view(kind.name).starts_with("power"))
@@ -77,10 +81,14 @@ void Faults::start_later() {
 
 void Faults::start() {
   if (broker_->is_running()) return;
-  if (auto started = broker_->start(); !started)
+  auto started = broker_->start();
+  if (rot_->forbids_start()) {
+    if (started) world_->violated("ST3", "the broker starts on metadata that rotted");
+  } else if (!started) {
     world_->violated("ST2", "the broker does not start again: " + started.error().message);
-  else if (on_started)
+  } else if (on_started) {
     on_started();
+  }
 }
 
 void Faults::kill() {
@@ -167,6 +175,49 @@ void Faults::fail_reads() {
     medium_->read_failure_chance = 0;
     world_->expect_errors(false);
   });
+}
+
+// What a killed process has written and not synced is the next one's to sync, though nobody writes
+// there any more.
+void Faults::lose_power_after_a_quiet_life() {
+  broker_->host().set_mean_disk_time(kVerySlowDisk);
+  mend_after(kVerySlowDisk / 2, [this] {
+    broker_->kill();
+    on_quiet(true);
+    mend_after(milliseconds(world_->faults.between({1, 300})), [this] {
+      start();
+      mend_after(milliseconds(world_->faults.between({500, 3000})), [this] {
+        lose_power();
+        on_quiet(false);
+      });
+    });
+  });
+}
+
+// Half of the time the next life meets it. Then the operator has the data restored from a copy, and
+// starts the broker again; what only helps is the broker's own to mend.
+void Faults::rot() {
+  const bool helps_only = world_->faults.chance(0.4);
+  world_->expect_errors(!helps_only);
+  if (helps_only)
+    rot_->damage_aid();
+  else if (world_->faults.chance(0.3))
+    rot_->damage_offsets();
+  else if (world_->faults.chance(0.3))
+    rot_->damage_metadata();
+  else
+    rot_->damage_batch();
+  if (world_->faults.chance(0.5)) kill();
+  mend_after(milliseconds(world_->faults.between({1600, 4000})), [this] { repair_rot(); });
+}
+
+void Faults::repair_rot() {
+  if (rot_->is_there()) {
+    broker_->kill();
+    rot_->repair();
+    start_later();
+  }
+  world_->expect_errors(false);
 }
 
 }  // namespace millrace::sim

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sim/broker.h"
+#include "sim/rot.h"
 
 namespace millrace::sim {
 
@@ -24,12 +25,15 @@ class Faults {
     Network* network;
     Medium* medium;
     Broker* broker;
+    Rot* rot;
   };
   Faults(World& world, Targets targets, FaultOptions options);
 
   void begin();
   void heal();
   std::function<void()> on_started;  // the broker runs again
+  // No producer begins anything new from now on; false: they may again.
+  std::function<void(bool)> on_quiet;
   // Nothing that was begun is still under way.
   bool is_quiet() const { return busy_ == 0; }
   std::string enabled() const;
@@ -53,6 +57,9 @@ class Faults {
   void fill_disk();
   void fail_syncs();
   void fail_reads();
+  void lose_power_after_a_quiet_life();
+  void rot();
+  void repair_rot();
 
   // The broker is down: starts it after a while, again and again until it runs.
   void start_later();
@@ -64,6 +71,7 @@ class Faults {
   Network* network_;
   Medium* medium_;
   Broker* broker_;
+  Rot* rot_;
   FaultOptions options_;
   std::vector<Kind> kinds_;
   bool healed_ = false;

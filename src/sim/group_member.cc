@@ -22,6 +22,7 @@ constexpr int16_t kCommitVersion = 7;
 constexpr int16_t kOffsetFetchVersion = 5;
 constexpr Duration kHeartbeatInterval = milliseconds(700);
 constexpr double kLeaveChance = 0.1;  // of a static member, at each heartbeat
+constexpr double kLateCommitChance = 0.3;
 
 }  // namespace
 
@@ -145,9 +146,11 @@ void GroupMember::synced(Result<wire::SyncGroupResponse> response) {
         "GR2", "an assignment is not what the leader sent: " + assignment.error().message);
   for (const auto& topic : assignment->assigned_partitions)
     assigned_.insert(topic.partitions.begin(), topic.partitions.end());
+  group_->has_member(options_.session);
   group_->was_assigned(options_.instance_id.value_or(member_id_), generation_, assigned_);
   stable_ = true;
   heartbeat(round_);
+  if (dice_.chance(kLateCommitChance)) commit_late();
   find_positions();
 }
 
@@ -162,6 +165,7 @@ void GroupMember::heartbeat(uint64_t round) {
       request, kHeartbeatVersion, [this, round](Result<wire::HeartbeatResponse> response) {
         if (round != round_) return;
         if (response && response->error_code != 0) return react(response->error_code);
+        if (response) group_->has_member(options_.session);
         host_->shard(0).after(kHeartbeatInterval, [this, round] { heartbeat(round); });
       });
 }
@@ -202,8 +206,7 @@ void GroupMember::read(int32_t partition, int64_t position, uint64_t round) {
   auto later = [this, partition, round](int64_t from, Duration pause) {
     host_->shard(0).after(pause, [=, this] { read(partition, from, round); });
   };
-  fetch(reader_, host_->world(),
-        {.topic = options_.topic, .partition = partition, .offset = position},
+  fetch(reader_, *records_, {.topic = options_.topic, .partition = partition, .offset = position},
         [=, this](std::optional<FetchedPartition> fetched, const Oracle::Contents& records) {
           if (round != round_) return;
           if (!fetched) return later(position, milliseconds(100));
@@ -237,6 +240,27 @@ void GroupMember::commit(int32_t partition, int64_t position, uint64_t round) {
         if (response && error != 0) return react(error);
         host_->shard(0).after(milliseconds(response ? 5 : 200),
                               [=, this] { read(partition, position, round); });
+      });
+}
+
+void GroupMember::commit_late() {
+  const int32_t generation = generation_ - 1;
+  if (generation < 1 || assigned_.empty()) return;
+  wire::OffsetCommitRequest request{.group_id = options_.group,
+                                    .generation_id_or_member_epoch = generation,
+                                    .member_id = member_id_,
+                                    .group_instance_id = options_.instance_id};
+  request.topics.push_back({.name = options_.topic});
+  request.topics[0].partitions.push_back(
+      {.partition_index = *assigned_.begin(), .committed_offset = 0});
+  client_.call<wire::OffsetCommitResponse>(
+      request, kCommitVersion,
+      [this, generation,
+       newest = group_->newest_generation()](Result<wire::OffsetCommitResponse> response) {
+        if (response && response->topics.at(0).partitions.at(0).error_code == 0)
+          host_->world().violated(
+              "GR3", fmt::format("a commit of generation {} was taken after {} was known",
+                                 generation, newest));
       });
 }
 

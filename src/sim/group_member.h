@@ -40,6 +40,8 @@ class GroupMember {
   void find_positions();
   void read(int32_t partition, int64_t position, uint64_t round);
   void commit(int32_t partition, int64_t position, uint64_t round);
+  // A commit of the generation before, as if it had been under way for long: it must be refused.
+  void commit_late();
   // What an error means for a member: start over, under a new id or not.
   void react(int16_t error);
   void come_back();

@@ -9,6 +9,11 @@ int64_t GroupOracle::committed(int32_t partition) const {
   return found == committed_.end() ? -1 : found->second;
 }
 
+void GroupOracle::has_member(Duration session) {
+  if (world_->now() - last_seen_ >= session) committed_.clear();
+  last_seen_ = world_->now();
+}
+
 void GroupOracle::joined(const std::string& member, Generations generations) {
   if (generations.told < generations.newest)
     world_->violated("GR2", fmt::format("{} joined generation {} after {} was known", member,

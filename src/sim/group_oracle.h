@@ -5,8 +5,8 @@
 //   GR2  one assignment for each generation; generations do not go back
 //   GR3  only members of the newest known generation change offsets
 //   GR4  a fetch of offsets that begins after a commit was answered gives that commit or a later
-//   one GR6  a static member that comes back within its session causes no rebalance
-//   (sim/group_member)
+//        one (GR7: whatever the clock does, for the group has members; see sim/expiry for the rest)
+//   GR6  a static member that comes back within its session causes no rebalance (sim/group_member)
 #pragma once
 
 #include <map>
@@ -27,6 +27,10 @@ class GroupOracle {
   int32_t newest_generation() const { return newest_; }
   int64_t committed(int32_t partition) const;
 
+  // A member was told that it belongs to the group. When none was for a session's time, the group
+  // may have been empty, and a clock that stepped may have let its offsets expire.
+  void has_member(Duration session);
+
   struct Generations {
     int32_t told = 0;    // by the answer
     int32_t newest = 0;  // newest_generation() when the request was sent
@@ -45,6 +49,7 @@ class GroupOracle {
  private:
   World* world_;
   int32_t newest_ = 0;
+  Instant last_seen_;
   std::map<int32_t, std::vector<Assignment>> proposals_;
   std::map<int32_t, Assignment> assignments_;  // the one that members were given
   std::map<int32_t, int64_t> committed_;

@@ -2,12 +2,15 @@
 
 #include "record/batch.h"
 #include "record/record.h"
+#include "sim/hog.h"
 #include "wire/metadata_record.h"
 
 namespace millrace::sim {
 namespace {
 
 constexpr size_t kMaxUnpacked = 1 << 20;
+constexpr size_t kMostConnections = 100;    // of the clients of a scenario, by far
+constexpr size_t kLargestAnswer = 200'000;  // that one of them asks for
 constexpr const char* kMetadataDirectory = "/data/__cluster_metadata-0";
 
 std::string json_of(const metadata::Image& image) {
@@ -84,6 +87,19 @@ void Inspector::check_metadata(Broker& broker) {
     world_->violated("MD2", fmt::format("metadata is published up to {}, but only what is below {} "
                                         "is on the medium",
                                         applied, end));
+}
+
+void Inspector::check_memory(const Broker& broker) {
+  for (const server::InputMemory* memory : broker.server().input_memory()) {
+    const size_t bound = memory->limit() + kMostConnections * server::InputMemory::kSmallTail +
+                         2 * (4 + Hog::kLargestRequest);
+    if (memory->most_held() > bound)
+      world_->violated("ST4", fmt::format("{} bytes are held for requests, more than {}",
+                                          memory->most_held(), bound));
+  }
+  const size_t backlog = broker.server().longest_backlog();
+  if (backlog > server::Connection::kMaxUnsentBytes + kLargestAnswer)
+    world_->violated("ST4", fmt::format("{} bytes wait for a client that does not read", backlog));
 }
 
 void Inspector::check_producers(Broker& broker) {

@@ -1,6 +1,7 @@
 // Looks inside a running broker and at its medium, and checks what no client can see.
 //
 //   IS12 log_start <= high watermark <= log_end, last stable offset <= high watermark
+//   ST4  what connections hold of memory is bounded: requests that are not whole, answers not taken
 //   ST1  what is acknowledged is on the medium, not only in memory
 //   MD1  the published image is what a replay of the log gives
 //   MD2  the published image is not ahead of what is durable
@@ -19,6 +20,7 @@ class Inspector {
   // Cheap: after every few events.
   void check_offsets(Broker& broker);
   void check_metadata(Broker& broker);
+  void check_memory(const Broker& broker);
   // Expensive: when a broker has started, and at the end.
   void check_producers(Broker& broker);
   void check_image(Broker& broker);

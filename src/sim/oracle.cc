@@ -51,6 +51,16 @@ int64_t Oracle::excused_below(int32_t partition) const {
   return found == may_be_deleted_.end() ? 0 : found->second;
 }
 
+std::optional<Oracle::Span> Oracle::damage_at(int32_t partition, int64_t offset) const {
+  auto found = damaged_.find(partition);
+  if (found == damaged_.end()) return std::nullopt;
+  std::optional<Span> widest;
+  for (const Span& span : found->second)
+    if (span.first <= offset && offset < span.end && (!widest || widest->end < span.end))
+      widest = span;
+  return widest;
+}
+
 void Oracle::check_contents(int32_t partition, const Contents& contents) {
   const int64_t excused = excused_below(partition);
   for (auto [name, expected] :
@@ -58,6 +68,7 @@ void Oracle::check_contents(int32_t partition, const Contents& contents) {
     for (const auto& [offset, value] : *expected) {
       if (offset < excused) continue;
       auto found = contents.find(offset);
+      if (found == contents.end() && damage_at(partition, offset)) continue;
       if (found == contents.end())
         world_->violated(
             name, fmt::format("{} is lost: it was {} at {}-{}", value,
@@ -82,7 +93,8 @@ void Oracle::check_producers(int32_t partition, const Contents& contents) {
       continue;
     }
     auto [entry, is_first] = last.emplace(value->producer, value->number);
-    const bool idempotent = idempotent_.contains(value->producer);
+    // Where records may be missing, they only ascend, as those of a plain producer.
+    const bool idempotent = idempotent_.contains(value->producer) && !has_damage(partition);
     const int64_t step = value->number - entry->second;
     if (is_first     ? idempotent && value->number != 0 && excused_below(partition) == 0
         : idempotent ? step != 1

@@ -6,9 +6,10 @@
 //   ID1  of an idempotent producer: no record twice, none left out, in order
 //   ID2  a repeated batch is answered with its first offset
 //   ID4  of a plain producer: a request that was sent once is appended at most once
-//   ST3  every batch that is served has a right checksum
-//   GR1-GR7, MD3, MD4 in group_oracle.h and admin.h
-// Records below what DeleteRecords may have removed are excused.
+//   ST3  every batch that is served has a right checksum, but for those that rotted (sim/rot)
+//   GR1-GR7, MD3, MD4 in group_oracle.h, expiry.h and admin.h
+// Records below what DeleteRecords may have removed are excused; those that rotted may be missing,
+// but not be others.
 #pragma once
 
 #include <map>
@@ -41,6 +42,17 @@ class Oracle {
   void may_delete_below(int32_t partition, int64_t offset);
   void is_idempotent(const std::string& producer) { idempotent_.insert(producer); }
 
+  struct Span {
+    int64_t first = 0, end = 0;
+  };
+  // The records of the span cannot be read until they are repaired.
+  void damaged(int32_t partition, Span span) { damaged_[partition].push_back(span); }
+  void repaired() { damaged_.clear(); }
+  // The damage that the offset lies in.
+  std::optional<Span> damage_at(int32_t partition, int64_t offset) const;
+  bool has_damage(int32_t partition) const { return damaged_.contains(partition); }
+  World& world() { return *world_; }
+
   using Contents = std::map<int64_t, std::string>;  // by offset
   // The whole of a partition as it was just read, when nothing is under way.
   void check_contents(int32_t partition, const Contents& contents);
@@ -54,6 +66,7 @@ class Oracle {
   std::map<int32_t, Contents> acknowledged_;
   std::map<int32_t, Contents> consumed_;
   std::map<int32_t, int64_t> may_be_deleted_;
+  std::map<int32_t, std::vector<Span>> damaged_;
   std::set<std::string> idempotent_;
 };
 

@@ -54,7 +54,8 @@ void Producer::get_id() {
 
 void Producer::work() {
   for (auto& [partition, lane] : lanes_) {
-    if (!finishing_ && lane.waiting.size() < options_.most_in_flight && dice_.chance(0.7)) {
+    if (!finishing_ && !paused_ && lane.waiting.size() < options_.most_in_flight &&
+        dice_.chance(0.7)) {
       const auto count = static_cast<int32_t>(dice_.between({1, 5}));
       lane.waiting.push_back({.first = lane.next, .count = count});
       lane.next += count;

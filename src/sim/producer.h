@@ -32,6 +32,8 @@ class Producer {
   void start();
   // No new batches; those begun are finished.
   void finish() { finishing_ = true; }
+  // Nothing new for now; what was not acknowledged is sent again.
+  void pause(bool paused) { paused_ = paused; }
   bool is_done() const;
   // Called when a batch was acknowledged, after the oracle.
   std::function<void(int32_t partition, int64_t last_offset)> on_acknowledged;
@@ -68,6 +70,7 @@ class Producer {
   int16_t epoch_ = -1;
   std::map<int32_t, Lane> lanes_;
   bool finishing_ = false;
+  bool paused_ = false;
 };
 
 }  // namespace millrace::sim

@@ -6,8 +6,10 @@
 #include "sim/admin.h"
 #include "sim/broker.h"
 #include "sim/consumer.h"
+#include "sim/expiry.h"
 #include "sim/faults.h"
 #include "sim/group_member.h"
+#include "sim/hog.h"
 #include "sim/inspector.h"
 #include "sim/producer.h"
 
@@ -19,6 +21,10 @@ constexpr Duration kDrainTime = seconds(120);
 constexpr Duration kStep = milliseconds(100);  // how often a condition is looked at
 constexpr Duration kInspection = milliseconds(20);
 constexpr double kDurableCheckChance = 0.1;
+constexpr Duration kSettling = seconds(1);  // what was recovered is synced, so that it is visible
+constexpr int64_t kNeverMs = 24 * 3'600'000;
+constexpr Duration kSomeAge = seconds(60 * Expiry::kRetentionMinutes * 2 / 3);
+constexpr Duration kExpirySlack = milliseconds(500);
 
 // What a seed decides about the broker and its clients.
 struct Knobs {
@@ -38,7 +44,13 @@ struct Knobs {
         segment_bytes(dice.between({500, 40'000})),
         index_interval(dice.between({0, 4096})),
         checkpoint_ms(dice.between({100, 10'000})),
-        offsets_partitions(dice.between({1, 3})) {}
+        offsets_partitions(dice.between({1, 3})),
+        expiry_check_ms(dice.between({200, 3000})),
+        hogs(dice.chance(0.2) && largest_piece > 1000 ? static_cast<int>(dice.between({1, 10}))
+                                                      : 0),
+        tail_rots(dice.chance(0.25)) {
+    if (tail_rots) checkpoint_ms = kNeverMs;  // everything lies behind the recovery points
+  }
 
   config::Values properties() const {
     config::Values values = config::NodeProperties::embedded_default();
@@ -50,6 +62,10 @@ struct Knobs {
     values["log.flush.offset.checkpoint.interval.ms"] = std::to_string(checkpoint_ms);
     values["log.retention.check.interval.ms"] = "1000";
     values["log.index.interval.bytes"] = std::to_string(index_interval);
+    values["socket.request.max.bytes"] = std::to_string(Hog::kLargestRequest);
+    values["queued.max.request.bytes"] = std::to_string(Hog::kLargestRequest);
+    values["offsets.retention.minutes"] = std::to_string(Expiry::kRetentionMinutes);
+    values["offsets.retention.check.interval.ms"] = std::to_string(expiry_check_ms);
     return values;
   }
   std::map<std::string, std::string> topic_configs() const {
@@ -59,10 +75,10 @@ struct Knobs {
   std::string to_string() const {
     return fmt::format(
         "partitions={} shards={} producers={} members={} {} compressed={} chaos={}s piece={} "
-        "segment_ms={} segment_bytes={} checkpoint_ms={}",
+        "segment_ms={} segment_bytes={} checkpoint_ms={} hogs={}",
         partitions, shards, producers, members, page_cache ? "page-cache" : "fsync", compressed,
         std::chrono::duration_cast<seconds>(chaos).count(), largest_piece, segment_ms,
-        segment_bytes, checkpoint_ms);
+        segment_bytes, checkpoint_ms, hogs);
   }
 
   int32_t partitions;
@@ -73,6 +89,9 @@ struct Knobs {
   size_t largest_piece;
   Duration mean_delay, mean_disk_time, mean_stall;
   int64_t segment_ms, segment_bytes, index_interval, checkpoint_ms, offsets_partitions;
+  int64_t expiry_check_ms;
+  int hogs;
+  bool tail_rots;
 };
 
 class Scenario {
@@ -87,7 +106,17 @@ class Scenario {
   void inspect();
   void drain();
   void read_and_check();
+  void read_logs();
   void restart_cleanly();
+  void check_expiry();
+  // Nothing is written any more: what rots now is there to stay.
+  void let_data_rot();
+  void let_tails_rot();
+  // A while later by the broker's clock, with time to look what has expired.
+  void let_offsets_age();
+  void check_offsets(const std::string& when, Expiry::Expected expected);
+  void start_again();
+  std::vector<void (Scenario::*)()> phases() const;
   // Runs until `reached`; a violation, named `what`, if the time is over before.
   void await(const std::string& what, const std::function<bool()>& reached);
 
@@ -100,11 +129,14 @@ class Scenario {
   Oracle oracle_;
   GroupOracle group_oracle_, static_oracle_;
   Inspector inspector_;
+  Rot rot_;
   Faults faults_;
   Admin admin_;
+  Expiry expiry_;
   std::vector<std::unique_ptr<Producer>> producers_;
   std::vector<std::unique_ptr<Consumer>> consumers_;
   std::vector<std::unique_ptr<GroupMember>> members_;
+  std::vector<std::unique_ptr<Hog>> hogs_;
 };
 
 Scenario::Scenario(uint64_t seed)
@@ -119,9 +151,11 @@ Scenario::Scenario(uint64_t seed)
       group_oracle_(world_),
       static_oracle_(world_),
       inspector_(world_, medium_),
-      faults_(world_, {&network_, &medium_, &broker_},
+      rot_(medium_, oracle_, kTopic),
+      faults_(world_, {&network_, &medium_, &broker_, &rot_},
               {.power_loss = !knobs_.page_cache, .disk_time = knobs_.mean_disk_time}),
-      admin_(clients_, oracle_, kTopic) {
+      admin_(clients_, oracle_, kTopic),
+      expiry_(clients_, kTopic) {
   network_.largest_piece = knobs_.largest_piece;
   network_.mean_delay = knobs_.mean_delay;
   world_.note("knobs " + knobs_.to_string());
@@ -147,7 +181,7 @@ void Scenario::make_clients() {
                         .codec = knobs_.compressed ? record::Codec::kLz4 : record::Codec::kNone});
     if (!knobs_.page_cache)
       producer->on_acknowledged = [this](int32_t partition, int64_t offset) {
-        if (world_.workload.chance(kDurableCheckChance))
+        if (world_.workload.chance(kDurableCheckChance) && !rot_.is_there())
           inspector_.check_durable({kTopic, PartitionIndex(partition)}, offset);
       };
     producers_.push_back(std::move(producer));
@@ -161,19 +195,22 @@ void Scenario::make_clients() {
   alone.group = "static";
   alone.instance_id = "instance";
   members_.push_back(std::make_unique<GroupMember>(clients_, oracle_, static_oracle_, alone));
+  for (int i = 0; i < knobs_.hogs; ++i) hogs_.push_back(std::make_unique<Hog>(clients_));
 }
 
 void Scenario::start_clients() {
   for (auto& producer : producers_) producer->start();
   for (auto& consumer : consumers_) consumer->start();
   for (auto& member : members_) member->start();
+  for (auto& hog : hogs_) hog->start();
   admin_.start();
 }
 
 void Scenario::inspect() {
   if (broker_.is_running() && !broker_.host().is_silent()) {
     inspector_.check_offsets(broker_);
-    inspector_.check_metadata(broker_);
+    if (!rot_.is_there()) inspector_.check_metadata(broker_);
+    inspector_.check_memory(broker_);
   }
   world_.after(kInspection, Owner::kScenario, [this] { inspect(); });
 }
@@ -189,22 +226,29 @@ void Scenario::await(const std::string& what, const std::function<bool()>& reach
 void Scenario::drain() {
   admin_.finish();
   for (auto& producer : producers_) producer->finish();
+  for (auto& hog : hogs_) hog->finish();
   await("a producer does not finish after everything healed", [&] {
     return std::ranges::all_of(producers_, [](auto& each) { return each->is_done(); });
   });
+  await("ST4: a large request is not answered after everything healed",
+        [&] { return std::ranges::all_of(hogs_, [](auto& each) { return each->is_done(); }); });
   await("GR5: a group does not settle after everything healed", [&] {
     return std::ranges::all_of(members_, [](auto& each) { return each->is_stable(); });
   });
 }
 
-void Scenario::read_and_check() {
+void Scenario::read_logs() {
   size_t left = consumers_.size();
   for (int32_t i = 0; i < knobs_.partitions; ++i)
     consumers_[static_cast<size_t>(i)]->read_all([this, i, &left](const auto& contents) {
-      oracle_.check_contents(i, contents);
+      if (contents) oracle_.check_contents(i, *contents);
       --left;
     });
   await("a log cannot be read to its end", [&] { return left == 0; });
+}
+
+void Scenario::read_and_check() {
+  read_logs();
   bool checked = false;
   admin_.check([&] { checked = true; });
   await("metadata cannot be read", [&] { return checked; });
@@ -217,9 +261,75 @@ void Scenario::restart_cleanly() {
   bool stopped = false;
   broker_.stop([&] { stopped = true; });
   await("the broker does not stop", [&] { return stopped; });
-  if (world_.has_failed()) return;
+  if (!world_.has_failed()) start_again();
+}
+
+void Scenario::start_again() {
   if (auto started = broker_.start(); !started)
     world_.violated("ST2", "the broker does not start again: " + started.error().message);
+  world_.run_for(kSettling);
+}
+
+void Scenario::let_offsets_age() {
+  broker_.host().set_clock_error(broker_.host().clock_error() + kSomeAge);
+  world_.run_for(milliseconds(2 * knobs_.expiry_check_ms) + kExpirySlack);
+}
+
+void Scenario::check_offsets(const std::string& when, Expiry::Expected expected) {
+  bool done = false;
+  expiry_.check(when, expected, [&] { done = true; });
+  await("committed offsets cannot be read", [&] { return done; });
+}
+
+void Scenario::check_expiry() {
+  bool done = false;
+  expiry_.commit([&] { done = true; });
+  await("offsets cannot be committed", [&] { return done; });
+  let_offsets_age();
+  check_offsets("before the retention is over", {true, true, true});
+  let_offsets_age();
+  check_offsets("while there is a member", {true, false, false});
+  done = false;
+  expiry_.leave([&] { done = true; });
+  await("a group cannot be left", [&] { return done; });
+  if (world_.has_failed()) return;
+  const Duration clock_error = broker_.host().clock_error();
+  broker_.kill();
+  start_again();
+  if (world_.has_failed()) return;
+  broker_.host().set_clock_error(clock_error);
+  check_offsets("after a restart", {true, false, false});
+  let_offsets_age();
+  check_offsets("soon after the last member left", {true, false, false});
+  let_offsets_age();
+  check_offsets("when the retention is over", {false, false, false});
+}
+
+void Scenario::let_data_rot() {
+  world_.expect_errors(true);
+  for (int64_t i = world_.faults.between({1, 3}); i > 0; --i) rot_.damage_batch();
+  for (int64_t i = world_.faults.between({0, 3}); i > 0; --i) rot_.damage_aid();
+  read_logs();
+  if (world_.has_failed()) return;
+  if (world_.faults.chance(0.5)) return restart_cleanly();
+  broker_.kill();
+  start_again();
+}
+
+void Scenario::let_tails_rot() {
+  world_.expect_errors(true);
+  broker_.kill();
+  for (int32_t i = 0; i < knobs_.partitions; ++i)
+    if (world_.faults.chance(0.7)) rot_.damage_tail(i);
+  start_again();
+}
+
+// Behind the chaos, when all is healed and the clients have finished.
+std::vector<void (Scenario::*)()> Scenario::phases() const {
+  using S = Scenario;
+  if (knobs_.tail_rots) return {&S::read_and_check, &S::let_tails_rot, &S::read_logs};
+  return {&S::read_and_check, &S::restart_cleanly, &S::read_and_check,
+          &S::check_expiry,   &S::let_data_rot,    &S::read_logs};
 }
 
 Outcome Scenario::run() {
@@ -235,15 +345,17 @@ Outcome Scenario::run() {
     inspector_.check_producers(broker_);
     inspector_.check_image(broker_);
   };
+  faults_.on_quiet = [this](bool quiet) {
+    for (auto& producer : producers_) producer->pause(quiet);
+  };
   faults_.begin();
   world_.run_for(knobs_.chaos);
   faults_.heal();
   await("the broker does not run after everything healed",
         [this] { return faults_.is_quiet() && broker_.is_running(); });
   drain();
-  if (!world_.has_failed()) read_and_check();
-  if (!world_.has_failed()) restart_cleanly();
-  if (!world_.has_failed()) read_and_check();
+  for (auto phase : phases())
+    if (!world_.has_failed()) (this->*phase)();
   return {.failure = world_.failure(),
           .trace_hash = world_.trace_hash(),
           .events = world_.events_run(),

@@ -140,12 +140,16 @@ Result<> Log::restore_producers(size_t first) {
     }
     LOG_WARN("{}/{} cannot be read; an older one is taken", directory_, entry->name);
   }
-  for (size_t i = segment_of(known); i < first; ++i)
-    RETURN_IF_ERROR(segments_[i]->walk_headers(
-        Offset(INT64_MAX), [&](const record::BatchHeader& header, ByteView batch, uint64_t) {
-          if (header.base_offset >= known) note_batch(header, batch, header.max_timestamp);
-          return true;
-        }));
+  const auto visit = [&](const record::BatchHeader& header, ByteView batch, uint64_t) {
+    if (header.base_offset >= known) note_batch(header, batch, header.max_timestamp);
+    return true;
+  };
+  for (size_t i = segment_of(known); i < first; ++i) {
+    ASSIGN_OR_RETURN(uint64_t walked, segments_[i]->walk_headers(Offset(INT64_MAX), visit));
+    if (walked != segments_[i]->size())
+      return fail(Errc::kCorrupt,
+                  fmt::format("{}.log at {}: no batch", segments_[i]->path(), walked));
+  }
   return {};
 }
 
@@ -175,16 +179,12 @@ Result<> Log::scan_active() {
   std::vector<record::BatchHeader> headers;
   Segment fresh(*disk_, directory_, segment.base_offset());
   fresh.set_size(listed);
-  auto end = fresh.scan(0, [&](const record::BatchHeader& header, ByteView batch, uint64_t) {
+  RETURN_IF_ERROR(fresh.scan(0, [&](const record::BatchHeader& header, ByteView batch, uint64_t) {
     headers.push_back(header);
     note_batch(header, batch, header.max_timestamp);
     log_end_ = header.next_offset();
     return true;
-  });
-  RETURN_IF_ERROR(end);
-  if (*end != listed)
-    return fail(Errc::kCorrupt,
-                fmt::format("{}.log ends in half a batch after a clean stop", segment.path()));
+  }));
   segment.forget_indexes();
   for (const auto& header : headers) segment.note_appended(header, options_.index_interval_bytes);
   recovery_point_ = log_end_;
@@ -192,6 +192,7 @@ Result<> Log::scan_active() {
 }
 
 Result<> Log::recover_from(size_t first, Offset trusted_below) {
+  log_end_ = segments_[first]->base_offset();
   for (size_t i = first; i < segments_.size(); ++i) {
     ASSIGN_OR_RETURN(bool whole, recover_segment(*segments_[i], trusted_below));
     if (whole) continue;
@@ -382,7 +383,11 @@ Result<uint64_t> Log::position_of(Segment& segment, Offset offset,
       if (batch_size) *batch_size = static_cast<size_t>(header->size_in_bytes());
       return position;
     }
-    position += static_cast<uint64_t>(header->size_in_bytes());
+    const auto size = static_cast<uint64_t>(header->size_in_bytes());
+    if (size > segment.size() - position)
+      return fail(Errc::kCorrupt, fmt::format("{}.log: the batch at {} is longer than the file",
+                                              segment.path(), position));
+    position += size;
   }
   return position;
 }
@@ -577,8 +582,20 @@ Result<> Log::close() {
 }
 
 Result<> Log::replay(const Segment::Visit& visit) {
-  for (const auto& segment : segments_) RETURN_IF_ERROR(segment->scan(0, visit));
-  return {};
+  Result<> outcome;
+  bool goes_on = true;
+  const auto check = [&](const record::BatchHeader& header, ByteView batch, uint64_t position) {
+    if (record::BatchView::parse(batch)->verify_crc())
+      return goes_on = visit(header, batch, position);
+    outcome = fail(Errc::kCorrupt,
+                   fmt::format("{} at {}: the batch at offset {} has a wrong "
+                               "checksum",
+                               file_of(header.base_offset), position, header.base_offset));
+    return goes_on = false;
+  };
+  for (size_t i = 0; goes_on && i < segments_.size(); ++i)
+    RETURN_IF_ERROR(segments_[i]->scan(0, check));
+  return outcome;
 }
 
 }  // namespace millrace::storage

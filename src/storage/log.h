@@ -131,7 +131,8 @@ class Log {
   // Writes what a clean stop leaves: indexes, producer snapshot. Nothing when the last clean stop
   // has left it and nothing has changed since.
   Result<> close();
-  // Calls `visit` for every batch from log_start on; used to replay metadata and coordinators.
+  // Calls `visit` for every batch of the segments until it says false; used to replay metadata and
+  // coordinators. kCorrupt names what has no right checksum.
   Result<> replay(const Segment::Visit& visit);
 
  private:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/crc32c.h"
 #include "base/log.h"
 
 namespace millrace::storage {
@@ -19,6 +20,21 @@ constexpr size_t kCopyBytes = 1 << 20;
 Offset offset_of(const OffsetCheckpoint& offsets, const TopicPartition& partition) {
   auto found = offsets.find(partition);
   return found == offsets.end() ? Offset(0) : found->second;
+}
+
+// Kafka's checkpoints have no checksum: ours stands in an entry of a partition that no topic can
+// have, which Kafka reads, does not ask for, and leaves out of the file when it writes its own.
+const TopicPartition kChecksum{"~crc32c", PartitionIndex(0)};
+
+Offset checksum_of(const OffsetCheckpoint& offsets) {
+  return Offset(int64_t{crc32c(as_bytes(print_offset_checkpoint(offsets)))});
+}
+
+Result<OffsetCheckpoint> without_checksum(OffsetCheckpoint offsets) {
+  const auto checksum = offsets.extract(kChecksum);
+  if (!checksum.empty() && checksum.mapped() != checksum_of(offsets))
+    return fail(Errc::kCorrupt, "its checksum is wrong");
+  return offsets;
 }
 
 // Writes what the file holds to where it stands, so that the next sync has to take it to the
@@ -105,12 +121,14 @@ Result<> LogDirectory::identify(const MetaProperties& expected) {
                                     as_bytes(print_meta_properties(fresh)));
 }
 
-// A checkpoint that cannot be read costs a longer recovery, never data.
+// A checkpoint that cannot be read costs a longer recovery, never data. One with a wrong digit
+// would: a log start that is too high hides records.
 Result<OffsetCheckpoint> LogDirectory::read_checkpoint(const std::string& name) {
   auto text = env::read_file(*disk_, path_ + name);
   if (!text && text.error().code == Errc::kNotFound) return OffsetCheckpoint{};
   if (!text) return std::unexpected(std::move(text).error());
   auto offsets = parse_offset_checkpoint(as_text(*text));
+  if (offsets) offsets = without_checksum(std::move(*offsets));
   if (offsets) return offsets;
   LOG_WARN("{}{}: {}; it is taken for empty", path_, name, offsets.error().message);
   return OffsetCheckpoint{};
@@ -120,11 +138,15 @@ std::string LogDirectory::path_of(const TopicPartition& partition) const {
   return path_ + "/" + partition.to_string();
 }
 
+Offset LogDirectory::checkpointed_recovery_point(const TopicPartition& partition) const {
+  return offset_of(recovery_points_, partition);
+}
+
 Result<std::unique_ptr<Log>> LogDirectory::open_log(const TopicPartition& partition,
                                                     const LogOptions& options) {
   const bool may_exist = !partitions_.insert(partition).second;
   return Log::open(*disk_, path_of(partition), options,
-                   {.recovery_point = offset_of(recovery_points_, partition),
+                   {.recovery_point = checkpointed_recovery_point(partition),
                     .log_start = offset_of(log_starts_, partition),
                     .clean = stopped_cleanly_,
                     .may_exist = may_exist});
@@ -193,8 +215,10 @@ Result<> LogDirectory::remove_tree(const std::string& path) {
 }
 
 Result<> LogDirectory::write_checkpoint(const std::string& name, const OffsetCheckpoint& offsets) {
+  OffsetCheckpoint written = offsets;
+  written[kChecksum] = checksum_of(offsets);
   return env::write_file_atomically(*disk_, path_ + name,
-                                    as_bytes(print_offset_checkpoint(offsets)));
+                                    as_bytes(print_offset_checkpoint(written)));
 }
 
 Result<> LogDirectory::write_recovery_points(const OffsetCheckpoint& offsets) {

@@ -38,6 +38,7 @@ class LogDirectory {
   const Uuid& id() const { return id_; }
   bool stopped_cleanly() const { return stopped_cleanly_; }
   BrokerEpoch previous_broker_epoch() const { return previous_broker_epoch_; }
+  Offset checkpointed_recovery_point(const TopicPartition& partition) const;
 
   // Whether the partition's log was opened here, or is here to be opened.
   bool has(const TopicPartition& partition) const { return partitions_.contains(partition); }

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "base/log.h"
+#include "base/probe.h"
+
 namespace millrace::storage {
 namespace {
 
@@ -115,13 +118,31 @@ Result<uint64_t> Segment::tail_position(uint64_t bytes) {
   RETURN_IF_ERROR(load_indexes());
   if (size_ <= bytes) return 0;
   auto after = std::ranges::upper_bound(offset_index_, size_ - bytes, {}, &IndexEntry::position);
-  return after == offset_index_.begin() ? 0 : std::prev(after)->position;
+  return after == offset_index_.begin() ? 0 : checked_position(*std::prev(after));
+}
+
+// An index file may have rotted: what it says of a batch is compared with the batch, once. A wrong
+// position would pass over batches that are there.
+Result<uint64_t> Segment::checked_position(IndexEntry& entry) {
+  if (entry.size > 0) return entry.position;
+  ASSIGN_OR_RETURN(auto from, file());
+  uint8_t bytes[record::kBatchHeaderSize];
+  ASSIGN_OR_RETURN(size_t got, from->read_at(bytes, entry.position));
+  auto header = record::peek_header({bytes, got});
+  if (header && *header && (*header)->last_offset() == entry.last_offset) {
+    entry.size = static_cast<uint32_t>((*header)->size_in_bytes());
+    return entry.position;
+  }
+  PROBE("segment.index_does_not_fit");
+  LOG_WARN("{}.index does not fit the log; it is not used", path_);
+  offset_index_.clear();
+  return 0;
 }
 
 Result<uint64_t> Segment::scan_position(Offset offset) {
   RETURN_IF_ERROR(load_indexes());
   auto after = std::ranges::upper_bound(offset_index_, offset, {}, &IndexEntry::last_offset);
-  return after == offset_index_.begin() ? 0 : std::prev(after)->position;
+  return after == offset_index_.begin() ? 0 : checked_position(*std::prev(after));
 }
 
 std::optional<BatchPlace> Segment::indexed_batch(Offset offset) const {
@@ -138,7 +159,19 @@ Result<uint64_t> Segment::scan_position(TimestampMs target) {
   RETURN_IF_ERROR(load_indexes());
   auto after = std::ranges::lower_bound(time_index_, target, {}, &TimeIndexEntry::timestamp);
   if (after == time_index_.begin()) return 0;
-  return scan_position(std::prev(after)->offset);
+  const TimeIndexEntry entry = *std::prev(after);
+  ASSIGN_OR_RETURN(const uint64_t position, scan_position(entry.offset));
+  std::optional<record::BatchHeader> named;
+  RETURN_IF_ERROR(scan(position, [&](const record::BatchHeader& header, ByteView, uint64_t) {
+    if (header.last_offset() >= entry.offset) named = header;
+    return !named;
+  }));
+  if (named && named->base_offset <= entry.offset && named->max_timestamp == entry.timestamp)
+    return position;
+  PROBE("segment.time_index_does_not_fit");
+  LOG_WARN("{}.timeindex does not fit the log; it is not used", path_);
+  time_index_.clear();
+  return 0;
 }
 
 Result<uint64_t> Segment::scan(uint64_t position, const Visit& visit) {
@@ -164,7 +197,7 @@ Result<uint64_t> Segment::scan(uint64_t position, const Visit& visit) {
     // The batch at the front is larger than the piece, or torn.
     auto header = record::peek_header(ByteView(piece).first(got));
     if (!header || !*header || position + static_cast<uint64_t>((*header)->size_in_bytes()) > size_)
-      return position;
+      return fail(Errc::kCorrupt, fmt::format("{}.log at {}: half a batch", path_, position));
     piece.resize(static_cast<size_t>((*header)->size_in_bytes()));
   }
   return position;

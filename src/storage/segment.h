@@ -76,7 +76,7 @@ class Segment {
   Result<uint64_t> scan_position(TimestampMs target);
 
   // Calls `visit(header, position)` for each whole batch from `position` on; false from it stops.
-  // kCorrupt names the position of bytes that are no batch; a torn tail just ends the scan. Returns
+  // kCorrupt names the position of bytes that are no batch, or of half a batch at the end. Returns
   // the position behind the last batch.
   using Visit = std::function<bool(const record::BatchHeader&, ByteView batch, uint64_t position)>;
   Result<uint64_t> scan(uint64_t position, const Visit& visit);
@@ -102,6 +102,8 @@ class Segment {
 
  private:
   Result<> load_indexes();
+  // Of an entry of the offset index; 0, and the index is forgotten, if no such batch is there.
+  Result<uint64_t> checked_position(IndexEntry& entry);
   void add_time_entry();
   void note_timestamp(const record::BatchHeader& header);
 
