@@ -67,7 +67,7 @@ void Producer::work() {
 
 void Producer::send(int32_t partition, Lane& lane) {
   if (lane.repeating) return;
-  if (options_.idempotent && lane.waiting.empty() && !lane.recent.empty() &&
+  if (options_.idempotent && !paused_ && lane.waiting.empty() && !lane.recent.empty() &&
       dice_.chance(kRepeatChance))
     return repeat_one(partition, lane);
   for (Batch& batch : lane.waiting) {

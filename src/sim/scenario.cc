@@ -319,6 +319,7 @@ void Scenario::let_data_rot() {
 void Scenario::let_tails_rot() {
   world_.expect_errors(true);
   broker_.kill();
+  for (auto& producer : producers_) producer->pause(true);  // what is cut would be appended again
   for (int32_t i = 0; i < knobs_.partitions; ++i)
     if (world_.faults.chance(0.7)) rot_.damage_tail(i);
   start_again();
