@@ -46,6 +46,15 @@ int16_t Node::kraft_version() const { return controller_->kraft_version(); }
 Offset Node::metadata_end() const { return controller_->metadata_end(); }
 void Node::submit(Command command) { controller_->submit(std::move(command)); }
 
+wire::ErrorCode Node::absence_of(const metadata::Topic* topic, PartitionIndex partition) const {
+  const int32_t index = partition.value();
+  if (topic == nullptr || index < 0 || std::cmp_greater_equal(index, topic->partitions.size()))
+    return wire::ErrorCode::kUnknownTopicOrPartition;
+  return topic->partitions[static_cast<size_t>(index)].leader == id_
+             ? wire::ErrorCode::kKafkaStorageError
+             : wire::ErrorCode::kNotLeaderOrFollower;
+}
+
 Uuid Node::fresh_uuid() { return random_uuid(host_->shard(0).random()); }
 
 Result<> Node::start(const NodeOptions& options) {

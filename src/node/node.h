@@ -55,6 +55,9 @@ class Node {
   std::shared_ptr<const config::NodeProperties> settings() const { return settings_.load(); }
   std::shared_ptr<const metadata::Image> image() const { return published_.load(); }
   PartitionHost& partitions() { return *partitions_; }
+  // Why a partition of `topic` (null: there is none) is not found in partitions(): it does not
+  // exist, another node leads it, or its log could not be opened here.
+  wire::ErrorCode absence_of(const metadata::Topic* topic, PartitionIndex partition) const;
   GroupHost& groups() { return *groups_; }
   env::Host& host() { return *host_; }
   // Decisions of the controller, and the quorum that it leads.

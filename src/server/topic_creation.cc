@@ -1,47 +1,72 @@
 #include "server/topic_creation.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "node/controller_host.h"
 
 namespace millrace::server {
 namespace {
 
-constexpr std::string_view kOffsets = "__consumer_offsets";
-constexpr std::string_view kTransactions = "__transaction_state";
-constexpr std::string_view kShares = "__share_group_state";
+// One of Kafka's own topics: what its configs are, and the broker's configs that say the rest.
+struct InternalTopic {
+  std::string_view name;
+  const char* partitions;
+  const char* replication_factor;
+  const char* segment_bytes;
+  const char* min_isr = nullptr;
+  std::initializer_list<std::pair<const char*, const char*>> configs;
+};
 
-// Of the broker's configs for one of Kafka's own topics.
-std::string prefix_of(std::string_view name) {
-  if (name == kOffsets) return "offsets.topic.";
-  return name == kTransactions ? "transaction.state.log." : "share.coordinator.state.topic.";
+const InternalTopic kInternalTopics[] = {
+    {.name = "__consumer_offsets",
+     .partitions = "offsets.topic.num.partitions",
+     .replication_factor = "offsets.topic.replication.factor",
+     .segment_bytes = "offsets.topic.segment.bytes",
+     .configs = {{"compression.type", "producer"}, {"cleanup.policy", "compact"}}},
+    {.name = "__transaction_state",
+     .partitions = "transaction.state.log.num.partitions",
+     .replication_factor = "transaction.state.log.replication.factor",
+     .segment_bytes = "transaction.state.log.segment.bytes",
+     .min_isr = "transaction.state.log.min.isr",
+     .configs = {{"compression.type", "uncompressed"},
+                 {"cleanup.policy", "compact"},
+                 {"unclean.leader.election.enable", "false"}}},
+    {.name = "__share_group_state",
+     .partitions = "share.coordinator.state.topic.num.partitions",
+     .replication_factor = "share.coordinator.state.topic.replication.factor",
+     .segment_bytes = "share.coordinator.state.topic.segment.bytes",
+     .min_isr = "share.coordinator.state.topic.min.isr",
+     .configs = {{"compression.type", "producer"},
+                 {"cleanup.policy", "delete"},
+                 {"retention.ms", "-1"}}},
+};
+
+const InternalTopic* find_internal(std::string_view name) {
+  auto found = std::ranges::find(kInternalTopics, name, &InternalTopic::name);
+  return found == std::end(kInternalTopics) ? nullptr : found;
 }
 
 wire::CreateTopicsRequest::CreatableTopic topic_of(const config::NodeProperties& properties,
                                                    const std::string& name) {
   wire::CreateTopicsRequest::CreatableTopic topic{
       .name = name, .num_partitions = -1, .replication_factor = -1};
-  if (!is_internal_topic(name)) return topic;
-  const std::string prefix = prefix_of(name);
-  topic.num_partitions = static_cast<int32_t>(properties.number(prefix + "num.partitions"));
-  topic.replication_factor = static_cast<int16_t>(properties.number(prefix + "replication.factor"));
+  const InternalTopic* internal = find_internal(name);
+  if (internal == nullptr) return topic;
+  topic.num_partitions = static_cast<int32_t>(properties.number(internal->partitions));
+  topic.replication_factor = static_cast<int16_t>(properties.number(internal->replication_factor));
   auto set = [&](std::string config, std::string value) {
     topic.configs.push_back({.name = std::move(config), .value = std::move(value)});
   };
-  set("compression.type", name == kTransactions ? "uncompressed" : "producer");
-  set("cleanup.policy", name == kShares ? "delete" : "compact");
-  set("segment.bytes", properties.text(prefix + "segment.bytes"));
-  if (name == kOffsets) return topic;
-  set("min.insync.replicas", properties.text(prefix + "min.isr"));
-  if (name == kTransactions) set("unclean.leader.election.enable", "false");
-  if (name == kShares) set("retention.ms", "-1");
+  for (const auto& [config, value] : internal->configs) set(config, value);
+  set("segment.bytes", properties.text(internal->segment_bytes));
+  if (internal->min_isr != nullptr) set("min.insync.replicas", properties.text(internal->min_isr));
   return topic;
 }
 
 }  // namespace
 
-bool is_internal_topic(std::string_view name) {
-  return name == kOffsets || name == kTransactions || name == kShares;
-}
+bool is_internal_topic(std::string_view name) { return find_internal(name) != nullptr; }
 
 void create_topics(node::Node& node, env::Shard& shard, const std::vector<std::string>& names,
                    std::move_only_function<void(Result<>)> done) {

@@ -17,7 +17,7 @@ constexpr uint64_t kLengthAt = 8, kMagicAt = 16, kCrcAt = 17, kCrcEnd = 21;
 bool is_aid(const std::string& path) {
   return std::ranges::any_of(
       std::initializer_list<std::string_view>{".index", ".timeindex", ".snapshot",
-                                              "-offset-checkpoint"},
+                                              "-offset-checkpoint", "-recovery-points"},
       [&](std::string_view suffix) { return path.ends_with(suffix); });
 }
 
@@ -34,12 +34,16 @@ int64_t base_of(const std::string& path) {
 
 }  // namespace
 
+storage::OffsetCheckpoint Rot::checkpoint(const char* name) const {
+  const ByteBuffer* text = medium_->durable_file(std::string(Broker::kDataDirectory) + name);
+  if (text == nullptr) return {};
+  return storage::parse_offset_checkpoint(as_text(*text)).value_or(storage::OffsetCheckpoint{});
+}
+
 std::vector<Rot::Batch> Rot::batches_of(const std::string& topic, Side side) const {
   std::vector<Batch> found;
-  const ByteBuffer* text = medium_->durable_file(std::string(Broker::kDataDirectory) +
-                                                 "/recovery-point-offset-checkpoint");
-  storage::OffsetCheckpoint points;
-  if (text) points = storage::parse_offset_checkpoint(as_text(*text)).value_or(points);
+  storage::OffsetCheckpoint points = storage::lower_of(
+      checkpoint("/recovery-point-offset-checkpoint"), checkpoint("/.millrace-recovery-points"));
   std::vector<std::string> logs;
   for (const auto& path : medium_->files_below(Broker::kDataDirectory))
     if (path.ends_with(".log") && medium_->durable_file(path)) logs.push_back(path);

@@ -19,6 +19,7 @@
 #include "base/ids.h"
 #include "sim/disk.h"
 #include "sim/oracle.h"
+#include "storage/checkpoint.h"
 
 namespace millrace::sim {
 
@@ -53,6 +54,7 @@ class Rot {
     int64_t segment_end = 0;
   };
   enum class Side { kBelow, kBehind };
+  storage::OffsetCheckpoint checkpoint(const char* name) const;
   std::vector<Batch> batches_of(const std::string& topic, Side side) const;
   void damage(const Batch& batch);
   void flip(Medium::Flip flip, bool repaired_later);

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+
+#include "base/crc32c.h"
 
 namespace millrace::storage {
 namespace {
@@ -57,6 +60,12 @@ std::optional<std::string> value_of(std::string_view text, std::string_view key,
   return std::nullopt;
 }
 
+const TopicPartition kChecksum{"~crc32c", PartitionIndex(0)};
+
+Offset checksum_of(const OffsetCheckpoint& offsets) {
+  return Offset(int64_t{crc32c(as_bytes(print_offset_checkpoint(offsets)))});
+}
+
 }  // namespace
 
 Result<OffsetCheckpoint> parse_offset_checkpoint(std::string_view text) {
@@ -69,7 +78,24 @@ Result<OffsetCheckpoint> parse_offset_checkpoint(std::string_view text) {
     offsets[{std::string(line[0]), PartitionIndex(static_cast<int32_t>(*partition))}] =
         Offset(*offset);
   }
+  const auto checksum = offsets.extract(kChecksum);
+  if (!checksum.empty() && checksum.mapped() != checksum_of(offsets))
+    return fail(Errc::kCorrupt, "its checksum is wrong");
   return offsets;
+}
+
+std::string print_checked_offset_checkpoint(const OffsetCheckpoint& offsets) {
+  OffsetCheckpoint checked = offsets;
+  if (!offsets.empty()) checked[kChecksum] = checksum_of(offsets);
+  return print_offset_checkpoint(checked);
+}
+
+OffsetCheckpoint lower_of(const OffsetCheckpoint& points, const OffsetCheckpoint& copy) {
+  OffsetCheckpoint lower;
+  for (const auto& [partition, point] : points)
+    if (auto other = copy.find(partition); other != copy.end())
+      lower[partition] = std::min(point, other->second);
+  return lower;
 }
 
 std::string print_offset_checkpoint(const OffsetCheckpoint& offsets) {

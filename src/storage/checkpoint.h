@@ -18,8 +18,17 @@ namespace millrace::storage {
 
 // recovery-point-, log-start-, replication- and cleaner-offset-checkpoint.
 using OffsetCheckpoint = std::map<TopicPartition, Offset>;
+// kCorrupt also when there is a checksum and it is wrong.
 Result<OffsetCheckpoint> parse_offset_checkpoint(std::string_view text);
 std::string print_offset_checkpoint(const OffsetCheckpoint& offsets);
+// With a checksum, where a wrong digit would do harm. Kafka's format has none: ours stands in an
+// entry of a partition that no topic can have, which Kafka reads, does not ask for, and leaves out
+// when it writes the file. No offsets, no checksum.
+std::string print_checked_offset_checkpoint(const OffsetCheckpoint& offsets);
+
+// Recovery points stand in Kafka's file, as Kafka writes it, and in a copy with a checksum. Where
+// they differ the lower point is the safe one: it costs a longer recovery, never data.
+OffsetCheckpoint lower_of(const OffsetCheckpoint& points, const OffsetCheckpoint& copy);
 
 // The first offset of each leader epoch, in ascending order.
 struct EpochStart {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "base/crc32c.h"
 #include "base/log.h"
 
 namespace millrace::storage {
@@ -14,27 +13,13 @@ constexpr const char* kCleanShutdown = "/.kafka_cleanshutdown";
 constexpr const char* kRecoveryPoints = "/recovery-point-offset-checkpoint";
 constexpr const char* kLogStarts = "/log-start-offset-checkpoint";
 constexpr const char* kHighWatermarks = "/replication-offset-checkpoint";
+constexpr const char* kRecoveryPointsCopy = "/.millrace-recovery-points";
 constexpr const char* kFailedSync = "/.millrace-failed-sync";
 constexpr size_t kCopyBytes = 1 << 20;
 
 Offset offset_of(const OffsetCheckpoint& offsets, const TopicPartition& partition) {
   auto found = offsets.find(partition);
   return found == offsets.end() ? Offset(0) : found->second;
-}
-
-// Kafka's checkpoints have no checksum: ours stands in an entry of a partition that no topic can
-// have, which Kafka reads, does not ask for, and leaves out of the file when it writes its own.
-const TopicPartition kChecksum{"~crc32c", PartitionIndex(0)};
-
-Offset checksum_of(const OffsetCheckpoint& offsets) {
-  return Offset(int64_t{crc32c(as_bytes(print_offset_checkpoint(offsets)))});
-}
-
-Result<OffsetCheckpoint> without_checksum(OffsetCheckpoint offsets) {
-  const auto checksum = offsets.extract(kChecksum);
-  if (!checksum.empty() && checksum.mapped() != checksum_of(offsets))
-    return fail(Errc::kCorrupt, "its checksum is wrong");
-  return offsets;
 }
 
 // Writes what the file holds to where it stands, so that the next sync has to take it to the
@@ -88,7 +73,7 @@ Result<> LogDirectory::load(const MetaProperties& expected) {
     stopped_cleanly_ = true;
     previous_broker_epoch_ = parse_clean_shutdown(as_text(*text));
   }
-  ASSIGN_OR_RETURN(recovery_points_, read_checkpoint(kRecoveryPoints));
+  ASSIGN_OR_RETURN(recovery_points_, read_recovery_points());
   if (disk_->exists(path_ + kFailedSync)) RETURN_IF_ERROR(write_doubtful_files_again());
   ASSIGN_OR_RETURN(log_starts_, read_checkpoint(kLogStarts));
   ASSIGN_OR_RETURN(auto entries, disk_->list(path_));
@@ -121,14 +106,19 @@ Result<> LogDirectory::identify(const MetaProperties& expected) {
                                     as_bytes(print_meta_properties(fresh)));
 }
 
-// A checkpoint that cannot be read costs a longer recovery, never data. One with a wrong digit
-// would: a log start that is too high hides records.
+Result<OffsetCheckpoint> LogDirectory::read_recovery_points() {
+  ASSIGN_OR_RETURN(OffsetCheckpoint points, read_checkpoint(kRecoveryPoints));
+  ASSIGN_OR_RETURN(const OffsetCheckpoint copy, read_checkpoint(kRecoveryPointsCopy));
+  if (!disk_->exists(path_ + kRecoveryPointsCopy)) return points;
+  return lower_of(points, copy);
+}
+
+// A checkpoint that cannot be read costs a longer recovery, never data.
 Result<OffsetCheckpoint> LogDirectory::read_checkpoint(const std::string& name) {
   auto text = env::read_file(*disk_, path_ + name);
   if (!text && text.error().code == Errc::kNotFound) return OffsetCheckpoint{};
   if (!text) return std::unexpected(std::move(text).error());
   auto offsets = parse_offset_checkpoint(as_text(*text));
-  if (offsets) offsets = without_checksum(std::move(*offsets));
   if (offsets) return offsets;
   LOG_WARN("{}{}: {}; it is taken for empty", path_, name, offsets.error().message);
   return OffsetCheckpoint{};
@@ -214,21 +204,19 @@ Result<> LogDirectory::remove_tree(const std::string& path) {
   return disk_->remove(path);
 }
 
-Result<> LogDirectory::write_checkpoint(const std::string& name, const OffsetCheckpoint& offsets) {
-  OffsetCheckpoint written = offsets;
-  written[kChecksum] = checksum_of(offsets);
-  return env::write_file_atomically(*disk_, path_ + name,
-                                    as_bytes(print_offset_checkpoint(written)));
+Result<> LogDirectory::write_checkpoint(const std::string& name, const std::string& text) {
+  return env::write_file_atomically(*disk_, path_ + name, as_bytes(text));
 }
 
 Result<> LogDirectory::write_recovery_points(const OffsetCheckpoint& offsets) {
-  return write_checkpoint(kRecoveryPoints, offsets);
+  RETURN_IF_ERROR(write_checkpoint(kRecoveryPointsCopy, print_checked_offset_checkpoint(offsets)));
+  return write_checkpoint(kRecoveryPoints, print_offset_checkpoint(offsets));
 }
 Result<> LogDirectory::write_log_starts(const OffsetCheckpoint& offsets) {
-  return write_checkpoint(kLogStarts, offsets);
+  return write_checkpoint(kLogStarts, print_checked_offset_checkpoint(offsets));
 }
 Result<> LogDirectory::write_high_watermarks(const OffsetCheckpoint& offsets) {
-  return write_checkpoint(kHighWatermarks, offsets);
+  return write_checkpoint(kHighWatermarks, print_offset_checkpoint(offsets));
 }
 
 Result<> LogDirectory::write_clean_shutdown(BrokerEpoch epoch) {

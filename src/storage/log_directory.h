@@ -63,8 +63,9 @@ class LogDirectory {
   Result<> identify(const MetaProperties& expected);
   Result<> write_doubtful_files_again();
   Result<> write_again(const std::string& directory, Offset trusted_below);
+  Result<OffsetCheckpoint> read_recovery_points();
   Result<OffsetCheckpoint> read_checkpoint(const std::string& name);
-  Result<> write_checkpoint(const std::string& name, const OffsetCheckpoint& offsets);
+  Result<> write_checkpoint(const std::string& name, const std::string& text);
   std::string path_of(const TopicPartition& partition) const;
 
   env::Disk* disk_;

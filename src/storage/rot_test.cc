@@ -1,6 +1,8 @@
 // Bits that rot in the files of a log: what they damage is told, and nothing else is lost.
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "env/testing/memory_disk.h"
 #include "record/builder.h"
 #include "storage/log_directory.h"
@@ -135,30 +137,60 @@ TEST_F(RotTest, a_replay_that_was_stopped_sees_no_later_segment) {
   EXPECT_EQ(seen, 3);
 }
 
-TEST(RottenCheckpoint, is_taken_for_empty_so_that_no_record_is_hidden) {
-  env::testing::MemoryDisk disk;
-  const MetaProperties identity{.cluster_id = "cluster", .node_id = NodeId(1)};
-  const TopicPartition partition{"t", PartitionIndex(0)};
-  const std::string path = "/data/recovery-point-offset-checkpoint";
-  auto point = [&] {
-    auto directory = LogDirectory::open(disk, "/data", identity);
+class RottenCheckpointTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<LogDirectory> open() {
+    auto directory =
+        LogDirectory::open(disk_, "/data", {.cluster_id = "cluster", .node_id = NodeId(1)});
     EXPECT_TRUE(directory.has_value());
-    return (*directory)->checkpointed_recovery_point(partition);
-  };
-  ASSERT_TRUE((*LogDirectory::open(disk, "/data", identity))
-                  ->write_recovery_points({{partition, Offset(10)}})
-                  .has_value());
-  EXPECT_EQ(point(), Offset(10));
-  ByteBuffer& text = disk.content(path);
-  for (size_t at = 0; at < text.size(); ++at) {
-    text[at] ^= 1;
-    const Offset read = point();
-    EXPECT_TRUE(read == Offset(0) || read == Offset(10)) << at << ": " << read.value();
-    text[at] ^= 1;
+    return std::move(*directory);
   }
-  const std::string kafkas = "0\n1\nt 0 12\n";
-  text.assign(kafkas.begin(), kafkas.end());
-  EXPECT_EQ(point(), Offset(12));
+  // What is read of the file with each of its bits flipped in turn.
+  void expect_of_every_rotten(const std::string& path, const std::function<void()>& expect) {
+    const ByteBuffer good = disk_.content(path);
+    for (size_t at = 0; at < 8 * good.size(); ++at) {
+      ByteBuffer rotten = good;
+      rotten[at / 8] ^= static_cast<uint8_t>(1 << at % 8);
+      disk_.content(path) = rotten;
+      SCOPED_TRACE(std::string(as_text(rotten)));
+      expect();
+    }
+    disk_.content(path) = good;
+  }
+  void write(const std::string& path, std::string_view text) {
+    disk_.content(path).assign(text.begin(), text.end());
+  }
+
+  env::testing::MemoryDisk disk_;
+  const TopicPartition partition_{"t", PartitionIndex(0)};
+};
+
+TEST_F(RottenCheckpointTest, of_recovery_points_never_gives_one_that_is_too_high) {
+  const std::string path = "/data/recovery-point-offset-checkpoint";
+  const std::string copy = "/data/.millrace-recovery-points";
+  auto point = [&] { return open()->checkpointed_recovery_point(partition_); };
+  ASSERT_TRUE(open()->write_recovery_points({{partition_, Offset(10)}}).has_value());
+  EXPECT_EQ(as_text(disk_.content(path)), "0\n1\nt 0 10\n") << "as Kafka writes it";
+  EXPECT_EQ(point(), Offset(10));
+  for (const auto& each : {path, copy})
+    expect_of_every_rotten(each, [&] { EXPECT_LE(point(), Offset(10)); });
+  write(path, "0\n1\nt 0 9\n");  // Kafka had the directory meanwhile, and cut the log
+  EXPECT_EQ(point(), Offset(9));
+  ASSERT_TRUE(disk_.remove(copy).has_value());
+  EXPECT_EQ(point(), Offset(9));
+}
+
+TEST_F(RottenCheckpointTest, of_log_starts_is_taken_for_empty) {
+  const std::string path = "/data/log-start-offset-checkpoint";
+  auto start = [&] { return (*open()->open_log(partition_, {}))->log_start(); };
+  ASSERT_TRUE(open()->write_log_starts({{partition_, Offset(10)}}).has_value());
+  EXPECT_EQ(start(), Offset(10));
+  expect_of_every_rotten(path, [&] {
+    const Offset read = start();
+    EXPECT_TRUE(read == Offset(0) || read == Offset(10)) << read.value();
+  });
+  write(path, "0\n1\nt 0 12\n");  // as Kafka writes it
+  EXPECT_EQ(start(), Offset(12));
 }
 
 }  // namespace

@@ -56,11 +56,8 @@ ErrorCode absence(Call& call, const Request::TopicProduceData& topic, int32_t in
   const bool by_id = call.version() >= kFirstVersionWithIds;
   const metadata::Topic* known =
       by_id ? image->find_topic(topic.topic_id) : image->find_topic(topic.name);
-  if (known == nullptr)
-    return by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition;
-  if (index < 0 || std::cmp_greater_equal(index, known->partitions.size()))
-    return ErrorCode::kUnknownTopicOrPartition;
-  return ErrorCode::kNotLeaderOrFollower;
+  if (known == nullptr && by_id) return ErrorCode::kUnknownTopicId;
+  return call.node().absence_of(known, PartitionIndex(index));
 }
 
 Target find_target(Call& call, const Request::TopicProduceData& topic, int32_t index) {

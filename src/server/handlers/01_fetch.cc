@@ -63,10 +63,10 @@ class Look {
                         : partitions.find(TopicPartition{topic.topic, index});
     if (!hosted) {
       const auto image = call_.node().image();
-      const bool known = by_id ? image->find_topic(topic.topic_id) != nullptr
-                               : image->find_topic(topic.topic) != nullptr;
-      if (by_id && !known) return ErrorCode::kUnknownTopicId;
-      return ErrorCode::kUnknownTopicOrPartition;
+      const metadata::Topic* known =
+          by_id ? image->find_topic(topic.topic_id) : image->find_topic(topic.topic);
+      if (by_id && known == nullptr) return ErrorCode::kUnknownTopicId;
+      return call_.node().absence_of(known, index);
     }
     ++looked_.present;
     data.aborted_transactions.reset();

@@ -96,7 +96,8 @@ void handle_list_offsets(Call call) {
                call.version() < first_version_of(wanted.timestamp))
         error = ErrorCode::kUnsupportedVersion;
       else if (!hosted)
-        error = ErrorCode::kUnknownTopicOrPartition;
+        error = call.node().absence_of(call.node().image()->find_topic(topic.name),
+                                       PartitionIndex(wanted.partition_index));
       else
         error = with_partition(*hosted.partition, [&](node::PartitionState& state) {
           const ErrorCode stale = state.check_epoch(wanted.current_leader_epoch);

@@ -12,9 +12,9 @@ using wire::ErrorCode;
 ErrorCode delete_below(Call& call, const std::string& topic, int32_t index, int64_t offset,
                        int64_t& low_watermark) {
   auto hosted = call.node().partitions().find(TopicPartition{topic, PartitionIndex(index)});
-  if (!hosted) return ErrorCode::kUnknownTopicOrPartition;
-  if (is_internal_topic(topic)) return ErrorCode::kInvalidTopicException;
   const auto image = call.node().image();
+  if (!hosted) return call.node().absence_of(image->find_topic(topic), PartitionIndex(index));
+  if (is_internal_topic(topic)) return ErrorCode::kInvalidTopicException;
   const auto settings = call.node().settings();
   const config::TopicConfig config(*settings,
                                    image->configs({metadata::ConfigResourceType::kTopic, topic}));

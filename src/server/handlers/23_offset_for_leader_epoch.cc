@@ -17,7 +17,8 @@ void handle_offset_for_leader_epoch(Call call) {
       auto hosted = call.node().partitions().find(
           TopicPartition{topic.topic, PartitionIndex(wanted.partition)});
       if (!hosted) {
-        result.error_code = wire::code_of(wire::ErrorCode::kUnknownTopicOrPartition);
+        result.error_code = wire::code_of(call.node().absence_of(
+            call.node().image()->find_topic(topic.topic), PartitionIndex(wanted.partition)));
         continue;
       }
       result.leader_epoch = -1;

@@ -24,8 +24,10 @@ void handle_describe_producers(Call call) {
         continue;
       }
       if (!hosted) {
-        result.error_code = wire::code_of(wire::ErrorCode::kUnknownTopicOrPartition);
-        if (call.node().image()->find_topic(topic.name) == nullptr)
+        const auto image = call.node().image();
+        const metadata::Topic* known = image->find_topic(topic.name);
+        result.error_code = wire::code_of(call.node().absence_of(known, PartitionIndex(index)));
+        if (known == nullptr)
           result.error_message = "This server does not host this topic-partition.";
         continue;
       }
