@@ -10,6 +10,7 @@ namespace millrace::sim {
 namespace {
 
 constexpr const char* kOffsetsTopic = "__consumer_offsets";
+constexpr const char* kRecoveryPoints = "/recovery-point-offset-checkpoint";
 constexpr const char* kMetadataTopic = "__cluster_metadata";
 // Of a batch: what may rot in front of the records, and how far each damages the file.
 constexpr uint64_t kLengthAt = 8, kMagicAt = 16, kCrcAt = 17, kCrcEnd = 21;
@@ -34,16 +35,22 @@ int64_t base_of(const std::string& path) {
 
 }  // namespace
 
-storage::OffsetCheckpoint Rot::checkpoint(const char* name) const {
-  const ByteBuffer* text = medium_->durable_file(std::string(Broker::kDataDirectory) + name);
-  if (text == nullptr) return {};
-  return storage::parse_offset_checkpoint(as_text(*text)).value_or(storage::OffsetCheckpoint{});
+// As the broker reads them (storage/log_directory).
+storage::OffsetCheckpoint Rot::recovery_points() const {
+  auto read = [&](const char* name) -> std::optional<storage::OffsetCheckpoint> {
+    const ByteBuffer* text = medium_->durable_file(std::string(Broker::kDataDirectory) + name);
+    if (text == nullptr) return std::nullopt;
+    auto offsets = storage::parse_offset_checkpoint(as_text(*text));
+    return offsets ? std::optional(std::move(*offsets)) : std::nullopt;
+  };
+  const auto points = read(kRecoveryPoints), copy = read("/.millrace-recovery-points");
+  if (points && copy) return storage::lower_of(*points, *copy);
+  return points.value_or(copy.value_or(storage::OffsetCheckpoint{}));
 }
 
 std::vector<Rot::Batch> Rot::batches_of(const std::string& topic, Side side) const {
   std::vector<Batch> found;
-  storage::OffsetCheckpoint points = storage::lower_of(
-      checkpoint("/recovery-point-offset-checkpoint"), checkpoint("/.millrace-recovery-points"));
+  storage::OffsetCheckpoint points = recovery_points();
   std::vector<std::string> logs;
   for (const auto& path : medium_->files_below(Broker::kDataDirectory))
     if (path.ends_with(".log") && medium_->durable_file(path)) logs.push_back(path);
@@ -121,7 +128,9 @@ bool Rot::damage_metadata() {
 bool Rot::damage_aid() {
   std::vector<std::string> aids;
   for (const auto& path : medium_->files_below(Broker::kDataDirectory))
-    if (is_aid(path) && !medium_->find(path)->content.empty()) aids.push_back(path);
+    if (is_aid(path) && !medium_->find(path)->content.empty() &&
+        !(is_there() && path.ends_with(kRecoveryPoints)))
+      aids.push_back(path);
   if (aids.empty()) return false;
   Stream& dice = medium_->world().faults;
   const std::string& path = aids[dice.below(aids.size())];

@@ -34,7 +34,8 @@ class Rot {
   bool damage_offsets();
   // Of the metadata log: the broker must not start before it is repaired.
   bool damage_metadata();
-  // Of a random file that only helps. False: there is none.
+  // Of a random file that only helps. False: there is none. Not of the recovery points while
+  // damaged batches are there: a point that rots to a lower one lets recovery cut them.
   bool damage_aid();
   // Of a random batch of a partition behind its recovery point, if there is one: nothing from it on
   // is promised.
@@ -54,7 +55,7 @@ class Rot {
     int64_t segment_end = 0;
   };
   enum class Side { kBelow, kBehind };
-  storage::OffsetCheckpoint checkpoint(const char* name) const;
+  storage::OffsetCheckpoint recovery_points() const;
   std::vector<Batch> batches_of(const std::string& topic, Side side) const;
   void damage(const Batch& batch);
   void flip(Medium::Flip flip, bool repaired_later);

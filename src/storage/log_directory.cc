@@ -75,7 +75,8 @@ Result<> LogDirectory::load(const MetaProperties& expected) {
   }
   ASSIGN_OR_RETURN(recovery_points_, read_recovery_points());
   if (disk_->exists(path_ + kFailedSync)) RETURN_IF_ERROR(write_doubtful_files_again());
-  ASSIGN_OR_RETURN(log_starts_, read_checkpoint(kLogStarts));
+  ASSIGN_OR_RETURN(auto log_starts, read_checkpoint(kLogStarts));
+  log_starts_ = std::move(log_starts).value_or(OffsetCheckpoint{});
   ASSIGN_OR_RETURN(auto entries, disk_->list(path_));
   for (const auto& entry : entries) {
     if (!entry.is_directory) continue;
@@ -107,21 +108,20 @@ Result<> LogDirectory::identify(const MetaProperties& expected) {
 }
 
 Result<OffsetCheckpoint> LogDirectory::read_recovery_points() {
-  ASSIGN_OR_RETURN(OffsetCheckpoint points, read_checkpoint(kRecoveryPoints));
-  ASSIGN_OR_RETURN(const OffsetCheckpoint copy, read_checkpoint(kRecoveryPointsCopy));
-  if (!disk_->exists(path_ + kRecoveryPointsCopy)) return points;
-  return lower_of(points, copy);
+  ASSIGN_OR_RETURN(const auto points, read_checkpoint(kRecoveryPoints));
+  ASSIGN_OR_RETURN(const auto copy, read_checkpoint(kRecoveryPointsCopy));
+  if (points && copy) return lower_of(*points, *copy);
+  return points.value_or(copy.value_or(OffsetCheckpoint{}));
 }
 
-// A checkpoint that cannot be read costs a longer recovery, never data.
-Result<OffsetCheckpoint> LogDirectory::read_checkpoint(const std::string& name) {
+Result<std::optional<OffsetCheckpoint>> LogDirectory::read_checkpoint(const std::string& name) {
   auto text = env::read_file(*disk_, path_ + name);
-  if (!text && text.error().code == Errc::kNotFound) return OffsetCheckpoint{};
+  if (!text && text.error().code == Errc::kNotFound) return std::nullopt;
   if (!text) return std::unexpected(std::move(text).error());
   auto offsets = parse_offset_checkpoint(as_text(*text));
-  if (offsets) return offsets;
-  LOG_WARN("{}{}: {}; it is taken for empty", path_, name, offsets.error().message);
-  return OffsetCheckpoint{};
+  if (offsets) return std::move(*offsets);
+  LOG_WARN("{}{}: {}; it is not used", path_, name, offsets.error().message);
+  return std::nullopt;
 }
 
 std::string LogDirectory::path_of(const TopicPartition& partition) const {

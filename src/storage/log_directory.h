@@ -64,7 +64,8 @@ class LogDirectory {
   Result<> write_doubtful_files_again();
   Result<> write_again(const std::string& directory, Offset trusted_below);
   Result<OffsetCheckpoint> read_recovery_points();
-  Result<OffsetCheckpoint> read_checkpoint(const std::string& name);
+  // Nothing: it is not there, or cannot be read, which costs a longer recovery and never data.
+  Result<std::optional<OffsetCheckpoint>> read_checkpoint(const std::string& name);
   Result<> write_checkpoint(const std::string& name, const std::string& text);
   std::string path_of(const TopicPartition& partition) const;
 
