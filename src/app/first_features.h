@@ -1,6 +1,6 @@
 // The features that a new cluster begins with: those of a release of Apache Kafka, and what was
-// asked for beside it. Not here: the levels that are supported (metadata/features.h), changing them
-// later (controller).
+// asked for beside it.
+// Not here: the levels that are supported (metadata/features.h), changing them later (controller).
 #pragma once
 
 #include <cstdint>

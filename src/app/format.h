@@ -1,7 +1,7 @@
 // kafka-storage.sh: `format` gives the log directories of a node their meta.properties and
 // bootstrap.checkpoint, and that of the metadata log the snapshot that names its first voter;
-// `info` says what they are. Not here: what a start does to a directory that is not formatted
-// (storage/log_directory, node).
+// `info` says what they are.
+// Not here: what a start does to a directory that is not formatted (storage/log_directory, node).
 #pragma once
 
 #include <string>

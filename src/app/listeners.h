@@ -1,5 +1,6 @@
 // The listeners of a node as its configuration names them: those for clients, and that of the
-// controller. Not here: listening (server), what clients are told (app/start).
+// controller.
+// Not here: listening (server), what clients are told (app/start).
 #pragma once
 
 #include <vector>

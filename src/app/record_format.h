@@ -1,7 +1,8 @@
-// Records as text: how `consume` prints them and how `produce` reads them.
-// A format is text with fields: %t topic, %p partition, %o offset, %k key, %v (or %s) value,
-// %h headers as NAME=VALUE between commas, %T timestamp in milliseconds, %K and %S the sizes of key
-// and value, %% a percent sign; and \n \t \r \0 \\ \xHH. Not here: JSON (app/consume.cc).
+// Records as text: how `consume` prints them and how `produce` reads them. A format is text with
+// fields: %t topic, %p partition, %o offset, %k key, %v (or %s) value, %h headers as NAME=VALUE
+// between commas, %T timestamp in milliseconds, %K and %S the sizes of key and value, %% a percent
+// sign; and \n \t \r \0 \\ \xHH.
+// Not here: JSON (app/consume.cc).
 #pragma once
 
 #include <optional>

@@ -1,6 +1,7 @@
 // What can go wrong, as values. An expected failure travels as Result<T>; a bug hits ASSERT
-// (base/assert.h). Not here: the error codes of the Kafka protocol (wire/errors.h). A driver that
-// answers a client turns an Error into one of those.
+// (base/assert.h).
+// Not here: the error codes of the Kafka protocol (wire/errors.h). A driver that answers a client
+// turns an Error into one of those.
 #pragma once
 
 #include <expected>

@@ -1,8 +1,9 @@
 // The log facade: LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG("format {}", values...). Where lines go
 // is the sink's business: app sets one that writes to the terminal or a file, sim one that keeps
 // the last lines of a seed, tests one that fails on an error line. Arguments are not evaluated when
-// the level is off. Threads: any; the sink is set once before threads start and must itself be safe
-// to call from any of them.
+// the level is off.
+// Threads: any; the sink is set once before threads start and must itself be safe to call from any
+// of them.
 #pragma once
 
 #include <string_view>

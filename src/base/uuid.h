@@ -1,6 +1,6 @@
 // A Kafka Uuid: 16 bytes, written in big-endian order, printed as 22 characters of unpadded
-// URL-safe base64. Not here: making random ones (a driver takes two env::Random words:
-// Uuid::from_random).
+// URL-safe base64.
+// Not here: making random ones (a driver takes two env::Random words: Uuid::from_random).
 #pragma once
 
 #include <array>

@@ -4,8 +4,9 @@
 // straight-line code (the application's business; callbacks only here).
 // Inputs: an env::Host, one of its shards, the addresses to begin with. Works on any env::Host.
 // Threads: everything happens on the shard given; every callback runs there, never inside the call
-// that was given it. Ownership: the host outlives the client; a client that is destroyed drops
-// what it was asked, calling nobody.
+// that was given it.
+// Ownership: the host outlives the client; a client that is destroyed drops what it was asked,
+// calling nobody.
 // Errors of a call: kClosed (the broker went away, or none could be reached), kTimedOut,
 // kUnsupported (the broker does not serve it), else what decoding found. Error codes inside of
 // responses are the caller's.

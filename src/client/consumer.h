@@ -1,9 +1,9 @@
 // A consumer on a client: runs the conversations of client/core/fetcher.h and, in a group, of
 // client/core/membership.h with the brokers.
 // Not here: what they decide, and what is done with records.
-// Threads: those of the client's shard; events are told there. Ownership: the client and the
-// events outlive the consumer. A consumer that is destroyed without leave() stays a member until
-// its session ends.
+// Threads: those of the client's shard; events are told there.
+// Ownership: the client and the events outlive the consumer. A consumer that is destroyed without
+// leave() stays a member until its session ends.
 #pragma once
 
 #include <map>

@@ -1,11 +1,11 @@
 // One connection to one broker: runs the conversation (client/core/connection.h) over an
 // env::Connection, with timeouts.
 // Not here: which broker, and what when it fails (client/client.h).
-// Threads: those of its shard. Ownership: shared, since the callbacks of the host may outlive its
-// use. Callbacks run in a later turn than the call that was given them, and not at all once the
-// owner is gone.
-// A call that takes longer than its timeout ends the link: a broker answers in order, so that what
-// is behind it waits as well.
+// Threads: those of its shard.
+// Ownership: shared, since the callbacks of the host may outlive its use. Callbacks run in a later
+// turn than the call that was given them, and not at all once the owner is gone. A call that takes
+// longer than its timeout ends the link: a broker answers in order, so that what is behind it waits
+// as well.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,6 @@
 // A producer on a client: runs the conversation of client/core/producer.h with its brokers.
-// Not here: what it decides. Threads: those of the client's shard; deliveries are told there.
+// Not here: what it decides.
+// Threads: those of the client's shard; deliveries are told there.
 // Ownership: the client outlives the producer. What is buffered when it is destroyed is dropped:
 // wait for idle() first.
 #pragma once

@@ -1,7 +1,7 @@
 // Every config of Kafka by scope and name: type, default, what it may be, whether Millrace acts on
-// it. The table is generated from schema/configs, and so is docs/run/configs.md. Not here: where
-// values come from (config/properties, metadata), what several of them must satisfy together
-// (config/rules).
+// it. The table is generated from schema/configs, and so is docs/run/configs.md.
+// Not here: where values come from (config/properties, metadata), what several of them must satisfy
+// together (config/rules).
 #pragma once
 
 #include <map>

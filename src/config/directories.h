@@ -1,4 +1,5 @@
-// Which directories a node keeps its data in. Not here: what is in them (storage/log_directory).
+// Which directories a node keeps its data in.
+// Not here: what is in them (storage/log_directory).
 #pragma once
 
 #include <string>

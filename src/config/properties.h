@@ -1,5 +1,6 @@
 // Kafka's server.properties: Java's properties format, and the values of a node by name with
-// Kafka's defaults. Not here: reading the file (app), what the values mean (node, server).
+// Kafka's defaults.
+// Not here: reading the file (app), what the values mean (node, server).
 #pragma once
 
 #include <map>

@@ -1,6 +1,7 @@
 // What the configs of one resource must satisfy together, beyond each one's own type and bounds
-// (config/definition), in Kafka's words. Not here: whether the resource exists (controller), the
-// rules of a node's own file (config/properties).
+// (config/definition), in Kafka's words.
+// Not here: whether the resource exists (controller), the rules of a node's own file
+// (config/properties).
 #pragma once
 
 #include <optional>

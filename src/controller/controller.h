@@ -1,12 +1,13 @@
 // The decisions of the active controller: a replicated machine (machine/replicated.h) over
 // __cluster_metadata. Each decide_* function reads the image and gives records and an answer;
-// apply() is the image's. Nothing here knows of logs or clocks. Not here: elections and the log
-// (raft, node/metadata_log), what a broker does with the records (node). Errors are the protocol's:
-// every function answers for each item what Kafka's controller would (reference: KIP-4, KIP-525,
-//   KIP-631).
+// apply() is the image's. Nothing here knows of logs or clocks.
+// Not here: elections and the log (raft, node/metadata_log), what a broker does with the records
+// (node). Errors are the protocol's: every function answers for each item what Kafka's controller
+// would (reference: KIP-4, KIP-525, KIP-631).
 // Threads: one caller at a time. Random ids come from `UuidSource`, which the host backs by
-// env::Random. Limits: a decision of more than kMaxRecords records is refused with
-// POLICY_VIOLATION, as Kafka refuses it.
+// env::Random.
+// Limits: a decision of more than kMaxRecords records is refused with POLICY_VIOLATION, as Kafka
+// refuses it.
 #pragma once
 
 #include <expected>

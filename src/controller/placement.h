@@ -3,10 +3,10 @@
 // begins one rack further than the one before, and within a rack the brokers take turns; when every
 // broker has had its turn, all orders are drawn anew.
 // Not here: assignments that a client brings itself, what becomes a record (controller/controller).
-// Inputs: the brokers that may have replicas; a seed, which all chance comes from. Threads: a
-// value. Invariants, of every assignment (the tests hold them over many clusters): no broker is in
-// it twice; its first is not fenced; while one rack has a broker left that is not in it, no other
-// rack gets two more than that one.
+// Inputs: the brokers that may have replicas; a seed, which all chance comes from.
+// Threads: a value. Invariants, of every assignment (the tests hold them over many clusters): no
+// broker is in it twice; its first is not fenced; while one rack has a broker left that is not in
+// it, no other rack gets two more than that one.
 #pragma once
 
 #include <cstdint>

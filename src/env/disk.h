@@ -3,19 +3,17 @@
 //
 // Paths are plain strings, absolute or relative to the working directory, separated by '/'.
 // Errors: Errc::kNotFound, kExists, kNoSpace, kLocked, else kIo; the message names operation, path
-// and cause. After a
-//   failed sync nothing that was written since the last good sync may be counted on (fsyncgate):
-//   the owner takes the log directory offline and never calls sync again on it.
+// and cause. After a failed sync nothing that was written since the last good sync may be counted
+// on (fsyncgate): the owner takes the log directory offline and never calls sync again on it.
 // Blocking: read_at, write_at and size touch the page cache and are allowed on a shard; a read that
-// may miss the cache
-//   uses read_cached_at first. Everything else (open, sync*, preallocate, rename, remove, ...) may
-//   block and belongs on a DiskThread (env/host.h) once the node is serving; during start-up and in
-//   tools it may be called directly.
+// may miss the cache uses read_cached_at first. Everything else (open, sync*, preallocate, rename,
+// remove, ...) may block and belongs on a DiskThread (env/host.h) once the node is serving; during
+// start-up and in tools it may be called directly.
 // Threads: a File may be read, written and synced from several threads at once; write_at ranges
-// must not overlap. Crash rules that callers must obey, and sim enforces: file data survives power
-// loss only after sync();
-//   creation, rename and removal only after sync_directory() of the parent. Between, anything from
-//   "not there" to "all there" may be found, page by page.
+// must not overlap.
+// Crash rules that callers must obey, and sim enforces: file data survives power loss only after
+// sync(); creation, rename and removal only after sync_directory() of the parent. Between, anything
+// from "not there" to "all there" may be found, page by page.
 #pragma once
 
 #include <cstdint>

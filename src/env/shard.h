@@ -2,10 +2,10 @@
 // timers live on one shard and every request runs there to completion (decisions, D4).
 //
 // Threads: post() and woken() may be called from any thread; everything else only on the shard
-// itself. Order: functions posted from one thread run in the order posted. A turn = ready I/O,
-// posted functions, due timers, then
-//   the end-of-turn functions (coalesced appends, sends, wakes), which may add more end-of-turn
-//   functions.
+// itself.
+// Order: functions posted from one thread run in the order posted. A turn = ready I/O, posted
+// functions, due timers, then the end-of-turn functions (coalesced appends, sends, wakes), which
+// may add more end-of-turn functions.
 // Death: when a node is killed in the simulator its pending functions are dropped, not run: a
 // destructor must not do I/O.
 #pragma once

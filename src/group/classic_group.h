@@ -1,6 +1,6 @@
 // One classic group: its members, state and generation, and what can be computed from them.
-// Internal to group/. Not here: who asks for what and when it is answered
-// (group/classic_protocol.h).
+// Internal to group/.
+// Not here: who asks for what and when it is answered (group/classic_protocol.h).
 //
 // Replicated are protocol type, generation, protocol, leader, the time of the last change of state
 // and the members with their subscription and assignment; restore() takes them from a record and

@@ -1,5 +1,6 @@
 // The classic group protocol: JoinGroup, SyncGroup, Heartbeat, LeaveGroup and the timers behind
-// them. Internal to group/. One object serves one step. Not here: offsets (group/offsets.h).
+// them. Internal to group/. One object serves one step.
+// Not here: offsets (group/offsets.h).
 //
 // A rebalance: somebody joins or leaves -> prepare_rebalance() (PreparingRebalance; JoinGroups park
 // until all members are there, the initial delay is over or the longest rebalance timeout has

@@ -1,5 +1,5 @@
-// What of a broker's configuration the group coordinator acts on. Not here: parsing (config/), the
-// topic __consumer_offsets and its own configs (node/).
+// What of a broker's configuration the group coordinator acts on.
+// Not here: parsing (config/), the topic __consumer_offsets and its own configs (node/).
 #pragma once
 
 #include <cstdint>

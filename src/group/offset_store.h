@@ -1,6 +1,6 @@
 // The offsets of one partition of __consumer_offsets: committed ones, and those that wait for the
-// end of their producer's transaction. Internal to group/. Not here: who may commit, when offsets
-// expire (group/offsets.cc).
+// end of their producer's transaction. Internal to group/.
+// Not here: who may commit, when offsets expire (group/offsets.cc).
 //
 // Of a committed and a pending offset of one partition, the one whose record came later in the log
 // wins; `order` numbers the records as they are applied, which compaction does not disturb.

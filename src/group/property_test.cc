@@ -1,11 +1,14 @@
 // Random lives of groups against the invariants GR1 to GR7 of the group coordinator, with a disk
 // that is synced now and then and crashes that lose what was not. A failure prints the seed:
 // PROPERTY_SEED=N runs that one alone.
-//   GR1 two current members never own one partition. GR2 a generation has one assignment, and
-//   generations that were synced never go back. GR3 only current members, or anybody while the
-//   group is empty, change offsets, in their order, and an acknowledged commit survives. GR4 a
-//   fetch gives at least what was acknowledged. GR5 who is gone is replaced in time. GR6 a static
-//   member that comes back in time disturbs nobody. GR7 what is read does not expire.
+//   GR1 two current members never own one partition.
+//   GR2 a generation has one assignment, and generations that were synced never go back.
+//   GR3 only current members, or anybody while the group is empty, change offsets, in their order,
+//       and an acknowledged commit survives.
+//   GR4 a fetch gives at least what was acknowledged.
+//   GR5 who is gone is replaced in time.
+//   GR6 a static member that comes back in time disturbs nobody.
+//   GR7 what is read does not expire.
 #include <gtest/gtest.h>
 
 #include <algorithm>

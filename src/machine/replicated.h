@@ -1,13 +1,13 @@
 // The contract of a replicated state machine (house, section 3): controller, group, and later share
 // and txn.
 //
-//   decide(request, now) -> Decision     reads state, changes nothing that a replay must give back,
-//   may say no apply(record)                        changes state, cannot fail on a record that
-//   decide() made
+//   decide(request, now) -> Decision   reads state, changes nothing that a replay must give back,
+//                                      may say no
+//   apply(record)                      changes state, cannot fail on a record that decide() made
 //
-// The host (node/machine_host) appends the records of a decision to the machine's partition as one
-// batch, applies them at once (so that the next decision sees them), and lets the replies go when
-// the batch is committed and durable. A restart is a replay: apply() of every record from the log,
+// The host (node/controller_host, node/partition_groups) appends the records of a decision to the
+// machine's partition as one batch, applies them at once (so that the next decision sees them), and
+// lets the replies go when the batch is committed and durable. A restart is a replay: apply() of every record from the log,
 // then on_loaded(now). When an append fails the host throws the machine away, answers the waiting
 // requests with an error that tells clients to look for the coordinator again, and loads it anew:
 // state never runs ahead of the log for longer than one append.

@@ -1,6 +1,6 @@
 // The features that Millrace knows (KIP-584): what it supports, and what a new cluster begins with,
-// as Apache Kafka 4.3. Not here: the levels that a cluster has (Image::features), who may change
-// them (controller).
+// as Apache Kafka 4.3.
+// Not here: the levels that a cluster has (Image::features), who may change them (controller).
 #pragma once
 
 #include <cstdint>

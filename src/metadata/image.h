@@ -1,10 +1,13 @@
 // The cluster as the metadata log tells it: topics, partitions, brokers, configs, features. Built
 // by applying records in order; a copy is cheap (topics are shared), so that a snapshot can be
-// published after each batch and read without locks. Not here: decisions (controller), where the
-// records come from (node/metadata_log). Threads: an Image that was published is immutable and may
-// be read by any; one that is being built has one owner. Invariants: MD1 topics by name and by id
-// are the same set. MD2 a partition's leader is in its ISR or none, its ISR is
-//   within its replicas. MD3 applying to_records() to an empty image gives an equal one.
+// published after each batch and read without locks.
+// Not here: decisions (controller), where the records come from (node/metadata_log).
+// Threads: an Image that was published is immutable and may be read by any; one that is being built
+// has one owner.
+// Invariants:
+//   MD1 topics by name and by id are the same set.
+//   MD2 a partition's leader is in its ISR or none, its ISR is within its replicas.
+//   MD3 applying to_records() to an empty image gives an equal one.
 #pragma once
 
 #include <map>

@@ -1,5 +1,6 @@
 // In which version a metadata record is written at a finalised metadata.version, so that every node
-// that the level admits can read it. Not here: what the records mean (metadata/image).
+// that the level admits can read it.
+// Not here: what the records mean (metadata/image).
 #pragma once
 
 #include "wire/metadata_record.h"

@@ -1,7 +1,7 @@
 // This broker's side of its life (KIP-631): registers with the controller, sends heartbeats, is
 // unfenced, asks to be let go at the end. The controller is in this process: requests reach it as
-// commands, and take the decisions that a request from elsewhere takes. Not here: those decisions
-// (controller/brokers), what the broker serves (server).
+// commands, and take the decisions that a request from elsewhere takes.
+// Not here: those decisions (controller/brokers), what the broker serves (server).
 // Threads: register_now() and leave_now() before and after the shards run; the rest on shard 0.
 #pragma once
 

@@ -1,11 +1,12 @@
 // Hosts the controller: the machine (controller/controller) over the metadata log, on shard 0.
 // Takes decisions one after the other, makes them durable on the disk thread, publishes what they
-// change, and only then answers; writes snapshots; ends sessions; serves replicas of the log. Not
-// here: what is decided (controller), the log's files (node/metadata_log), what a broker does with
-// a new image (node/node).
+// change, and only then answers; writes snapshots; ends sessions; serves replicas of the log.
+// Not here: what is decided (controller), the log's files (node/metadata_log), what a broker does
+// with a new image (node/node).
 //
 // Threads: submit() and ask_quorum() from any shard; open(), decide_now() and close() before and
-// after the shards run; the rest happens on shard 0. Ownership: the parts outlive this.
+// after the shards run; the rest happens on shard 0.
+// Ownership: the parts outlive this.
 // Order: decisions are published in the order in which they were taken, and one that has no records
 // is answered behind those that it saw. A failed sync ends it: later commands get that error.
 #pragma once

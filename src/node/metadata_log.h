@@ -1,14 +1,17 @@
 // The metadata log of a quorum of one: runs raft::Machine over the files of `__cluster_metadata-0`,
 // which are Kafka's: segments, quorum-state, snapshots. Opening it replays what is there and leads
-// a new epoch. Serves the fetches of observers. Not here: elections and what may be committed
-// (raft), decisions (controller), when to sync (node/node). A quorum of several voters is refused.
+// a new epoch. Serves the fetches of observers.
+// Not here: elections and what may be committed (raft), decisions (controller), when to sync
+// (node/node). A quorum of several voters is refused.
 //
 // Threads: one caller at a time, but for sync(), write_snapshot() and remove(), which the disk
-// thread calls and which touch files only. Failure: a disk's input never asserts; what is wrong is
-// said with file and offset.
-// Invariants: MD-L1 the epoch grows with every start. MD-L2 nothing is answered before sync()
-// covered it (node/node). MD-L3 a snapshot has its name only when it is whole and durable, and the
-// log begins at 0 or behind one.
+// thread calls and which touch files only.
+// Failure: a disk's input never asserts; what is wrong is said with file and offset.
+// Invariants:
+//   MD-L1 the epoch grows with every start.
+//   MD-L2 nothing is answered before sync() covered it (node/node).
+//   MD-L3 a snapshot has its name only when it is whole and durable, and the log begins at 0 or
+//      behind one.
 #pragma once
 
 #include <functional>

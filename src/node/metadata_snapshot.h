@@ -1,6 +1,6 @@
 // The snapshots that a node writes: of the metadata image, the first one of a quorum, and the
-// bootstrap.checkpoint that formatting leaves in every log directory. Not here: their framing
-// (raft/snapshot), when they are due (node/metadata_log).
+// bootstrap.checkpoint that formatting leaves in every log directory.
+// Not here: their framing (raft/snapshot), when they are due (node/metadata_log).
 // Threads: any; files only.
 #pragma once
 

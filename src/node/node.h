@@ -1,12 +1,12 @@
 // A node: broker and controller in one process, a quorum of one. Opens the log directories, replays
 // the metadata, leads it, registers its broker, opens the partitions; then takes decisions of the
-// controller one after the other and publishes what they change. Not here: connections and the
-// protocol (server), process and signals (app).
+// controller one after the other and publishes what they change.
+// Not here: connections and the protocol (server), process and signals (app).
 //
 // Controller: lives on shard 0 (node/controller_host). submit() from any shard: decide, append,
 // sync on the disk thread, publish the image, then answer on the caller's shard. Nothing is
-// answered before it is durable. Threads: image() from any; start() and close() before and after
-// the shards run.
+// answered before it is durable.
+// Threads: image() from any; start() and close() before and after the shards run.
 #pragma once
 
 #include <functional>

@@ -1,18 +1,19 @@
 // One partition hosted by this broker: its log, its leadership, its high watermark, and who waits
 // for it. The locks of the data path are here: a partition's state is touched inside
 // with_partition(partition, fn) alone, where `fn` runs at once on the calling thread under the
-// partition's own lock and may not wait (decisions, D4). Not here: which partitions exist
-// (node/partition_host), syncing (node/committer), protocol (server).
+// partition's own lock and may not wait (decisions, D4).
+// Not here: which partitions exist and when they are synced (node/partition_host), protocol
+// (server).
 //
 // Offsets: log_start <= high_watermark <= log_end. With one replica the high watermark is the end
-// of what is durable:
-//   synced (fsync) or appended (page-cache), so that a consumer never sees what a crash could take
-//   back.
+// of what is durable: synced (fsync) or appended (page-cache), so that a consumer never sees what a
+// crash could take back.
 // Waiting: a produce waits for the high watermark to reach the end of its batch, a fetch for it to
-// move. What they are told is
-//   posted to their own shard, never run under the lock.
-// Invariants: P1 the offsets are ordered as above. P2 the high watermark never moves back. P3 no
-// waiter stays behind it.
+// move. What they are told is posted to their own shard, never run under the lock.
+// Invariants:
+//   P1 the offsets are ordered as above.
+//   P2 the high watermark never moves back.
+//   P3 no waiter stays behind it.
 #pragma once
 
 #include <functional>

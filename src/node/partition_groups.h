@@ -1,10 +1,11 @@
 // Hosts the group coordinators: one for each partition of __consumer_offsets that this node leads,
 // loaded from the partition's log at first use, its steps appended there and its replies held until
-// they are durable. Not here: what a group does (group/coordinator), the protocol (server).
+// they are durable.
+// Not here: what a group does (group/coordinator), the protocol (server).
 //
 // A coordinator lives under its partition's lock: run() works inside with_partition. Replies wait
-// for the high watermark of
-//   the end of the log at that moment, so that none is ahead of the records it rests on.
+// for the high watermark of the end of the log at that moment, so that none is ahead of the records
+// it rests on.
 // Failure: an append that fails throws the coordinator away; who waits gets NOT_COORDINATOR and the
 // next use loads it anew.
 // Time: a timer on shard 0 for each coordinator's next deadline; none runs while nothing is due.

@@ -1,15 +1,15 @@
 // The partitions of this broker: found by name or id, opened and closed as the metadata says, made
-// durable by one committer a log directory. Not here: what the metadata says (node/node), the
-// protocol (server).
+// durable by one committer a log directory.
+// Not here: what the metadata says (node/node), the protocol (server).
 //
 // Durability (decisions, D3): with fsync, every append marks its partition dirty; the committer on
-// the directory's disk
-//   thread takes all dirty partitions, syncs their files (one syncfs above kMaxSingleSyncs files),
-//   and advances their high watermarks. While one sync runs the next round collects. With
-//   page-cache an append is durable at once, and what was appended is synced behind its back when
-//   a directory's logs have grown by a gigabyte, so that a crash leaves little to scan.
+// the directory's disk thread takes all dirty partitions, syncs their files (one syncfs above
+// kMaxSingleSyncs files), and advances their high watermarks. While one sync runs the next round
+// collects. With page-cache an append is durable at once, and what was appended is synced behind
+// its back when a directory's logs have grown by a gigabyte, so that a crash leaves little to scan.
 // A failed sync: nothing since the last good one is acknowledged, the directory goes offline, and
-// stays so. Threads: all functions from any shard.
+// stays so.
+// Threads: all functions from any shard.
 #pragma once
 
 #include <atomic>

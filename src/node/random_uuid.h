@@ -1,4 +1,5 @@
-// A fresh Uuid: of a topic, a process, a log directory. Not here: what it is (base/uuid.h).
+// A fresh Uuid: of a topic, a process, a log directory.
+// Not here: what it is (base/uuid.h).
 #pragma once
 
 #include "base/uuid.h"

@@ -1,5 +1,5 @@
-// The control records that KRaft keeps in its log and snapshots: leader change, version, voters,
-// a snapshot's header and footer. Building and reading them; nothing else reads or writes these.
+// The control records that KRaft keeps in its log and snapshots: leader change, version, voters, a
+// snapshot's header and footer. Building and reading them; nothing else reads or writes these.
 // Not here: other control records (record/control), metadata records (wire/metadata_records).
 #pragma once
 

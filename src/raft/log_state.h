@@ -1,9 +1,12 @@
 // What the machine knows of its log without reading it: bounds, epochs, snapshots, and the voter
-// sets and kraft versions that its control records set. Not here: the bytes (the host's log).
-// Positions are the log's as handed to the host, whether durable or not: the machine keeps apart
-// what is durable. Threads: one owner.
-// Invariants: LS1 epochs ascend in epoch and offset. LS2 start <= end. LS3 a start above 0 has a
-// snapshot at or above it.
+// sets and kraft versions that its control records set.
+// Not here: the bytes (the host's log). Positions are the log's as handed to the host, whether
+// durable or not: the machine keeps apart what is durable.
+// Threads: one owner.
+// Invariants:
+//   LS1 epochs ascend in epoch and offset.
+//   LS2 start <= end.
+//   LS3 a start above 0 has a snapshot at or above it.
 #pragma once
 
 #include <set>

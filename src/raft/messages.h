@@ -1,6 +1,7 @@
 // The conversation of a quorum: Vote, BeginQuorumEpoch, EndQuorumEpoch, Fetch, FetchSnapshot with
-// the fields that matter to the one partition there is. Not here: their form on the wire and the
-// checks of cluster id and topic (raft/wire_messages), what they do (raft/machine).
+// the fields that matter to the one partition there is.
+// Not here: their form on the wire and the checks of cluster id and topic (raft/wire_messages),
+// what they do (raft/machine).
 // Ownership: values; a response that carries a range instead of bytes is filled by the host from
 // its files.
 #pragma once

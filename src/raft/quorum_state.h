@@ -1,6 +1,6 @@
-// The text of the file quorum-state: one line of JSON, as Kafka writes it. Not here: when it is
-// written (the host, before anything of an Output that has an election). The input is a file that
-// anything may have happened to: parsing says what is wrong.
+// The text of the file quorum-state: one line of JSON, as Kafka writes it.
+// Not here: when it is written (the host, before anything of an Output that has an election). The
+// input is a file that anything may have happened to: parsing says what is wrong.
 #pragma once
 
 #include <string>

@@ -1,5 +1,6 @@
 // The state of each role that a replica can have; epoch, leader and vote are beside it
-// (raft/machine). Not here: what a role does.
+// (raft/machine).
+// Not here: what a role does.
 #pragma once
 
 #include <set>

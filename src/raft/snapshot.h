@@ -1,6 +1,6 @@
 // A snapshot of the metadata log as a file (KIP-630): its name, the control batches that frame it,
-// data batches of framed records between them. Not here: what the records mean (metadata), reading
-// and writing files (node/metadata_log).
+// data batches of framed records between them.
+// Not here: what the records mean (metadata), reading and writing files (node/metadata_log).
 // Reading takes files that anything may have happened to: a missing header or footer, a broken
 // batch and a torn end are kCorrupt, and say at which byte.
 #pragma once

@@ -1,6 +1,7 @@
 // The words of KRaft (KIP-595, KIP-853): replicas, voters, positions in the log, what quorum-state
-// holds. Values only. Not here: what is done with them (raft/machine), their form on the wire
-// (raft/wire_messages), quorum-state's text (raft/quorum_state).
+// holds. Values only.
+// Not here: what is done with them (raft/machine), their form on the wire (raft/wire_messages),
+// quorum-state's text (raft/quorum_state).
 #pragma once
 
 #include <compare>

@@ -1,7 +1,7 @@
 // The quorum's messages to and from the protocol's: one topic, __cluster_metadata, with one
 // partition. A request that names another cluster or partition is refused with the code that Kafka
-// answers as a whole: INCONSISTENT_CLUSTER_ID or INVALID_REQUEST. Not here: encoding (wire), what
-// the messages do (raft/machine).
+// answers as a whole: INCONSISTENT_CLUSTER_ID or INVALID_REQUEST.
+// Not here: encoding (wire), what the messages do (raft/machine).
 // Ownership: the records and snapshot bytes of a response to the wire are views into the response
 // given. Versions: `version` is that of the message on the wire, which lacks fields below some.
 #pragma once

@@ -4,9 +4,12 @@
 // Not here: the records inside (record/record.h), making batches (record/builder.h), what a client
 // may send (record/produce_validation.h), files (storage/).
 // Ownership: a view points into the bytes it was parsed from and lives no longer. No allocation on
-// any path that succeeds. Threads: values, no shared state.
-// Invariants: (1) a BatchView spans exactly size_in_bytes() bytes; (2) parsing checks framing only
-// (length, magic, header present), never the CRC or the records: verify_crc() and RecordReader do.
+// any path that succeeds.
+// Threads: values, no shared state.
+// Invariants:
+//   (1) a BatchView spans exactly size_in_bytes() bytes;
+//   (2) parsing checks framing only (length, magic, header present), never the CRC or the records:
+//      verify_crc() and RecordReader do.
 // KIP-98 (format), KIP-534 (delete horizon); docs/format/record.md has every byte.
 #pragma once
 

@@ -1,10 +1,13 @@
 // Makes magic 2 record batches, byte for byte as Kafka's own builder does.
-// Not here: control records (record/control.h).
-// Inputs are trusted (the caller's own data); sizes must fit a batch: a batch over 2 GiB hits an
-// ASSERT, so bound what is appended with size_so_far(). Threads: one caller at a time.
-// Invariants: (1) offsets ascend; (2) base_timestamp is that of the first record, or the delete
-// horizon; max_timestamp the largest, or the log append time; (3) what build() returns,
-// BatchView::parse and verify_crc() accept.
+// Not here: control records (record/control.h). Inputs are trusted (the caller's own data); sizes
+// must fit a batch: a batch over 2 GiB hits an ASSERT, so bound what is appended with
+// size_so_far().
+// Threads: one caller at a time.
+// Invariants:
+//   (1) offsets ascend;
+//   (2) base_timestamp is that of the first record, or the delete horizon; max_timestamp the
+//      largest, or the log append time;
+//   (3) what build() returns, BatchView::parse and verify_crc() accept.
 #pragma once
 
 #include <cstddef>

@@ -3,9 +3,11 @@
 // content checksum), zstd.
 // Not here: which bytes of a batch are compressed (record/record.h, record/builder.h).
 // Threads: any; no shared state.
-// Invariants: (1) nothing is allocated from a length that the compressed bytes claim: memory grows
-// with actual output only, and never past the limit given; (2) a stream that does not end where its
-// codec says it must is an error, never a shorter result.
+// Invariants:
+//   (1) nothing is allocated from a length that the compressed bytes claim: memory grows with
+//      actual output only, and never past the limit given;
+//   (2) a stream that does not end where its codec says it must is an error, never a shorter
+//      result.
 // KIP-31, KIP-57 (lz4 framing), KIP-110 (zstd), KIP-390 and KIP-780 (levels).
 #pragma once
 

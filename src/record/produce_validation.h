@@ -4,9 +4,11 @@
 // Inputs: the bytes as received, which are patched in place; the partition's rules; `now` in them.
 // Output: one batch ready to append, or the error code and texts of the protocol.
 // Threads: one caller at a time. No allocation for an accepted uncompressed batch.
-// Invariants: (1) an accepted batch is magic 2, its CRC is right, its records are offsets 0..n-1
-// and parse to the last byte; (2) the bytes are recompressed only if the topic's codec differs from
-// the batch's; (3) nothing is patched unless the batch is accepted.
+// Invariants:
+//   (1) an accepted batch is magic 2, its CRC is right, its records are offsets 0..n-1 and parse to
+//      the last byte;
+//   (2) the bytes are recompressed only if the topic's codec differs from the batch's;
+//   (3) nothing is patched unless the batch is accepted.
 // KIP-98, KIP-467 (record errors), KIP-937 (timestamp bounds), KIP-110 (zstd from version 7 on).
 #pragma once
 

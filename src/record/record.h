@@ -3,11 +3,14 @@
 // (record/produce_validation.h). The messages of magic 0 and 1 are refused (kUnsupported): they are
 // served as they are and never looked into.
 // Ownership: a RecordView points into the batch, or into the scratch when the batch is compressed,
-// and lives until the reader's scratch is used again. Threads: one caller at a time.
-// Invariants: (1) no count or length of the bytes is trusted: each record is checked against its
-// own length and the bytes there are; (2) the reader ends without an error only if exactly
-// record_count records filled the payload exactly; (3) a compressed batch takes at most
-// max_decompressed bytes of memory.
+// and lives until the reader's scratch is used again.
+// Threads: one caller at a time.
+// Invariants:
+//   (1) no count or length of the bytes is trusted: each record is checked against its own length
+//      and the bytes there are;
+//   (2) the reader ends without an error only if exactly record_count records filled the payload
+//      exactly;
+//   (3) a compressed batch takes at most max_decompressed bytes of memory.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// Names and literals to socket addresses. Blocking: a name may ask a server.
+// Names and literals to socket addresses.
+// Blocking: a name may ask a server.
 #pragma once
 
 #include <sys/socket.h>

@@ -4,7 +4,8 @@
 // A read that gives less than there was room for has emptied the socket: the next one says
 // would-block without asking the kernel, until the next event. Reading that is switched off stays
 // registered until an event comes in vain: most often it is on again before that, and nothing was
-// spent. Threads: those of its shard.
+// spent.
+// Threads: those of its shard.
 #pragma once
 
 #include <memory>

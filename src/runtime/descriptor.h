@@ -1,4 +1,5 @@
-// A file descriptor that is closed with its owner. Threads: those of its owner.
+// A file descriptor that is closed with its owner.
+// Threads: those of its owner.
 #pragma once
 
 #include <unistd.h>

@@ -1,8 +1,9 @@
 // env::Host on this machine: shards on threads, files on the file system, TCP.
 //
 // Use: make one, then run(): shard 0 runs on the calling thread, the others on threads of their
-// own; run() returns after stop(). Signals: on_signal sets what SIGINT and SIGTERM call, on shard
-// 0; one host in a process may. Threads: stop() from any; the rest before run() or on shard 0.
+// own; run() returns after stop().
+// Signals: on_signal sets what SIGINT and SIGTERM call, on shard 0; one host in a process may.
+// Threads: stop() from any; the rest before run() or on shard 0.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,7 @@
 // Accepts connections on shard 0 and deals them out to all shards in turn. Out of file descriptors
 // it accepts with one held in reserve and closes at once, so that clients see a closed connection
-// and not a silent queue. Threads: shard 0's, or before the shards run.
+// and not a silent queue.
+// Threads: shard 0's, or before the shards run.
 #pragma once
 
 #include <memory>

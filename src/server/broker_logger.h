@@ -1,5 +1,7 @@
 // The loggers of this process as resource BROKER_LOGGER (KIP-412). There is one, `root`: its level
-// is the level of the whole log. Not here: where lines go (base/log). Threads: any.
+// is the level of the whole log.
+// Not here: where lines go (base/log).
+// Threads: any.
 #pragma once
 
 #include <optional>

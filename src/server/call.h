@@ -1,10 +1,11 @@
 // One request on its way through a handler: the decoded header, who sent it, the services a handler
 // may use, and the right to answer. Handlers are free functions `void handle_x(Call call)`
-// (server/handlers, one file an API); they move the call into whatever answers later. Not here:
-// framing and order (server/connection), the table of APIs (server/dispatch).
+// (server/handlers, one file an API); they move the call into whatever answers later.
+// Not here: framing and order (server/connection), the table of APIs (server/dispatch).
 //
 // A handler that cannot decode the body closes the connection, as Kafka does: there is no error
-// frame for that. Threads: the shard of the connection, from the call's birth to its answer.
+// frame for that.
+// Threads: the shard of the connection, from the call's birth to its answer.
 #pragma once
 
 #include <fmt/format.h>

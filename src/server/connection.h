@@ -1,24 +1,24 @@
 // One client connection: cuts the byte stream into requests, hands each to the handler, and sends
-// the responses in the order of the requests. Not here: what a request means (server/dispatch,
-// server/handlers).
+// the responses in the order of the requests.
+// Not here: what a request means (server/dispatch, server/handlers).
 //
 // Reading: into the shard's one hot scratch buffer; a connection owns memory only for an incomplete
-// request. A frame larger
-//   than the scratch grows a buffer of its own as bytes arrive, never faster: a declared length
-//   alone allocates nothing.
+// request. A frame larger than the scratch grows a buffer of its own as bytes arrive, never faster:
+// a declared length alone allocates nothing.
 // Order: Kafka serves one request of a connection at a time. Here the next one starts while Produce
-// requests wait for the
-//   disk (their appends already stand in order), so that pipelined producers share one sync; any
-//   other unanswered request stops the line. Responses leave in request order always.
+// requests wait for the disk (their appends already stand in order), so that pipelined producers
+// share one sync; any other unanswered request stops the line. Responses leave in request order
+// always.
 // Backpressure: no read while a request stops the line, while kMaxUnsentBytes of responses wait for
 // the peer, or while the shard has no memory for what would be left of it (server/input_memory).
 // Ends: a malformed or oversized frame, an unknown API or version, and a handler's Reply dropped
-// unanswered close the
-//   connection with one log line that names peer and cause, as Kafka does without an error frame.
+// unanswered close the connection with one log line that names peer and cause, as Kafka does
+// without an error frame.
 //
-// Invariants (asserted): C1 responses leave in request order. C2 at most kMaxPipelined requests are
-// unanswered. C3 a Reply is
-//   used at most once.
+// Invariants (asserted):
+//   C1 responses leave in request order.
+//   C2 at most kMaxPipelined requests are unanswered.
+//   C3 a Reply is used at most once.
 //
 // Threads: everything happens on the shard of the connection; a Reply must be completed there.
 #pragma once

@@ -1,7 +1,7 @@
 // How many connections the broker has, in all and from each address, held against max.connections,
-// max.connections.per.ip and its overrides (KIP-402, KIP-612 without rates). Not here: accepting
-// and closing (server/server). Threads: any, since connections of one address are on all shards;
-// the lock is held for a look-up.
+// max.connections.per.ip and its overrides (KIP-402, KIP-612 without rates).
+// Not here: accepting and closing (server/server).
+// Threads: any, since connections of one address are on all shards; the lock is held for a look-up.
 #pragma once
 
 #include <map>

@@ -1,5 +1,6 @@
 // A request that the controller decides: submitted, and answered when its records are durable and
-// published. Not here: the decisions (controller), the order of commits (node).
+// published.
+// Not here: the decisions (controller), the order of commits (node).
 #pragma once
 
 #include <memory>

@@ -1,7 +1,8 @@
 // The table of what this server serves: for each API the versions and the handler. What is not in
 // the table is not advertised and closes the connection. To add an API: a file in server/handlers,
-// a line in handlers.h, a row in dispatch.cc. Not here: framing (server/connection), the APIs'
-// behaviour (server/handlers). Threads: one dispatcher a shard, on that shard.
+// a line in handlers.h, a row in dispatch.cc.
+// Not here: framing (server/connection), the APIs' behaviour (server/handlers).
+// Threads: one dispatcher a shard, on that shard.
 #pragma once
 
 #include <span>

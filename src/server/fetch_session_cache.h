@@ -1,8 +1,8 @@
 // The fetch sessions of a broker, which any of its connections may use: a session that was begun on
 // one shard may go on from another. A part for each shard, told by the id, so that in the ordinary
-// case, where a client stays on its connection, no two shards meet at one lock. Not here: what a
-// session does (server/fetch_sessions). Threads: any; a part is locked while a fetch begins and
-// while it finishes, never in between.
+// case, where a client stays on its connection, no two shards meet at one lock.
+// Not here: what a session does (server/fetch_sessions).
+// Threads: any; a part is locked while a fetch begins and while it finishes, never in between.
 #pragma once
 
 #include <algorithm>

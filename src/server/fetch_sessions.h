@@ -9,14 +9,15 @@
 // INVALID_FETCH_SESSION_EPOCH.
 //
 // Epochs: 0 asks for a new session, -1 for none, n must be the one after the last, which wraps from
-// 2147483647 to 1.
-// Full slots: a session that was not used for kEvictionAge goes first; else a follower's new
-// session replaces a consumer's, or a larger one a smaller one that is older than kEvictionAge;
-// else the answer has session id 0 and the client goes on without. Partitions leave in rotation:
-// what gave records goes to the back, so that none starves.
+// 2147483647 to 1. Full slots: a session that was not used for kEvictionAge goes first; else a
+// follower's new session replaces a consumer's, or a larger one a smaller one that is older than
+// kEvictionAge; else the answer has session id 0 and the client goes on without. Partitions leave
+// in rotation: what gave records goes to the back, so that none starves.
 //
-// Invariants: FS1 at most `slots` sessions and kMaxPartitions partitions are kept. FS2 a session is
-// in the order of use exactly once. Threads: one caller at a time.
+// Invariants:
+//   FS1 at most `slots` sessions and kMaxPartitions partitions are kept.
+//   FS2 a session is in the order of use exactly once.
+// Threads: one caller at a time.
 #pragma once
 
 #include <list>

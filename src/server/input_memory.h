@@ -1,12 +1,13 @@
 // The memory that the connections of one shard hold for requests that are not whole yet: accounted
-// before it is taken, and bounded. Not here: when a connection reads (server/connection).
+// before it is taken, and bounded.
+// Not here: when a connection reads (server/connection).
 //
 // Invariants (asserted): IM1 what is held is at most the limit, and beyond it only what
 // take_beyond() gave: small tails, which every connection may have, and the buffer of the one
-// connection at a time that is favoured. So all that is held is at most
-//   limit + connections * kSmallTail + 2 * the largest request,
-// and a favoured connection, which gets its request whole, ends every wait for memory.
-// Buffers that are done with are kept warm for the next large requests while there is room.
+// connection at a time that is favoured. So all that is held is at most limit + connections *
+// kSmallTail + 2 * the largest request, and a favoured connection, which gets its request whole,
+// ends every wait for memory. Buffers that are done with are kept warm for the next large requests
+// while there is room.
 // Threads: those of the shard.
 #pragma once
 

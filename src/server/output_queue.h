@@ -1,6 +1,6 @@
 // What a connection still has to send: an ordered queue of pieces, each either bytes in memory or a
-// range of a log file that goes out by sendfile without being copied. Not here: which response
-// comes when (server/connection).
+// range of a log file that goes out by sendfile without being copied.
+// Not here: which response comes when (server/connection).
 //
 // Threads: those of the shard that owns the connection.
 #pragma once

@@ -1,5 +1,6 @@
 // The broker's listeners: accepts connections, counts them against the limits, closes idle ones,
-// drains at the end. Not here: one connection (server/connection), the APIs (server/dispatch).
+// drains at the end.
+// Not here: one connection (server/connection), the APIs (server/dispatch).
 // Threads: start() and stop() on shard 0; everything of one shard's connections on that shard.
 #pragma once
 

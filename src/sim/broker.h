@@ -1,7 +1,8 @@
 // A broker on a medium, life after life: started, killed, without power, stopped cleanly. It is the
 // same node and server that the `millrace` command runs, on a simulated host.
 //
-// Threads: one. Ownership: the medium outlives it.
+// Threads: one.
+// Ownership: the medium outlives it.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
 // A client's connection to the broker: real requests and responses, encoded and decoded, over a
-// simulated stream. It connects when there is something to send. Not here: what to ask and what to
-// make of the answer (sim/producer, sim/consumer, ...).
+// simulated stream. It connects when there is something to send.
+// Not here: what to ask and what to make of the answer (sim/producer, sim/consumer, ...).
 //
 // Errors: when the connection fails, or an answer is later than the timeout, every request under
 // way gets an error and the connection is given up; the next call connects anew.

@@ -1,6 +1,6 @@
 // Reads a partition by Fetch and checks what it gets: checksums (ST3), offsets that ascend, and,
-// through the oracle, that what was read stays as it was (IS5). Used by consumers that follow a
-// log and for reading a partition whole at the end.
+// through the oracle, that what was read stays as it was (IS5). Used by consumers that follow a log
+// and for reading a partition whole at the end.
 // Threads: one.
 #pragma once
 

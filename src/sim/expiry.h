@@ -1,9 +1,9 @@
 // A group of its own that commits offsets and looks whether they expire when they should, and only
 // then. The scenario moves the broker's clock in between.
 //
-//   GR7  offsets stay as long as their group has members that subscribe to the topic, and for
-//        offsets.retention.minutes after the last of them has left (of a topic that nobody
-//        subscribes to, or a group that never had members: after the commit)
+// GR7 offsets stay as long as their group has members that subscribe to the topic, and for
+// offsets.retention.minutes after the last of them has left (of a topic that nobody subscribes to,
+// or a group that never had members: after the commit)
 // Threads: one. Requests are repeated until they are answered.
 #pragma once
 

@@ -3,7 +3,8 @@
 //
 // Death: silence() is set at once when the process dies in the middle of a turn (Medium::die_at):
 // what it says from then on reaches nobody. die() drops all its events; then whatever lived on the
-// host may be destroyed, then the host. Threads: one.
+// host may be destroyed, then the host.
+// Threads: one.
 #pragma once
 
 #include <deque>

@@ -1,10 +1,12 @@
 // The network between the hosts of a world: byte streams that are late, arrive in pieces, stand
-// still and break. Not here: who speaks on them.
+// still and break.
+// Not here: who speaks on them.
 //
 // A connection is two one-way streams with a bounded window each; what is written arrives after a
 // drawn delay, in order, and is read in pieces of drawn sizes. cut() lets nothing through between
 // two hosts until heal(); reset_all() breaks every connection of a host, as its death does.
-// Threads: one. Ownership: connections share their link; the network knows the listeners.
+// Threads: one.
+// Ownership: connections share their link; the network knows the listeners.
 #pragma once
 
 #include <deque>

@@ -1,13 +1,15 @@
 // The clock, the dice and the calendar of a simulation: virtual time, events in the order that the
-// seed gives them, and a trace whose hash tells two runs apart. Not here: what the events do
-// (sim/host, sim/disk, sim/network), scenarios (sim/scenario).
+// seed gives them, and a trace whose hash tells two runs apart.
+// Not here: what the events do (sim/host, sim/disk, sim/network), scenarios (sim/scenario).
 //
 // Time moves from event to event, never by itself. Events of one instant run in an order drawn from
 // the seed; an event belongs to an owner (one life of one host), and dies unrun with it.
 // Randomness: one stream for each concern, so that one more draw for the network does not change
-// what the disk does. Threads: one; a process runs one world at a time, for the log sink is global.
-// Invariants: ST6 two runs of a seed have the same trace_hash(). ST5 no more than kMaxEvents events
-//   run (a livelock ends the seed, with an error).
+// what the disk does.
+// Threads: one; a process runs one world at a time, for the log sink is global.
+// Invariants:
+//   ST6 two runs of a seed have the same trace_hash().
+//   ST5 no more than kMaxEvents events run (a livelock ends the seed, with an error).
 #pragma once
 
 #include <deque>

@@ -1,8 +1,8 @@
 // The small text files of a log directory: offset checkpoints, `leader-epoch-checkpoint`,
 // `partition.metadata`, `meta.properties`, `.kafka_cleanshutdown`. Parsing and printing only; byte
-// for byte as Kafka writes them. Not here: when they are written (storage/log,
-// storage/log_directory). Inputs are files that anything may have happened to: every parser says
-// what is wrong and where.
+// for byte as Kafka writes them.
+// Not here: when they are written (storage/log, storage/log_directory). Inputs are files that
+// anything may have happened to: every parser says what is wrong and where.
 #pragma once
 
 #include <map>

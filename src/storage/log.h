@@ -1,17 +1,19 @@
 // One partition's log: an ordered run of segments in a directory `<topic>-<partition>`, byte for
-// byte Kafka's. Not here: replication and the high watermark (node/partition), when to sync
-// (node/committer), which partitions there are (storage/log_directory). Threads: one caller at a
-// time (the partition's lock); files handed out by read() and take_unsynced() may be read and
-//   synced by other threads meanwhile.
+// byte Kafka's.
+// Not here: replication and the high watermark (node/partition), when to sync (node/partition_host),
+// which partitions there are (storage/log_directory).
+// Threads: one caller at a time (the partition's lock); files handed out by read() and
+// take_unsynced() may be read and synced by other threads meanwhile.
 // Durability: append() hands bytes to the page cache; they are on the medium once what
-// take_unsynced() gave was synced. Failure: an append that fails leaves the log as it was
-// (kNoSpace: later appends may work again). kCorrupt on a read names
-//   segment and position.
-// Invariants: L1 offsets ascend without overlap; segments[i] ends where segments[i+1] begins or
-// before it (compaction).
+// take_unsynced() gave was synced.
+// Failure: an append that fails leaves the log as it was (kNoSpace: later appends may work again).
+// kCorrupt on a read names segment and position.
+// Invariants:
+//   L1 offsets ascend without overlap; segments[i] ends where segments[i+1] begins or before it
+//      (compaction).
 //   L2 log_start <= recovery_point <= log_end (recovery_point may lie below log_start after
-//   DeleteRecords). L3 recovery cuts only what lies at or behind the recovery point and is no valid
-//   batch.
+//      DeleteRecords).
+//   L3 recovery cuts only what lies at or behind the recovery point and is no valid batch.
 #pragma once
 
 #include <memory>

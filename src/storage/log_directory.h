@@ -1,6 +1,8 @@
 // One of log.dirs: its lock, its meta.properties, its checkpoints, and the partition directories in
-// it. Not here: the logs' contents (storage/log), which partitions should be there (node). Threads:
-// one caller at a time; the checkpoint writers may be called on the directory's disk thread.
+// it.
+// Not here: the logs' contents (storage/log), which partitions should be there (node).
+// Threads: one caller at a time; the checkpoint writers may be called on the directory's disk
+// thread.
 // Errors: kLocked when another process has it, kInvalid when it belongs to another node or cluster
 // (the message says which).
 #pragma once

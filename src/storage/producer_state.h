@@ -1,9 +1,12 @@
 // What a partition remembers of the producers that wrote to it: the last five batches of each
 // producer id, so that a retried batch is recognised and a gap is refused (KIP-98, KIP-360).
-// Kafka's `.snapshot` files, byte for byte. Not here: transactions' coordinators (txn), who
-// allocates producer ids (controller). Threads: those of the log that owns it. Invariants: ID1 an
-// accepted batch's sequence follows the last one of its producer, or starts a new epoch at 0. ID2 a
-//   batch that was accepted is never accepted again while it is among the last five.
+// Kafka's `.snapshot` files, byte for byte.
+// Not here: transactions' coordinators (txn), who allocates producer ids (controller).
+// Threads: those of the log that owns it.
+// Invariants:
+//   ID1 an accepted batch's sequence follows the last one of its producer, or starts a new epoch at
+//      0.
+//   ID2 a batch that was accepted is never accepted again while it is among the last five.
 #pragma once
 
 #include <array>

@@ -1,11 +1,10 @@
 // One segment of a log: `<base offset>.log` with its offset index and time index. Files are opened
 // at first use; the indexes of the active segment live in memory and are written when it is sealed,
-// as Kafka trims them then. A sealed one gives up file and indexes until somebody reads it. Not
-// here: which segment an offset is in, rolling, retention, recovery (storage/log). Threads: those
-// of the log. A file handed out by file() may be read by others meanwhile. Invariants (ST): index
-// entries ascend in offset and position; every offset index entry names the last offset of the
-// batch
-//   at its position; time index entries ascend in timestamp and offset.
+// as Kafka trims them then. A sealed one gives up file and indexes until somebody reads it.
+// Not here: which segment an offset is in, rolling, retention, recovery (storage/log).
+// Threads: those of the log. A file handed out by file() may be read by others meanwhile.
+// Invariants (ST): index entries ascend in offset and position; every offset index entry names the
+// last offset of the batch at its position; time index entries ascend in timestamp and offset.
 #pragma once
 
 #include <functional>

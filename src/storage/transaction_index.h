@@ -1,7 +1,9 @@
 // Which transactions of a partition were aborted: what a read_committed reader needs to skip their
 // records. Kafka's `.txnindex` files, one a segment, hold the transactions whose abort marker lies
-// in that segment. Not here: open transactions (storage/producer_state). Threads: those of the log
-// that owns it. Invariant: entries ascend in last_offset, the offset of the abort marker.
+// in that segment.
+// Not here: open transactions (storage/producer_state).
+// Threads: those of the log that owns it. Invariant: entries ascend in last_offset, the offset of
+// the abort marker.
 #pragma once
 
 #include <vector>

@@ -96,8 +96,8 @@ class Reader {
 };
 
 // Walks the tagged fields at the end of a flexible struct:
-//   for (TagReader tags(reader, "X"); tags.next();) switch (tags.tag()) {case 0: ...; default:
-//   tags.keep(unknown);}
+//   for (TagReader tags(reader, "X"); tags.next();)
+//     switch (tags.tag()) { case 0: ...; default: tags.keep(unknown); }
 // Each field must use exactly the bytes it declared.
 class TagReader {
  public:

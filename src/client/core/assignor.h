@@ -2,11 +2,12 @@
 // classic group computes, and the bytes in which members say what they want and get.
 // Not here: when (client/core/membership.h).
 // Inputs: the members' subscriptions as they sent them (anything a stranger may write), and how
-// many partitions each topic has. Output: for every member its partitions; those of topics that
-// do not exist are nobody's.
-// Invariants: AS1 every partition of a topic that somebody subscribes to goes to exactly one of its
-// subscribers; cooperative-sticky leaves out those that must first be revoked. AS2 the result
-// depends on nothing but the input.
+// many partitions each topic has.
+// Output: for every member its partitions; those of topics that do not exist are nobody's.
+// Invariants:
+//   AS1 every partition of a topic that somebody subscribes to goes to exactly one of its
+//      subscribers; cooperative-sticky leaves out those that must first be revoked.
+//   AS2 the result depends on nothing but the input.
 // KIP-54 (sticky), KIP-429 (cooperative), KIP-792 (generation in subscriptions).
 #pragma once
 

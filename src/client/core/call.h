@@ -1,6 +1,6 @@
 // A request to be made of a broker, before anyone knows which version will be spoken: what the
-// machines of this module put out and what connection.h sends. Not here: choosing the broker and
-// waiting for the answer (client/client.h).
+// machines of this module put out and what connection.h sends.
+// Not here: choosing the broker and waiting for the answer (client/client.h).
 // Inputs: a message of wire/. The versions are those that we can read and write, and mean what we
 // think they mean; the connection takes the newest one that the broker has too.
 // Threads: values.

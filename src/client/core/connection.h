@@ -2,12 +2,15 @@
 // fallback of KIP-511), numbers requests, cuts answers out of the stream and gives each to the call
 // that it belongs to. A conversation (ARCHITECTURE.md): it does no I/O.
 // Not here: the stream itself, timeouts, which broker (client/link.h, client/client.h).
-// Inputs: what happened. Outputs: what to write, which calls have ended, whether to close.
+// Inputs: what happened.
+// Outputs: what to write, which calls have ended, whether to close.
 // Threads: one caller at a time.
-// Invariants: CC1 every call ends exactly once: with its answer or with an error. CC2 no call is
-// sent before versions are agreed on, and calls are sent in the order they came. CC3 an answer
-// whose announced size is over the bound, or whose correlation id is not the oldest outstanding
-// one (Kafka answers in order), ends the conversation; an announced size allocates nothing.
+// Invariants:
+//   CC1 every call ends exactly once: with its answer or with an error.
+//   CC2 no call is sent before versions are agreed on, and calls are sent in the order they came.
+//   CC3 an answer whose announced size is over the bound, or whose correlation id is not the oldest
+//      outstanding one (Kafka answers in order), ends the conversation; an announced size allocates
+//      nothing.
 #pragma once
 
 #include <deque>

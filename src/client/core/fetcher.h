@@ -1,15 +1,18 @@
 // The reading half of a consumer without its connections: where each partition is read from, whom
-// to ask, and the records that came back.
-// A conversation (ARCHITECTURE.md): resume(event, now) gives what to send and what was read.
+// to ask, and the records that came back. A conversation (ARCHITECTURE.md): resume(event, now)
+// gives what to send and what was read.
 // Not here: which partitions (client/core/membership.h or the caller), sending (client/consumer.h),
 // committing.
 // Inputs: partitions with a place to start; answers; a MetadataCache that outlives the fetcher and
-// is only read. `now` never goes back. Outputs: Action; its records own their bytes.
+// is only read. `now` never goes back.
+// Outputs: Action; its records own their bytes.
 // Threads: one caller at a time.
-// Invariants: FE1 the records of a partition come in order, each offset at most once after an
-// Assign. FE2 at most one request with a partition is under way. FE3 no record comes for a
-// partition after it was revoked. FE4 with read_committed no record of an aborted transaction
-// comes, and none beyond the last stable offset.
+// Invariants:
+//   FE1 the records of a partition come in order, each offset at most once after an Assign.
+//   FE2 at most one request with a partition is under way.
+//   FE3 no record comes for a partition after it was revoked.
+//   FE4 with read_committed no record of an aborted transaction comes, and none beyond the last
+//      stable offset.
 // KIP-98 (read_committed), KIP-516 (topic ids).
 #pragma once
 

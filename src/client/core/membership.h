@@ -1,14 +1,16 @@
 // A member of a classic consumer group without its connections: joining, the leader's assignment,
-// heartbeats, revoking, committed offsets, leaving.
-// A conversation (ARCHITECTURE.md): resume(event, now) gives what to ask the coordinator and what
-// has become of the member's partitions.
+// heartbeats, revoking, committed offsets, leaving. A conversation (ARCHITECTURE.md): resume(event,
+// now) gives what to ask the coordinator and what has become of the member's partitions.
 // Not here: reading partitions (client/core/fetcher.h), how they are shared out
 // (client/core/assignor.h), finding the coordinator and sending (client/consumer.h).
-// Inputs: what happened; `now` never goes back. Threads: one caller at a time.
-// Invariants: ME1 a partition in `assigned` comes with its committed offset, and is ours until it
-// is in `revoke` or the member failed. ME2 after a `revoke` no join is sent before the caller
-// says Revoked, and no commit is under way then. ME3 at most one request of each kind is under
-// way, all to the same coordinator.
+// Inputs: what happened; `now` never goes back.
+// Threads: one caller at a time.
+// Invariants:
+//   ME1 a partition in `assigned` comes with its committed offset, and is ours until it is in
+//      `revoke` or the member failed.
+//   ME2 after a `revoke` no join is sent before the caller says Revoked, and no commit is under way
+//      then.
+//   ME3 at most one request of each kind is under way, all to the same coordinator.
 // KIP-62 (heartbeats), KIP-345 (static members), KIP-394 (member id required), KIP-429
 // (cooperative).
 #pragma once

@@ -1,14 +1,19 @@
 // A producer without its connections: which partition a record goes to, batches, linger, requests
-// for leaders, retries in order, idempotent sequence numbers, and what became of every record.
-// A conversation (ARCHITECTURE.md): resume(event, now) gives what to send and what has ended.
+// for leaders, retries in order, idempotent sequence numbers, and what became of every record. A
+// conversation (ARCHITECTURE.md): resume(event, now) gives what to send and what has ended.
 // Not here: sending (client/producer.h), transactions.
 // Inputs: records; answers; a MetadataCache that outlives the producer and is only read. `now`
-// never goes back. Outputs: Action. The bytes of a request live in its Send. Threads: one caller at
-// a time. Invariants: PR1 every record ends in exactly one Delivery. PR2 at most one batch of a
-// partition is under way, so that records of one partition are appended in the order given, retried
-// or not. PR3 a sequence number is used again only for the same records, or when the broker has
-// certainly not written those that had it; in any other case the partition goes on under a new
-// producer id. PR4 memory is what the records hold: the caller bounds it by buffered_bytes().
+// never goes back.
+// Outputs: Action. The bytes of a request live in its Send.
+// Threads: one caller at a time.
+// Invariants:
+//   PR1 every record ends in exactly one Delivery.
+//   PR2 at most one batch of a partition is under way, so that records of one partition are
+//      appended in the order given, retried or not.
+//   PR3 a sequence number is used again only for the same records, or when the broker has certainly
+//      not written those that had it; in any other case the partition goes on under a new producer
+//      id.
+//   PR4 memory is what the records hold: the caller bounds it by buffered_bytes().
 // KIP-98 (idempotence), KIP-480 (sticky partitions), KIP-467 (errors by record).
 #pragma once
 
