@@ -7,10 +7,10 @@
 //
 // The host (node/controller_host, node/partition_groups) appends the records of a decision to the
 // machine's partition as one batch, applies them at once (so that the next decision sees them), and
-// lets the replies go when the batch is committed and durable. A restart is a replay: apply() of every record from the log,
-// then on_loaded(now). When an append fails the host throws the machine away, answers the waiting
-// requests with an error that tells clients to look for the coordinator again, and loads it anew:
-// state never runs ahead of the log for longer than one append.
+// lets the replies go when the batch is committed and durable. A restart is a replay: apply() of
+// every record from the log, then on_loaded(now). When an append fails the host throws the machine
+// away, answers the waiting requests with an error that tells clients to look for the coordinator
+// again, and loads it anew: state never runs ahead of the log for longer than one append.
 //
 // Soft state (sessions, pending joins, heartbeats) lives beside the replicated state, changes in
 // decide(), and is lost on a restart by design.

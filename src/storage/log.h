@@ -1,7 +1,7 @@
 // One partition's log: an ordered run of segments in a directory `<topic>-<partition>`, byte for
 // byte Kafka's.
-// Not here: replication and the high watermark (node/partition), when to sync (node/partition_host),
-// which partitions there are (storage/log_directory).
+// Not here: replication and the high watermark (node/partition), when to sync
+// (node/partition_host), which partitions there are (storage/log_directory).
 // Threads: one caller at a time (the partition's lock); files handed out by read() and
 // take_unsynced() may be read and synced by other threads meanwhile.
 // Durability: append() hands bytes to the page cache; they are on the medium once what
