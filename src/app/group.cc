@@ -5,14 +5,14 @@
 #include "app/connect.h"
 #include "app/tally.h"
 #include "client/core/assignor.h"
+#include "client/core/fetcher.h"
 
 namespace millrace::app {
 namespace {
 
 using client::core::Destination;
+using client::core::kAtEnd;
 using wire::ErrorCode;
-
-constexpr int64_t kAtEnd = -1;
 
 struct GroupOptions {
   Target target;

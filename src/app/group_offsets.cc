@@ -6,15 +6,15 @@
 #include "app/consume.h"
 #include "app/group.h"
 #include "app/partition_list.h"
+#include "client/core/fetcher.h"
 
 namespace millrace::app {
 namespace {
 
+using client::core::kAtEnd;
+using client::core::kAtStart;
 using client::core::StartAt;
 using wire::ErrorCode;
-
-constexpr int64_t kAtEnd = -1;
-constexpr int64_t kAtStart = -2;
 
 struct ResetOptions {
   Target target;

@@ -5,16 +5,16 @@
 #include "app/connect.h"
 #include "app/partition_list.h"
 #include "app/tally.h"
+#include "client/core/fetcher.h"
 
 namespace millrace::app {
 namespace {
 
+using client::core::kAtEnd;
+using client::core::kAtStart;
 using client::core::MetadataCache;
 using client::core::TopicInfo;
 using wire::ErrorCode;
-
-constexpr int64_t kAtEnd = -1;
-constexpr int64_t kAtStart = -2;
 
 struct TopicOptions {
   Target target;

@@ -76,7 +76,6 @@ class ControllerHost {
   const metadata::Image& image() const { return controller_.image(); }
   // Where the next decision's records begin, and the time.
   controller::Position position() const;
-  LeaderEpoch epoch() const { return metadata_log_->epoch(); }
   Offset metadata_end() const { return metadata_log_->log_end(); }
   // Of the quorum, as the log says since the start: any thread.
   int16_t kraft_version() const { return kraft_version_; }

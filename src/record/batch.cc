@@ -122,20 +122,12 @@ Result<std::optional<BatchView>> BatchIterator::next() {
   return BatchView(rest.first(size), *header);
 }
 
-Result<std::optional<BatchView>> next_batch(ByteView run) { return BatchIterator(run).next(); }
-
 void patch_base_offset(MutableByteView batch, Offset base_offset) {
   store_big(batch.data(), base_offset.value());
 }
 
 void patch_leader_epoch(MutableByteView batch, LeaderEpoch epoch) {
   store_big(batch.data() + kEpochAt, epoch.value());
-}
-
-void patch_attributes(MutableByteView batch, Attributes attributes) {
-  if (load_big<uint16_t>(batch.data() + kAttributesAt) == attributes.bits()) return;
-  store_big(batch.data() + kAttributesAt, attributes.bits());
-  seal(batch);
 }
 
 void patch_max_timestamp(MutableByteView batch, TimestampType type, TimestampMs max_timestamp) {

@@ -151,15 +151,11 @@ class BatchIterator {
   size_t position_ = 0;
 };
 
-// The first batch of `run`: BatchIterator's next() for a caller that moves on by size_in_bytes().
-Result<std::optional<BatchView>> next_batch(ByteView run);
-
 // Patches of a magic 2 batch in place. `batch` spans one batch that BatchView::parse accepted
 // (ASSERT: magic and size). Base offset and leader epoch are outside the CRC; the others recompute
 // it, and do nothing at all when the value stands there already.
 void patch_base_offset(MutableByteView batch, Offset base_offset);
 void patch_leader_epoch(MutableByteView batch, LeaderEpoch epoch);
-void patch_attributes(MutableByteView batch, Attributes attributes);
 // Sets the timestamp type with the max timestamp, as they change together: kLogAppendTime and now
 // make every record of the batch read as `now`.
 void patch_max_timestamp(MutableByteView batch, TimestampType type, TimestampMs max_timestamp);

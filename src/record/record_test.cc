@@ -52,12 +52,12 @@ TEST(Compression, raw_snappy_is_read_too) {
 TEST(BatchIterator, tells_a_torn_tail_from_garbage) {
   const ByteBuffer batch = sample_batch();
   for (size_t cut = 0; cut < batch.size(); ++cut) {
-    auto next = next_batch(ByteView(batch).first(cut));
+    auto next = BatchIterator(ByteView(batch).first(cut)).next();
     ASSERT_TRUE(next.has_value()) << cut;
     EXPECT_FALSE(next->has_value());
   }
   ByteBuffer garbage(100, 0x7F);
-  EXPECT_EQ(next_batch(garbage).error().code, Errc::kCorrupt);
+  EXPECT_EQ(BatchIterator(garbage).next().error().code, Errc::kCorrupt);
 }
 
 TEST(BatchView, a_flipped_bit_anywhere_behind_the_crc_is_noticed) {

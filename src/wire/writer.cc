@@ -1,7 +1,6 @@
 #include "wire/writer.h"
 
 #include <array>
-#include <bit>
 
 #include <fmt/format.h>
 
@@ -18,10 +17,6 @@ size_t put_uvarint(uint8_t* at, uint32_t value) {
 }
 
 }  // namespace
-
-size_t uvarint_size(uint32_t value) {
-  return value == 0 ? 1 : (static_cast<size_t>(std::bit_width(value)) + 6) / 7;
-}
 
 Result<> Writer::status() const {
   if (bad_field_ == nullptr) return {};

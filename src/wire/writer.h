@@ -93,7 +93,4 @@ class Writer {
   bool bad_null_ = false;
 };
 
-// The bytes that `value` takes as an unsigned varint.
-size_t uvarint_size(uint32_t value);
-
 }  // namespace millrace::wire

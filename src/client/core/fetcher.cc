@@ -10,8 +10,6 @@ namespace {
 
 using wire::ErrorCode;
 
-constexpr int64_t kAtEnd = -1;
-constexpr int64_t kAtStart = -2;
 constexpr int8_t kReadCommitted = 1;
 
 int64_t timestamp_of(const StartAt& start) {

@@ -32,6 +32,10 @@
 
 namespace millrace::client::core {
 
+// Timestamps of ListOffsets that stand for the two ends of a partition.
+inline constexpr int64_t kAtEnd = -1;
+inline constexpr int64_t kAtStart = -2;
+
 // Where to start reading a partition.
 struct StartAt {
   enum class Kind { kEarliest, kLatest, kOffset, kTimestamp, kBeforeEnd };
