@@ -45,6 +45,12 @@ TEST(Hash, java_string_hash_counts_utf16_units) {
   EXPECT_EQ(java_string_hash("\xF0\x9D\x84\x9E"), 31 * 0xD834 + 0xDD1E);
 }
 
+TEST(StrongInt, a_difference_that_does_not_fit_is_at_the_bounds) {
+  EXPECT_EQ(Offset(5) - Offset(7), -2);
+  EXPECT_EQ(Offset(5) - Offset(INT64_MIN), INT64_MAX);
+  EXPECT_EQ(Offset(INT64_MIN) - Offset(5), INT64_MIN);
+}
+
 TEST(StrongInt, prints_as_its_number) { EXPECT_EQ(fmt::format("{}", Offset{42}), "42"); }
 
 TEST(Bytes, load_gives_back_what_store_wrote) {

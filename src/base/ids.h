@@ -6,6 +6,7 @@
 #include <compare>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 
 #include <fmt/format.h>
@@ -30,8 +31,11 @@ class StrongInt {
   friend constexpr StrongInt operator-(StrongInt a, Rep n) {
     return StrongInt(static_cast<Rep>(a.value_ - n));
   }
+  // At the type's bounds where it does not fit: times and offsets may be anything that a peer says.
   friend constexpr Rep operator-(StrongInt a, StrongInt b) {
-    return static_cast<Rep>(a.value_ - b.value_);
+    Rep difference{};
+    if (!__builtin_sub_overflow(a.value_, b.value_, &difference)) return difference;
+    return a < b ? std::numeric_limits<Rep>::min() : std::numeric_limits<Rep>::max();
   }
   constexpr StrongInt& operator+=(Rep n) { return *this = *this + n; }
   constexpr StrongInt& operator++() { return *this += 1; }

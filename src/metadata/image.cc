@@ -281,6 +281,8 @@ Result<> Image::on(const wire::AbortTransactionRecord&) {
 }
 
 Result<> Image::on(const wire::ProducerIdsRecord& r) {
+  if (r.next_producer_id < 0)
+    return fail(Errc::kInvalid, fmt::format("the next producer id is {}", r.next_producer_id));
   next_producer_id_ = ProducerId(r.next_producer_id);
   return {};
 }

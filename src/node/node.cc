@@ -50,9 +50,8 @@ wire::ErrorCode Node::absence_of(const metadata::Topic* topic, PartitionIndex pa
   const int32_t index = partition.value();
   if (topic == nullptr || index < 0 || std::cmp_greater_equal(index, topic->partitions.size()))
     return wire::ErrorCode::kUnknownTopicOrPartition;
-  return topic->partitions[static_cast<size_t>(index)].leader == id_
-             ? wire::ErrorCode::kKafkaStorageError
-             : wire::ErrorCode::kNotLeaderOrFollower;
+  return partitions_->is_refused({topic->name, partition}) ? wire::ErrorCode::kKafkaStorageError
+                                                           : wire::ErrorCode::kNotLeaderOrFollower;
 }
 
 Uuid Node::fresh_uuid() { return random_uuid(host_->shard(0).random()); }

@@ -110,6 +110,11 @@ HostedPartition PartitionHost::find(const TopicIdPartition& id) const {
   return found == by_id_.end() ? HostedPartition{} : found->second;
 }
 
+bool PartitionHost::is_refused(const TopicPartition& name) const {
+  std::shared_lock lock(mutex_);
+  return refused_.contains(name);
+}
+
 std::vector<HostedPartition> PartitionHost::all() const {
   std::shared_lock lock(mutex_);
   std::vector<HostedPartition> result;
@@ -135,10 +140,15 @@ Result<> PartitionHost::open(const TopicPartition& name, const Uuid& topic_id,
     return {};
   }
   Volume& volume = volume_for(name);
-  ASSIGN_OR_RETURN(auto log, volume.directory().open_log(name, settings->log));
-  log->set_topic_id(topic_id);
+  auto log = volume.directory().open_log(name, settings->log);
+  if (!log) {
+    std::unique_lock lock(mutex_);
+    refused_.insert(name);
+    return std::unexpected(std::move(log).error());
+  }
+  (*log)->set_topic_id(topic_id);
   auto partition =
-      std::make_shared<Partition>(name, topic_id, PartitionState(std::move(log), settings));
+      std::make_shared<Partition>(name, topic_id, PartitionState(std::move(*log), settings));
   const HostedPartition hosted{partition, &volume};
   with_partition(*partition, [&](PartitionState& state) {
     state.lead(leadership);
@@ -149,6 +159,7 @@ Result<> PartitionHost::open(const TopicPartition& name, const Uuid& topic_id,
   });
   {
     std::unique_lock lock(mutex_);
+    refused_.erase(name);
     by_name_[name] = hosted;
     by_id_[{topic_id, name.partition}] = hosted;
   }
@@ -161,19 +172,22 @@ Result<> PartitionHost::open(const TopicPartition& name, const Uuid& topic_id,
 
 void PartitionHost::remove(const TopicPartition& name, const Uuid& suffix) {
   HostedPartition hosted = find(name);
-  if (!hosted) return;
+  if (!hosted && !is_refused(name)) return;
+  Volume& volume = hosted ? *hosted.volume : volume_for(name);
   {
     std::unique_lock lock(mutex_);
     by_name_.erase(name);
-    by_id_.erase({hosted.partition->topic_id(), name.partition});
+    if (hosted) by_id_.erase({hosted.partition->topic_id(), name.partition});
+    refused_.erase(name);
   }
-  with_partition(*hosted.partition, [](PartitionState& state) {
-    state.go_offline(wire::ErrorCode::kUnknownTopicOrPartition);
-  });
-  auto renamed = hosted.volume->directory().mark_deleted(name, suffix);
+  if (hosted)
+    with_partition(*hosted.partition, [](PartitionState& state) {
+      state.go_offline(wire::ErrorCode::kUnknownTopicOrPartition);
+    });
+  auto renamed = volume.directory().mark_deleted(name, suffix);
   if (!renamed) LOG_ERROR("{}: {}", name.to_string(), renamed.error().message);
   if (!renamed || renamed->empty()) return;
-  hosted.volume->thread().run([volume = hosted.volume, path = *renamed] {
+  volume.thread().run([volume = &volume, path = *renamed] {
     if (auto removed = volume->directory().remove_tree(path); !removed)
       LOG_WARN("{}: {}; the next start tries again", path, removed.error().message);
   });

@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <unordered_map>
@@ -85,6 +86,8 @@ class PartitionHost {
 
   HostedPartition find(const TopicPartition& name) const;
   HostedPartition find(const TopicIdPartition& id) const;
+  // Its log is here and could not be opened.
+  bool is_refused(const TopicPartition& name) const;
   std::vector<HostedPartition> all() const;
   const std::vector<std::unique_ptr<Volume>>& volumes() const { return volumes_; }
   // The recovery points of logs in a directory that are not hosted here; from any thread.
@@ -119,6 +122,7 @@ class PartitionHost {
   mutable std::shared_mutex mutex_;  // guards the maps
   std::unordered_map<TopicPartition, HostedPartition> by_name_;
   std::unordered_map<TopicIdPartition, HostedPartition> by_id_;
+  std::set<TopicPartition> refused_;  // whose logs could not be opened
   std::vector<std::unique_ptr<Volume>> volumes_;
   const Durability durability_;
   OtherPoints other_points_;

@@ -44,6 +44,7 @@ class Oracle {
 
   struct Span {
     int64_t first = 0, end = 0;
+    bool must_be_cut = false;  // a broker that has started since serves nothing of it
   };
   // The records of the span cannot be read until they are repaired.
   void damaged(int32_t partition, Span span) { damaged_[partition].push_back(span); }

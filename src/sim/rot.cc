@@ -148,7 +148,7 @@ void Rot::damage_tail(int32_t partition) {
   if (batches.empty()) return;
   const Batch& batch = batches[medium_->world().faults.below(batches.size())];
   damage(batch);
-  oracle_->damaged(partition, {.first = batch.first, .end = INT64_MAX});
+  oracle_->damaged(partition, {.first = batch.first, .end = INT64_MAX, .must_be_cut = true});
 }
 
 void Rot::repair() {
