@@ -49,10 +49,12 @@ BatchHeader read_legacy(const uint8_t* at, int8_t magic) {
   return header;
 }
 
-// Whether last_offset() and next_offset() are numbers of 64 bits: everything behind relies on it.
+// Whether last_offset() and next_offset() are numbers of 64 bits that do not lie before
+// base_offset: everything behind relies on it.
 bool offsets_fit(const BatchHeader& header) {
   int64_t next = 0;
-  return !__builtin_add_overflow(header.base_offset.value(), header.last_offset_delta, &next) &&
+  return header.last_offset_delta >= 0 &&
+         !__builtin_add_overflow(header.base_offset.value(), header.last_offset_delta, &next) &&
          !__builtin_add_overflow(next, 1, &next);
 }
 

@@ -49,6 +49,13 @@ TEST(Compression, raw_snappy_is_read_too) {
   EXPECT_EQ(as_text(unpacked), "aaaa");
 }
 
+TEST(BatchIterator, refuses_a_batch_that_ends_before_it_begins) {
+  ByteBuffer batch = sample_batch();
+  constexpr size_t kLastOffsetDeltaAt = 23;
+  store_big<int32_t>(batch.data() + kLastOffsetDeltaAt, -4);
+  EXPECT_EQ(BatchIterator(batch).next().error().code, Errc::kCorrupt);
+}
+
 TEST(BatchIterator, tells_a_torn_tail_from_garbage) {
   const ByteBuffer batch = sample_batch();
   for (size_t cut = 0; cut < batch.size(); ++cut) {

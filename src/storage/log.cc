@@ -179,12 +179,19 @@ Result<> Log::scan_active() {
   std::vector<record::BatchHeader> headers;
   Segment fresh(*disk_, directory_, segment.base_offset());
   fresh.set_size(listed);
+  log_end_ = segment.base_offset();
+  bool ascends = true;
   RETURN_IF_ERROR(fresh.scan(0, [&](const record::BatchHeader& header, ByteView batch, uint64_t) {
+    ascends = header.base_offset >= log_end_;
+    if (!ascends) return false;
     headers.push_back(header);
     note_batch(header, batch, header.max_timestamp);
     log_end_ = header.next_offset();
     return true;
   }));
+  if (!ascends)
+    return fail(Errc::kCorrupt,
+                fmt::format("{}.log: offsets do not ascend behind {}", segment.path(), log_end_));
   segment.forget_indexes();
   for (const auto& header : headers) segment.note_appended(header, options_.index_interval_bytes);
   recovery_point_ = log_end_;
