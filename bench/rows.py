@@ -138,8 +138,9 @@ def fetch_by_gigabyte(server, plan, keys):
 
 
 def durable(server, plan):
-    """`server` syncs before it answers."""
+    """`server` syncs before it answers; what other rows have written must not be under way to the disk."""
     with Cell(server, 16) as cell:
+        os.sync()
         got = cell.run("produce", connections=16, pipeline=64, rate=1000, warm_up_seconds=plan.warm_up(server),
                        seconds=plan.seconds)
     BY_KEY["durable-p99"].add(server, got["p99_us"] / 1000)

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 
+#include "app/cluster_health.h"
+#include "app/cluster_moves.h"
+#include "app/cluster_voters.h"
 #include "app/connect.h"
+#include "app/quorum.h"
 
 namespace millrace::app {
 namespace {
@@ -72,15 +76,11 @@ json::object replica_of(const wire::describe_quorum_response::ReplicaState& repl
           {"directory_id", replica.replica_directory_id.to_string()}};
 }
 
-// The controllers' quorum; nothing when the broker does not tell.
-std::optional<json::object> quorum_of(Session& session) {
-  wire::DescribeQuorumRequest request;
-  request.topics.push_back({.topic_name = "__cluster_metadata", .partitions = {{0}}});
-  auto response = session.call_any(std::move(request));
-  if (!response || response->error_code != 0 || response->topics.empty() ||
-      response->topics[0].partitions.empty() || response->topics[0].partitions[0].error_code != 0)
-    return std::nullopt;
-  const auto& partition = response->topics[0].partitions[0];
+// The controllers' quorum; null when the broker does not tell.
+json::value quorum_of(Session& session) {
+  const auto quorum = describe_quorum(session);
+  if (!quorum) return nullptr;
+  const auto& partition = quorum->partition;
   json::array replicas;
   for (const auto& each : partition.current_voters)
     replicas.push_back(
@@ -121,10 +121,12 @@ Outcome<> describe(const ClusterOptions& options, Session& session) {
         refusal({"describe the cluster", {}, {}}, cluster->error_code, cluster->error_message));
   auto broker = session.api_versions(kNoNode);
   if (!broker) return std::unexpected(Failure(broker.error()));
+  const json::value quorum = quorum_of(session);
+  // A broker of a KRaft cluster names any broker as the controller; the quorum knows better.
+  if (quorum.is_object()) cluster->controller_id = quorum.at("leader").to_number<int32_t>();
   json::object object{{"cluster_id", cluster->cluster_id}, {"controller", cluster->controller_id},
-                      {"brokers", brokers_of(*cluster)},   {"quorum", nullptr},
+                      {"brokers", brokers_of(*cluster)},   {"quorum", quorum},
                       {"features", features_of(*broker)},  {"versions", versions_of(*broker)}};
-  if (auto quorum = quorum_of(session)) object["quorum"] = std::move(*quorum);
   if (options.target.format() == OutputFormat::kJson)
     print_object(OutputFormat::kJson, object);
   else
@@ -218,7 +220,11 @@ Outcome<> log_dirs(const ClusterOptions& options, Session& session) {
 }  // namespace
 
 void add_cluster_commands(Command& root) {
-  auto cluster = root.add("cluster", {"Shows brokers, features and log directories.", ""});
+  auto cluster =
+      root.add("cluster", {"Shows and changes the cluster: nodes, quorum, leaders, replicas.", ""});
+  add_health_commands(cluster);
+  add_move_commands(cluster);
+  add_voter_commands(cluster);
   auto options = std::make_shared<ClusterOptions>();
 
   auto describing = cluster.add(

@@ -6,7 +6,9 @@ namespace millrace::app {
 
 metadata::Endpoint Listeners::controller_endpoint() const {
   if (controllers.empty()) return {};
-  const config::ListenerAddress& first = controllers[0];
+  config::ListenerAddress first = controllers[0];
+  for (const auto& each : advertised)
+    if (each.name == first.name) first = each;
   const bool any = first.host.empty() || first.host == "0.0.0.0";
   return {first.name, any ? "localhost" : first.host, first.port};
 }
@@ -19,8 +21,6 @@ Result<Listeners> read_listeners(const config::NodeProperties& properties) {
     const bool is_controllers = std::ranges::find(names, listener.name) != names.end();
     (is_controllers ? result.controllers : result.brokers).push_back(listener);
   }
-  if (result.brokers.empty())
-    return fail(Errc::kInvalid, "listeners names no listener for clients beside the controller's");
   ASSIGN_OR_RETURN(
       result.advertised,
       config::parse_listeners("advertised.listeners", properties.text("advertised.listeners")));

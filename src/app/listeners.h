@@ -15,7 +15,8 @@ struct Listeners {
   std::vector<config::ListenerAddress> advertised;
   std::vector<config::ListenerAddress> controllers;
 
-  // What other replicas are told of the controller; a wildcard host becomes localhost.
+  // What other replicas are told of the controller: what is advertised, else its listener; a
+  // wildcard host becomes localhost.
   metadata::Endpoint controller_endpoint() const;
 };
 Result<Listeners> read_listeners(const config::NodeProperties& properties);

@@ -8,7 +8,6 @@ namespace {
 using client::core::Destination;
 using wire::ErrorCode;
 
-constexpr auto kBetweenTries = std::chrono::milliseconds(100);
 constexpr int kLeaderTries = 5;
 
 }  // namespace
@@ -49,9 +48,12 @@ void Session::run(std::function<void()> work) {
   done.get_future().wait();
 }
 
+// Asleep, since what is waited for happens in another process, which tells nobody.
+void Session::pause() { std::this_thread::sleep_for(std::chrono::milliseconds(100)); }
+
 bool Session::Patience::wait() {
   if (std::chrono::steady_clock::now() >= end_) return false;
-  std::this_thread::sleep_for(kBetweenTries);
+  pause();
   return true;
 }
 
@@ -148,7 +150,7 @@ Outcome<std::map<TopicPartition, ListedOffset>> Session::list_offsets(
   std::map<TopicPartition, ListedOffset> result;
   Timestamps left = timestamps;
   for (int tries = 0; !left.empty() && tries < kLeaderTries; ++tries) {
-    if (tries > 0) std::this_thread::sleep_for(kBetweenTries);
+    if (tries > 0) pause();
     std::vector<TopicPartition> partitions;
     for (const auto& [partition, timestamp] : left) partitions.push_back(partition);
     auto leaders = by_leader(partitions);

@@ -74,6 +74,10 @@ class Session {
   Result<NodeId> coordinator(const std::string& group);
   Result<wire::ApiVersionsResponse> api_versions(NodeId node);
 
+  // Before the cluster is asked once more whether something has come about: there is nothing that
+  // tells when.
+  static void pause();
+
   // The offsets at the given timestamps (-1 the end, -2 the start, ...), asked of the leaders.
   using Timestamps = std::map<TopicPartition, int64_t>;
   Outcome<std::map<TopicPartition, ListedOffset>> list_offsets(const Timestamps& timestamps);

@@ -11,9 +11,11 @@
 #include <thread>
 
 #include "app/listeners.h"
+#include "app/process_facts.h"
 #include "app/session.h"
 #include "app/topic.h"
 #include "base/log.h"
+#include "gateway/gateway.h"
 #include "node/node.h"
 #include "runtime/host.h"
 #include "server/server.h"
@@ -106,6 +108,8 @@ std::string own_path() {
 void announce(const node::Node& node, const std::vector<metadata::Endpoint>& endpoints,
               bool embedded) {
   fmt::print("[KafkaRaftServer nodeId={}] Kafka Server started\n", node.id());
+  std::fflush(stdout);
+  if (endpoints.empty()) return;
   const std::string address = fmt::format("{}:{}", endpoints[0].host, endpoints[0].port);
   const std::string to = address == Connect{}.bootstrap ? "" : " -b " + address;
   const std::string self = own_path();
@@ -118,6 +122,53 @@ void announce(const node::Node& node, const std::vector<metadata::Endpoint>& end
         address, self, to);
   std::fflush(stdout);
 }
+
+// Where nobody chose the address, a node does without it rather than not start: another one may
+// have it.
+Result<> listen_for_http(gateway::Gateway& gateway, const config::NodeProperties& properties) {
+  const std::string name = "millrace.http.listener";
+  const std::string text = properties.text(name);
+  if (text.empty()) return {};
+  ASSIGN_OR_RETURN(const auto parsed, config::parse_listeners(name, "HTTP://" + text));
+  auto listening = gateway.listen({.host = parsed[0].host, .port = parsed[0].port});
+  if (!listening && !properties.is_set(name)) {
+    LOG_WARN("no metrics over HTTP: {}; {} chooses another address", listening.error().message,
+             name);
+    return {};
+  }
+  return listening;
+}
+
+// A node from its start to its end.
+struct Running {
+  runtime::Host* host;
+  node::Node* node;
+  server::Server* server;
+  gateway::Gateway* gateway;
+  bool stopping = false;
+  int status = 0;
+
+  void stop() {
+    if (stopping) std::_Exit(1);  // the second one does not wait
+    stopping = true;
+    gateway->set_ready(false);
+    LOG_INFO("stopping: what this node leads is given up; a second signal stops at once");
+    node->leave([this] { server->drain([this] { host->stop(); }); });
+  }
+  void give_up(const Error& why) {
+    status = refuse(why, "");
+    stopping = true;
+    host->stop();
+  }
+  int finish() {
+    if (auto closed = node->close(); !closed) {
+      LOG_ERROR("stopping: {}", closed.error().message);
+      return 1;
+    }
+    LOG_INFO("stopped");
+    return status;
+  }
+};
 
 int run_start(const StartOptions& given, const std::vector<std::string>& overrides) {
   StartOptions options = given;
@@ -193,27 +244,29 @@ int start(const StartOptions& options) {
     for (const auto& listener : *group)
       if (auto listening = server.listen(listener); !listening)
         return refuse(listening.error(), hint_for_listening(listening.error().code));
+  gateway::Gateway gateway(
+      {.host = &host, .node = &node, .server = &server, .process = process_facts});
+  if (auto listening = listen_for_http(gateway, *properties); !listening)
+    return refuse(listening.error(), "Mend millrace.http.listener; empty: none.");
   for (auto& listener : listeners->controllers) listener.port = server.port_of(listener.name);
   const auto endpoints = advertised_endpoints(*listeners, server);
-  auto started = node.start({.advertised = endpoints,
-                             .controller_endpoint = listeners->controller_endpoint(),
-                             .cluster_id = options.cluster_id});
-  if (!started) return refuse(started.error(), hint_for_directories(started.error().code));
-  bool stopping = false;
-  host.on_signal([&](int) {
-    if (stopping) std::_Exit(1);  // the second one does not wait
-    stopping = true;
-    LOG_INFO("stopping: connections are drained; a second signal stops at once");
-    server.drain([&] { host.stop(); });
+  Running running{&host, &node, &server, &gateway};
+  auto opened = node.open({.advertised = endpoints,
+                           .controller_endpoint = listeners->controller_endpoint(),
+                           .cluster_id = options.cluster_id,
+                           .failed = [&running](const Error& why) { running.give_up(why); }});
+  if (!opened) return refuse(opened.error(), hint_for_directories(opened.error().code));
+  host.on_signal([&](int) { running.stop(); });
+  host.shard(0).post([&] {
+    node.start([&](Result<> ready) {
+      if (!ready) return running.give_up(ready.error());
+      server.serve_clients();
+      gateway.set_ready(true);
+      announce(node, endpoints, options.properties_file.empty());
+    });
   });
-  announce(node, endpoints, options.properties_file.empty());
   host.run();
-  if (auto closed = node.close(); !closed) {
-    LOG_ERROR("stopping: {}", closed.error().message);
-    return 1;
-  }
-  LOG_INFO("stopped");
-  return 0;
+  return running.finish();
 }
 
 }  // namespace millrace::app

@@ -127,10 +127,39 @@ Outcome<> remove(const TopicOptions& options, Session& session) {
   return tally.finish();
 }
 
-json::array numbers(const std::vector<int32_t>& values) {
+using Numbers = std::vector<int32_t>;
+
+json::array numbers(const Numbers& values) {
   json::array array;
   for (int32_t value : values) array.push_back(value);
   return array;
+}
+
+// Who may lead a partition beside its ISR (KIP-966), by partition.
+struct Eligible {
+  std::vector<int32_t> replicas;
+  std::vector<int32_t> last_known;
+};
+using EligibleLeaders = std::map<int32_t, Eligible>;
+
+// Nothing where the broker does not tell: it is older than KIP-966.
+Outcome<EligibleLeaders> eligible_leaders(const std::string& topic, Session& session) {
+  EligibleLeaders result;
+  wire::DescribeTopicPartitionsRequest request{.topics = {{.name = topic}}};
+  for (bool is_more = true; is_more;) {
+    auto response = session.call_any(request);
+    if (!response && response.error().code == Errc::kUnsupported) return result;
+    if (!response) return std::unexpected(Failure(response.error()));
+    for (const auto& each : response->topics)
+      for (const auto& partition : each.partitions)
+        result[partition.partition_index] = {partition.eligible_leader_replicas.value_or(Numbers{}),
+                                             partition.last_known_elr.value_or(Numbers{})};
+    is_more = response->next_cursor.has_value();
+    if (is_more)
+      request.cursor = {.topic_name = response->next_cursor->topic_name,
+                        .partition_index = response->next_cursor->partition_index};
+  }
+  return result;
 }
 
 json::object describe_partition(
@@ -199,9 +228,17 @@ Outcome<json::object> describe_topic(const MetadataCache& known, const std::stri
   if (!ranges) return std::unexpected(ranges.error());
   auto configs = changed_configs(name, session);
   if (!configs) return std::unexpected(configs.error());
+  auto eligible = eligible_leaders(name, session);
+  if (!eligible) return std::unexpected(eligible.error());
   json::array partitions;
-  for (const auto& [index, info] : topic->partitions)
-    partitions.push_back(describe_partition({name, index}, info, *ranges));
+  for (const auto& [index, info] : topic->partitions) {
+    auto row = describe_partition({name, index}, info, *ranges);
+    if (const auto found = eligible->find(index.value()); found != eligible->end()) {
+      row["elr"] = numbers(found->second.replicas);
+      row["last_known_elr"] = numbers(found->second.last_known);
+    }
+    partitions.push_back(std::move(row));
+  }
   return json::object{{"name", name},
                       {"topic_id", topic->id.to_string()},
                       {"internal", topic->internal},
@@ -220,8 +257,9 @@ void print_topic(const json::object& topic) {
   summary["configs"] = std::move(configs);
   summary.erase("partitions");
   print_object(OutputFormat::kTable, summary);
-  constexpr std::string_view kColumns[] = {"partition", "leader",       "replicas",   "isr",
-                                           "offline",   "start_offset", "end_offset", "records"};
+  constexpr std::string_view kColumns[] = {"partition",    "leader",     "replicas",
+                                           "isr",          "elr",        "offline",
+                                           "start_offset", "end_offset", "records"};
   fmt::print("\n");
   print_rows(OutputFormat::kTable, topic.at("partitions").as_array(), kColumns);
 }

@@ -20,6 +20,7 @@ std::string_view errc_name(Errc code) {
     case Errc::kClosed: return "closed";
     case Errc::kTimedOut: return "timed out";
     case Errc::kBusy: return "busy";
+    case Errc::kNotController: return "not the active controller";
   }
   return "unknown";
 }

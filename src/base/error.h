@@ -26,7 +26,8 @@ enum class Errc {
   kWouldBlock,   // a non-blocking operation has nothing to do now
   kClosed,       // the peer, file or component is closed
   kTimedOut,
-  kBusy,  // a bound is reached now; later may work
+  kBusy,           // a bound is reached now; later may work
+  kNotController,  // another node decides, or none does now
 };
 
 std::string_view errc_name(Errc code);

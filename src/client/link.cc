@@ -1,12 +1,10 @@
 #include "client/link.h"
 
-#include <array>
 #include <utility>
 
 namespace millrace::client {
 namespace {
 
-constexpr size_t kReadBytes = 64 * 1024;
 constexpr int kReadsATurn = 16;  // then others get their turn
 
 std::string in_seconds(Duration duration) {
@@ -26,6 +24,7 @@ void Link::open(env::Host& host) {
 void Link::opened(Result<std::unique_ptr<env::Connection>> opened) {
   if (conversation_.over()) return;
   if (!opened) return run(core::Connection::Lost{std::move(opened).error()});
+  was_connected_ = true;
   stream_ = std::move(*opened);
   stream_->set_events(this);
   stream_->watch_read(true);
@@ -98,6 +97,10 @@ void Link::close() {
   shard_->cancel(std::exchange(connecting_, env::TimerId::kNone));
   stream_.reset();
   tell_waiters();
+  if (!mourner_) return;
+  shard_->post([self = shared_from_this(), mourner = std::exchange(mourner_, nullptr)]() mutable {
+    if (!self->options_.owner.expired()) mourner(self->why_over_);
+  });
 }
 
 void Link::flush() {
@@ -115,13 +118,12 @@ void Link::flush() {
 
 void Link::readable() {
   const auto self = shared_from_this();
-  std::array<uint8_t, kReadBytes> bytes;
   for (int i = 0; i < kReadsATurn && stream_; ++i) {
-    auto got = stream_->read(bytes);
+    auto got = stream_->read(conversation_.room());
     if (!got && got.error().code == Errc::kWouldBlock) return;
     if (!got) return lose(Errc::kClosed, got.error().message);
     if (*got == 0) return lose(Errc::kClosed, "the broker closed the connection");
-    run(core::Connection::Received{ByteView(bytes).first(*got)});
+    run(core::Connection::Received{*got});
   }
 }
 

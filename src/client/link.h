@@ -34,8 +34,12 @@ class Link final : public env::ConnectionEvents, public std::enable_shared_from_
   void submit(core::Call call, Done<core::Answer> done);
   // Once versions are agreed on, or the link is over.
   void when_ready(Done<void> done);
+  // When the link is over, and why; before that nothing is called.
+  void when_over(std::move_only_function<void(const Error&)> done) { mourner_ = std::move(done); }
   bool ready() const { return conversation_.ready(); }
   bool over() const { return conversation_.over(); }
+  // A connection was there once; over without it: nobody listens at the address.
+  bool was_connected() const { return was_connected_; }
   const wire::ApiVersionsResponse& broker() const { return conversation_.broker(); }
 
   void readable() override;
@@ -66,7 +70,9 @@ class Link final : public env::ConnectionEvents, public std::enable_shared_from_
   Error why_over_;
   std::map<core::CallId, Pending> calls_;
   std::vector<Done<void>> waiters_;
+  std::move_only_function<void(const Error&)> mourner_;
   env::TimerId connecting_ = env::TimerId::kNone;
+  bool was_connected_ = false;
 };
 
 }  // namespace millrace::client

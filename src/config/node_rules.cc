@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 #include <set>
 
 #include "config/rules.h"
@@ -39,12 +40,6 @@ Result<> check_roles(const NodeProperties& node) {
         fmt::format("You must set `node.id` to the same value as `broker.id`: they are {} "
                     "and {}.",
                     node.text("node.id"), node.text("broker.id")));
-  const auto roles = node.list("process.roles");
-  if (!contains(roles, "broker") || !contains(roles, "controller"))
-    return wrong(
-        fmt::format("Invalid value {} for configuration process.roles: this version of "
-                    "Millrace is broker and controller in one, broker,controller",
-                    node.text("process.roles")));
   if (node.list("log.dirs").empty() && node.list("log.dir").empty())
     return wrong("At least one log directory must be defined via log.dirs or log.dir.");
   return {};
@@ -54,7 +49,42 @@ struct NodeListeners {
   std::vector<ListenerAddress> all;
   std::vector<ListenerAddress> advertised;
   Names controllers;
+
+  bool is_controllers(const std::string& name) const { return contains(controllers, name); }
 };
+
+// What each role listens on: a broker alone has none of the controllers' listeners, a controller
+// alone no others.
+Result<> check_roles_listen(const NodeProperties& node, const NodeListeners& listeners) {
+  const Names own = names_of(listeners.all);
+  const auto is_controllers = [&](const auto& name) { return listeners.is_controllers(name); };
+  if (!has_role(node, "controller")) {
+    if (std::ranges::none_of(own, is_controllers)) return {};
+    return wrong(fmt::format(
+        "controller.listener.names must not contain a value appearing in the 'listeners' "
+        "configuration when running KRaft with just the broker role: it is {}, listeners are {}",
+        joined(listeners.controllers), node.text("listeners")));
+  }
+  if (!has_role(node, "broker")) {
+    if (std::ranges::all_of(own, is_controllers)) return {};
+    return wrong(fmt::format(
+        "The listeners config must only contain KRaft controller listeners from "
+        "controller.listener.names when process.roles=controller: it is {}, listeners are {}",
+        joined(listeners.controllers), node.text("listeners")));
+  }
+  if (std::ranges::none_of(own, is_controllers))
+    return wrong(
+        fmt::format("controller.listener.names must contain at least one value appearing "
+                    "in the 'listeners' configuration when running the KRaft controller "
+                    "role: it is {}, listeners are {}",
+                    joined(listeners.controllers), node.text("listeners")));
+  if (std::ranges::all_of(own, is_controllers))
+    return wrong(
+        fmt::format("There must be at least one broker advertised listener. Perhaps all "
+                    "listeners appear in controller.listener.names? listeners are {}",
+                    node.text("listeners")));
+  return {};
+}
 
 Result<> check_own_listeners(const NodeListeners& listeners, const std::string& text) {
   std::set<std::string> names;
@@ -65,24 +95,10 @@ Result<> check_own_listeners(const NodeListeners& listeners, const std::string& 
     if (each.port != 0 && !addresses.emplace(each.host, each.port).second)
       return wrong(fmt::format("Each listener must have a different port, listeners: {}", text));
   }
-  const Names own = names_of(listeners.all);
-  if (std::ranges::none_of(listeners.controllers,
-                           [&](const auto& name) { return contains(own, name); }))
-    return wrong(
-        fmt::format("controller.listener.names must contain at least one value appearing "
-                    "in the 'listeners' configuration when running the KRaft controller "
-                    "role: it is {}, listeners are {}",
-                    joined(listeners.controllers), text));
-  if (std::ranges::all_of(own,
-                          [&](const auto& name) { return contains(listeners.controllers, name); }))
-    return wrong(
-        fmt::format("There must be at least one broker advertised listener. Perhaps all "
-                    "listeners appear in controller.listener.names? listeners are {}",
-                    text));
   return {};
 }
 
-Result<> check_advertised(const NodeListeners& listeners) {
+Result<> check_advertised(const NodeProperties& node, const NodeListeners& listeners) {
   const Names own = names_of(listeners.all);
   for (const auto& each : listeners.advertised) {
     if (each.host == "0.0.0.0" || each.host == "::")
@@ -90,7 +106,8 @@ Result<> check_advertised(const NodeListeners& listeners) {
           fmt::format("advertised.listeners cannot use the nonroutable meta-address {}. "
                       "Use a routable IP address.",
                       each.host));
-    if (!contains(own, each.name))
+    // Of a controller alone Kafka looks at the addresses only.
+    if (has_role(node, "broker") && !contains(own, each.name))
       return wrong(fmt::format(
           "advertised.listeners listener names must be equal to or a subset of the ones defined in "
           "listeners. Found {}. The valid options based on the current configuration are {}",
@@ -134,7 +151,7 @@ Result<> check_protocols(const NodeProperties& node, const NodeListeners& listen
 
 Result<> check_inter_broker(const NodeProperties& node, const NodeListeners& listeners) {
   const std::string name = node.text("inter.broker.listener.name");
-  if (name.empty()) return {};
+  if (name.empty() || !has_role(node, "broker")) return {};
   if (node.is_set("security.inter.broker.protocol"))
     return wrong(
         "Only one of inter.broker.listener.name and security.inter.broker.protocol should be set.");
@@ -154,38 +171,61 @@ Result<> check_listeners(const NodeProperties& node) {
   ASSIGN_OR_RETURN(listeners.advertised,
                    parse_listeners("advertised.listeners", node.text("advertised.listeners")));
   RETURN_IF_ERROR(check_own_listeners(listeners, node.text("listeners")));
-  RETURN_IF_ERROR(check_advertised(listeners));
+  RETURN_IF_ERROR(check_roles_listen(node, listeners));
+  RETURN_IF_ERROR(check_advertised(node, listeners));
   RETURN_IF_ERROR(check_protocols(node, listeners));
   return check_inter_broker(node, listeners);
 }
 
-Result<> check_quorum(const NodeProperties& node) {
-  const auto voters = node.list("controller.quorum.voters");
-  if (voters.empty() && node.list("controller.quorum.bootstrap.servers").empty())
-    return wrong(
-        "If using process.roles, either controller.quorum.bootstrap.servers must contain the set "
-        "of bootstrap controllers or controller.quorum.voters must contain a parseable set of "
-        "controllers.");
-  for (const char* name : {"controller.quorum.voters", "controller.quorum.bootstrap.servers"})
-    if (node.list(name).size() > 1)
-      return wrong(fmt::format("{} names {} nodes: this version of Millrace runs a quorum of one",
-                               name, node.list(name).size()));
+// "{id}@{host}:{port}"; nothing if it is not.
+std::optional<int32_t> id_of_voter(const std::string& voter) {
+  const size_t at = voter.find('@');
+  int32_t id = -1;
+  if (at != std::string::npos) std::from_chars(voter.data(), voter.data() + at, id);
+  if (id < 0 || voter.find(':', at) == std::string::npos) return std::nullopt;
+  return id;
+}
+
+Result<> check_voters(const NodeProperties& node, const Names& voters) {
+  bool is_voter = false;
   for (const auto& voter : voters) {
-    const size_t at = voter.find('@');
-    int32_t id = -1;
-    if (at != std::string::npos) std::from_chars(voter.data(), voter.data() + at, id);
-    if (id < 0 || voter.find(':', at) == std::string::npos)
+    const auto id = id_of_voter(voter);
+    if (!id)
       return wrong(
           fmt::format("Invalid value {} for configuration controller.quorum.voters: Each "
                       "entry should be in the form `{{id}}@{{host}}:{{port}}`.",
                       voter));
-    if (id != node.number("node.id"))
-      return wrong(
-          fmt::format("If process.roles contains the 'controller' role, the node id {} "
-                      "must be included in the set of voters "
-                      "controller.quorum.voters={}",
-                      node.text("node.id"), joined(voters)));
+    is_voter = is_voter || *id == node.number("node.id");
   }
+  if (has_role(node, "controller") && !is_voter)
+    return wrong(
+        fmt::format("If process.roles contains the 'controller' role, the node id {} "
+                    "must be included in the set of voters controller.quorum.voters={}",
+                    node.text("node.id"), joined(voters)));
+  if (!has_role(node, "controller") && is_voter)
+    return wrong(
+        fmt::format("If process.roles contains just the 'broker' role, the node id {} must not be "
+                    "included in the set of voters controller.quorum.voters={}",
+                    node.text("node.id"), joined(voters)));
+  return {};
+}
+
+Result<> check_quorum(const NodeProperties& node) {
+  const auto voters = node.list("controller.quorum.voters");
+  if (!voters.empty()) return check_voters(node, voters);
+  const auto servers = node.list("controller.quorum.bootstrap.servers");
+  if (servers.empty())
+    return wrong(
+        "If using process.roles, either controller.quorum.bootstrap.servers must contain the set "
+        "of bootstrap controllers or controller.quorum.voters must contain a parseable set of "
+        "controllers.");
+  for (const auto& server : servers)
+    if (server.find(':') == std::string::npos)
+      return wrong(
+          fmt::format("Failed to parse host name from {} for the configuration "
+                      "controller.quorum.bootstrap.servers. Each entry should be in the form "
+                      "\"{{host}}:{{port}}\"",
+                      server));
   return {};
 }
 
@@ -243,6 +283,10 @@ Result<> check_order(const NodeProperties& node) {
 }
 
 }  // namespace
+
+bool has_role(const NodeProperties& node, std::string_view role) {
+  return contains(node.list("process.roles"), role);
+}
 
 Result<> check_node(const NodeProperties& node) {
   RETURN_IF_ERROR(check_roles(node));

@@ -9,6 +9,9 @@
 
 namespace millrace::config {
 
+// "broker" or "controller", of process.roles.
+bool has_role(const NodeProperties& node, std::string_view role);
+
 Result<> check_node(const NodeProperties& node);
 
 }  // namespace millrace::config

@@ -37,12 +37,36 @@ TEST(NodeRules, broker_id_is_node_id_by_its_old_name) {
   EXPECT_EQ(problem_with({{"node.id", ""}, {"broker.id", "7"}}), "");
 }
 
-TEST(NodeRules, roles_are_words_that_are_known_and_both) {
+TEST(NodeRules, roles_are_words_that_are_known) {
   EXPECT_TRUE(says({{"process.roles", "broker,foo"}},
                    "Invalid value foo for configuration process.roles: String must be one of: "
                    "broker, controller"));
-  for (const char* role : {"broker", "controller"})
-    EXPECT_TRUE(says({{"process.roles", role}}, "broker and controller in one"));
+}
+
+TEST(NodeRules, a_broker_alone_has_no_listener_of_controllers_and_is_no_voter) {
+  Values broker = {{"process.roles", "broker"},
+                   {"listeners", "PLAINTEXT://:9092"},
+                   {"advertised.listeners", ""},
+                   {"controller.quorum.bootstrap.servers", "a:9093,b:9093"}};
+  EXPECT_EQ(problem_with(broker), "");
+  broker["controller.quorum.voters"] = "2@a:9093,3@b:9093";
+  EXPECT_EQ(problem_with(broker), "");
+  broker["controller.quorum.voters"] = "2@a:9093,1@b:9093";
+  EXPECT_TRUE(says(broker, "the node id 1 must not be included in the set of voters"));
+  broker["controller.quorum.voters"] = "";
+  broker["listeners"] = "PLAINTEXT://:9092,CONTROLLER://:9093";
+  EXPECT_TRUE(says(broker, "must not contain a value appearing in the 'listeners'"));
+  broker["listeners"] = "CONTROLLER://:9093";
+  EXPECT_TRUE(says(broker, "must not contain a value appearing in the 'listeners'"));
+}
+
+TEST(NodeRules, a_controller_alone_has_listeners_of_controllers_only) {
+  Values controller = {{"process.roles", "controller"},
+                       {"listeners", "CONTROLLER://:9093"},
+                       {"inter.broker.listener.name", "PLAINTEXT"}};
+  EXPECT_EQ(problem_with(controller), "") << "what is only a broker's matters to none";
+  controller["listeners"] = "PLAINTEXT://:9092,CONTROLLER://:9093";
+  EXPECT_TRUE(says(controller, "must only contain KRaft controller listeners"));
 }
 
 TEST(NodeRules, listeners_have_names_and_ports_of_their_own) {
@@ -93,12 +117,19 @@ TEST(NodeRules, the_listener_between_brokers_is_one_of_theirs) {
   EXPECT_EQ(problem_with({{"inter.broker.listener.name", "PLAINTEXT"}}), "");
 }
 
-TEST(NodeRules, the_quorum_is_this_node) {
+TEST(NodeRules, voters_are_named_and_a_controller_is_one_of_them) {
   EXPECT_TRUE(says({{"controller.quorum.voters", "2@localhost:9093"}},
                    "the node id 1 must be included in the set of voters "
                    "controller.quorum.voters=2@localhost:9093"));
-  for (const char* garbage : {"garbage", "1@localhost", "@localhost:9"})
+  EXPECT_EQ(problem_with({{"controller.quorum.voters", "2@a:9093,1@b:9093,3@c:9093"}}), "");
+  for (const char* garbage : {"garbage", "1@localhost", "@localhost:9", "1@a:9093,garbage"})
     EXPECT_TRUE(says({{"controller.quorum.voters", garbage}}, "`{id}@{host}:{port}`"));
+}
+
+TEST(NodeRules, controllers_to_begin_with_are_addresses) {
+  EXPECT_EQ(problem_with({{"controller.quorum.bootstrap.servers", "a:1,b:2,c:3"}}), "");
+  EXPECT_TRUE(
+      says({{"controller.quorum.bootstrap.servers", "a:1,b"}}, "Failed to parse host name from b"));
 }
 
 TEST(NodeRules, a_retention_of_nothing_is_refused) {

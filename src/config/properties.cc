@@ -179,7 +179,9 @@ Values NodeProperties::embedded_default() {
           {"listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"},
           {"controller.quorum.bootstrap.servers", "localhost:9093"},
           {"log.dirs", "data"},
-          {"offsets.topic.replication.factor", "1"}};
+          {"offsets.topic.replication.factor", "1"},
+          {"transaction.state.log.replication.factor", "1"},
+          {"transaction.state.log.min.isr", "1"}};
 }
 
 std::string NodeProperties::text(std::string_view name) const {

@@ -65,10 +65,18 @@ TEST(NodeProperties, a_wrong_value_and_a_missing_node_id_stop_the_start) {
   EXPECT_NE(NodeProperties::of(values).error().message.find("node.id"), std::string::npos);
 }
 
-TEST(NodeProperties, a_quorum_of_several_nodes_is_refused) {
+TEST(NodeProperties, a_controller_is_one_of_the_voters_and_a_broker_is_not) {
   Values values = NodeProperties::embedded_default();
   values["controller.quorum.voters"] = "1@a:1,2@b:1,3@c:1";
-  EXPECT_NE(NodeProperties::of(values).error().message.find("quorum of one"), std::string::npos);
+  EXPECT_TRUE(NodeProperties::of(values).has_value());
+  values["node.id"] = "4";
+  EXPECT_NE(NodeProperties::of(values).error().message.find("must be included"), std::string::npos);
+  values["process.roles"] = "broker";
+  values["listeners"] = "PLAINTEXT://localhost:9092";
+  EXPECT_TRUE(NodeProperties::of(values).has_value());
+  values["node.id"] = "3";
+  EXPECT_NE(NodeProperties::of(values).error().message.find("must not be included"),
+            std::string::npos);
 }
 
 TEST(ParseListeners, refuses_what_has_no_port_and_takes_ipv6) {

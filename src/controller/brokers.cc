@@ -1,55 +1,23 @@
 // The life of brokers as the controller decides it (KIP-631): registration, heartbeats and their
-// sessions, fencing, controlled shutdown; and what that means for the partitions they hold.
+// sessions, fencing, controlled shutdown.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <set>
 
 #include "base/log.h"
+#include "controller/broker_partitions.h"
 #include "controller/controller.h"
+#include "metadata/directory_id.h"
 #include "metadata/features.h"
-#include "metadata/node_ids.h"
 
 namespace millrace::controller {
 namespace {
 
 using metadata::Broker;
-using metadata::numbers_of;
-using metadata::PartitionState;
 using wire::ErrorCode;
 
-// Directory ids below this are reserved (lost, unassigned, migrating, ...).
-constexpr uint8_t kReservedDirectories = 100;
-constexpr int16_t kDirectoryAssignment = 17;  // metadata.version 3.7-IV2
-
-bool is_reserved(const Uuid& directory) {
-  const bool small = std::all_of(directory.bytes.begin(), directory.bytes.end() - 1,
-                                 [](uint8_t byte) { return byte == 0; });
-  return small && directory.bytes.back() < kReservedDirectories;
-}
-
-std::vector<NodeId> without(const std::vector<NodeId>& set, NodeId id) {
-  std::vector<NodeId> rest;
-  std::ranges::copy_if(set, std::back_inserter(rest), [id](NodeId each) { return each != id; });
-  return rest;
-}
-
-bool contains(const std::vector<NodeId>& set, NodeId id) {
-  return std::ranges::find(set, id) != set.end();
-}
-
-// The record that turns `before` into `after`; nothing: they are the same.
-std::optional<wire::PartitionChangeRecord> change_between(const PartitionState& before,
-                                                          const PartitionState& after) {
-  wire::PartitionChangeRecord change;
-  if (after.isr != before.isr) change.isr = numbers_of(after.isr);
-  if (after.leader != before.leader) change.leader = after.leader.value();
-  if (after.elr != before.elr) change.eligible_leader_replicas = numbers_of(after.elr);
-  if (after.last_known_elr != before.last_known_elr)
-    change.last_known_elr = numbers_of(after.last_known_elr);
-  if (change == wire::PartitionChangeRecord{}) return std::nullopt;
-  return change;
-}
+constexpr int16_t kCordonedDirectories = 30;  // metadata.version 4.3-IV0
 
 // What brokers and controllers both say of themselves.
 template <class Request, class Record>
@@ -67,105 +35,22 @@ void copy_description(const Request& request, Record& record) {
 
 }  // namespace
 
-bool Controller::is_active(NodeId id) const {
-  const Broker* broker = image_.find_broker(id);
-  return broker && !broker->fenced && !broker->in_controlled_shutdown;
-}
-
-size_t Controller::min_isr(const metadata::Topic& topic) const {
-  for (const auto& resource :
-       {metadata::ConfigResource{metadata::ConfigResourceType::kTopic, topic.name},
-        metadata::ConfigResource{metadata::ConfigResourceType::kBroker, ""}}) {
-    const auto& configs = image_.configs(resource);
-    auto found = configs.find("min.insync.replicas");
-    if (found == configs.end()) continue;
-    const long wanted = std::strtol(found->second.c_str(), nullptr, 10);
-    return std::min<size_t>(wanted > 0 ? static_cast<size_t>(wanted) : 1,
-                            topic.partitions[0].replicas.size());
-  }
-  return 1;
-}
-
-// The broker can serve no more: it leaves the ISR, and with KIP-966 stays eligible where the rest
-// is below min.insync.replicas, unless it may have lost what it had.
-PartitionState Controller::without_broker(const metadata::Topic& topic, const PartitionState& p,
-                                          const Departure& departure) const {
-  const bool keeps_elr = image_.features().contains(metadata::kElrVersion);
-  PartitionState next = p;
-  next.isr = without(p.isr, departure.broker);
-  if (keeps_elr && next.isr.size() < min_isr(topic)) {
-    for (NodeId member : p.isr)
-      if (!contains(next.isr, member) && !contains(next.elr, member)) next.elr.push_back(member);
-  } else if (keeps_elr) {
-    next.elr.clear();
-    next.last_known_elr.clear();
-  } else if (next.isr.empty()) {
-    next.isr = p.isr;  // the last one stays, so that it leads again when it comes back
-  }
-  if (departure.unclean) next.elr = without(next.elr, departure.broker);
-  if (p.leader != departure.broker) return next;
-  next.leader = kNoNode;
-  for (NodeId replica : p.replicas)
-    if (replica != departure.broker && contains(next.isr, replica) && is_active(replica)) {
-      next.leader = replica;
-      break;
-    }
-  if (keeps_elr && next.leader == kNoNode) next.last_known_elr = {departure.broker};
-  return next;
-}
-
-// A partition without a leader may have the one that comes back: it is in the ISR, or eligible, or
-// the last that led when nobody is left.
-PartitionState Controller::with_broker(const PartitionState& p, NodeId broker) const {
-  PartitionState next = p;
-  const bool nobody_else = p.isr.empty() && p.elr.empty();
-  const bool last_known = contains(p.last_known_elr, broker) ||
-                          (p.last_known_elr.empty() && contains(p.replicas, broker));
-  if (p.leader != kNoNode ||
-      !(contains(p.isr, broker) || contains(p.elr, broker) || (nobody_else && last_known)))
-    return next;
-  next.leader = broker;
-  if (!contains(p.isr, broker)) next.isr = {broker};
-  next.elr = without(p.elr, broker);
-  next.last_known_elr.clear();
-  return next;
-}
-
-template <class Change>
-void Controller::change_partitions(Records& records, const Change& change) const {
-  for (const auto& [name, topic] : image_.topics())
-    for (size_t i = 0; i < topic->partitions.size(); ++i) {
-      const PartitionState& p = topic->partitions[i];
-      auto record = change_between(p, change(*topic, p));
-      if (!record) continue;
-      record->partition_id = static_cast<int32_t>(i);
-      record->topic_id = topic->id;
-      records.push_back(std::move(*record));
-    }
-}
-
-void Controller::take_partitions_from(const Departure& departure, Records& records) const {
-  change_partitions(records, [&](const metadata::Topic& topic, const PartitionState& p) {
-    const bool concerned = contains(p.isr, departure.broker) || p.leader == departure.broker ||
-                           (departure.unclean && contains(p.elr, departure.broker));
-    return concerned ? without_broker(topic, p, departure) : p;
-  });
-}
-
-void Controller::activate(std::string cluster_id, int16_t kraft_version, Instant now) {
+void Controller::activate(std::string cluster_id, QuorumFeature quorum, Instant now) {
   cluster_id_ = std::move(cluster_id);
-  kraft_version_ = kraft_version;
-  start_sessions(now);
+  quorum_ = std::move(quorum);
+  sessions_.restart(now);
+  for (const auto& [id, broker] : image_.brokers()) {
+    if (!broker.fenced) sessions_.open(id, now);
+    // Which record was the last of its shutdown is forgotten; it is not behind the image.
+    if (broker.in_controlled_shutdown) sessions_.shut_down_behind(id, image_.last_offset());
+  }
+  periodic_ = {
+      .balance_at = now + interval("leader.imbalance.check.interval.seconds", seconds(1)),
+      .unclean_at = now + interval("unclean.leader.election.interval.ms", milliseconds(1))};
 }
 
 Duration Controller::session_timeout() const {
   return milliseconds(properties_->number("broker.session.timeout.ms"));
-}
-
-void Controller::start_sessions(Instant now) {
-  for (const auto& [id, broker] : image_.brokers())
-    if (!broker.fenced) sessions_[id].last_contact = now;
-  last_sweep_ = now;
 }
 
 // Nothing, or why the features of a broker or controller do not do for the levels finalised.
@@ -187,88 +72,127 @@ std::optional<std::string> Controller::registration_problem(const Features& feat
   return std::nullopt;
 }
 
-std::optional<Controller::Refusal> Controller::check_directories(
+std::optional<Refusal> Controller::check_directories(
     const wire::BrokerRegistrationRequest& request) const {
-  if (image_.metadata_version() < kDirectoryAssignment) return std::nullopt;
+  if (image_.metadata_version() < metadata::kDirectoryAssignmentLevel) return std::nullopt;
   auto refuse = [](std::string why) {
     return Refusal{ErrorCode::kInvalidRegistration, std::move(why)};
   };
   if (request.log_dirs.empty()) return refuse("No directories specified in request");
-  std::set<Uuid> own;
-  for (const Uuid& directory : request.log_dirs) {
-    if (is_reserved(directory)) return refuse("Reserved directory ID in request");
-    if (!own.insert(directory).second) return refuse("Duplicate directory ID in request");
-  }
+  if (std::ranges::any_of(request.log_dirs, metadata::is_reserved_directory))
+    return refuse("Reserved directory ID in request");
+  const std::set<Uuid> own(request.log_dirs.begin(), request.log_dirs.end());
+  if (own.size() != request.log_dirs.size()) return refuse("Duplicate directory ID in request");
   for (const auto& [id, broker] : image_.brokers())
     for (const Uuid& directory : broker.log_dirs)
       if (id != NodeId(request.broker_id) && own.contains(directory))
-        return refuse(fmt::format("Broker {} has directory {} already", id, directory));
+        return refuse(
+            fmt::format("Broker {} is already registered with directory {}", id, directory));
   return std::nullopt;
 }
 
 // Decisions, D7: whoever holds the same log directories holds their locks, so the process that was
 // registered before is gone, whatever its session says.
-std::optional<Controller::Refusal> Controller::check_registration(
+std::optional<Refusal> Controller::check_registration(
     const wire::BrokerRegistrationRequest& request, Instant now) const {
   if (request.cluster_id != cluster_id_)
     return Refusal{ErrorCode::kInconsistentClusterId,
                    fmt::format("Expected cluster ID {}, but got cluster ID {}", cluster_id_,
                                request.cluster_id)};
-  if (request.is_migrating_zk_broker)
-    return Refusal{ErrorCode::kBrokerIdNotRegistered,
-                   "Controller does not support registering ZK brokers."};
   const Broker* known = image_.find_broker(NodeId(request.broker_id));
-  if (known && known->incarnation != request.incarnation_id && has_session(known->id, now) &&
+  if (known && known->incarnation != request.incarnation_id && has_session(*known, now) &&
       (request.log_dirs.empty() || known->log_dirs != request.log_dirs))
     return Refusal{ErrorCode::kDuplicateBrokerRegistration,
                    "Another broker is registered with that broker id. If the broker was recently "
                    "restarted this should self-resolve once the heartbeat manager expires the "
                    "broker's session."};
+  if (request.is_migrating_zk_broker)
+    return Refusal{ErrorCode::kBrokerIdNotRegistered,
+                   "Controller does not support registering ZK brokers."};
+  if (auto refusal = check_directories(request)) return refusal;
+  if (std::ranges::find(request.features, metadata::kMetadataVersion,
+                        &wire::BrokerRegistrationRequest::Feature::name) == request.features.end())
+    return Refusal{ErrorCode::kInvalidRegistration,
+                   "Request features do not contain 'metadata.version'"};
   if (auto problem = registration_problem(request.features))
     return Refusal{ErrorCode::kUnsupportedVersion, std::move(*problem)};
-  return check_directories(request);
+  return std::nullopt;
 }
 
-bool Controller::has_session(NodeId id, Instant now) const {
-  auto session = sessions_.find(id);
-  const Broker* broker = image_.find_broker(id);
-  return broker && !broker->fenced && session != sessions_.end() &&
-         now - session->second.last_contact < session_timeout();
+bool Controller::has_session(const Broker& broker, Instant now) const {
+  return !broker.fenced && sessions_.is_live(broker.id, now, session_timeout());
+}
+
+// What a former process left in an ISR it has to come back for. If it lost nothing of what it
+// acknowledged it may be eligible still: brokers of Apache Kafka say so after a clean stop, those
+// of Millrace after a crash, too, where they sync before they acknowledge.
+Records Controller::replace_process(const wire::BrokerRegistrationRequest& request,
+                                    const Broker* known) {
+  const ClusterView now = view();
+  PartitionChanges changes(now);
+  const NodeId id(request.broker_id);
+  if (known && request.previous_broker_epoch == known->epoch.value())
+    leave_partitions(now, id, changes);
+  else
+    forget_partitions(now, id, request.log_dirs, changes);
+  return std::move(changes.records());
 }
 
 Decided<wire::BrokerRegistrationResponse> Controller::decide_broker_registration(
     const wire::BrokerRegistrationRequest& request, const Position& position) {
   Decided<wire::BrokerRegistrationResponse> decided;
   if (auto refusal = check_registration(request, position.now)) {
-    LOG_WARN("broker {} is not registered: {}", request.broker_id, refusal->message);
+    // It tries again several times a second.
+    if (std::exchange(last_refused_, request.incarnation_id) != request.incarnation_id)
+      LOG_WARN("broker {} is not registered: {}", request.broker_id, refusal->message);
     decided.response.error_code = wire::code_of(refusal->code);
     return decided;
   }
   const NodeId id(request.broker_id);
   const Broker* known = image_.find_broker(id);
   const bool is_same_process = known && known->incarnation == request.incarnation_id;
-  // What a former process left led or in an ISR: it has to come back for it.
-  if (known && !is_same_process)
-    take_partitions_from(
-        {.broker = id, .unclean = request.previous_broker_epoch != known->epoch.value()},
-        decided.records);
-  wire::RegisterBrokerRecord record{.broker_id = request.broker_id,
-                                    .incarnation_id = request.incarnation_id,
-                                    .rack = request.rack,
-                                    .fenced = !is_same_process || known->fenced,
-                                    .log_dirs = request.log_dirs};
+  if (!is_same_process) decided.records = replace_process(request, known);
+  wire::RegisterBrokerRecord record{
+      .broker_id = request.broker_id,
+      .incarnation_id = request.incarnation_id,
+      .rack = request.rack,
+      .fenced = !is_same_process || known->fenced,
+      .in_controlled_shutdown = is_same_process && known->in_controlled_shutdown};
+  if (image_.metadata_version() >= metadata::kDirectoryAssignmentLevel)
+    record.log_dirs = request.log_dirs;
   record.broker_epoch =
       is_same_process ? known->epoch.value()
                       : (position.next + static_cast<int64_t>(decided.records.size())).value();
   copy_description(request, record);
   decided.response.broker_epoch = record.broker_epoch;
-  sessions_[id] = {.last_contact = position.now};
+  sessions_.open(id, position.now);
   decided.records.push_back(std::move(record));
   return decided;
 }
 
+Decided<wire::UnregisterBrokerResponse> Controller::decide_unregister_broker(
+    const wire::UnregisterBrokerRequest& request) {
+  Decided<wire::UnregisterBrokerResponse> decided;
+  decided.response.error_message.reset();
+  const Broker* broker = image_.find_broker(NodeId(request.broker_id));
+  if (broker == nullptr) {
+    decided.response.error_code = wire::code_of(ErrorCode::kBrokerIdNotRegistered);
+    decided.response.error_message =
+        fmt::format("Broker ID {} is not currently registered", request.broker_id);
+    return decided;
+  }
+  const ClusterView now = view();
+  PartitionChanges changes(now);
+  leave_partitions(now, broker->id, changes);
+  decided.records = std::move(changes.records());
+  decided.records.push_back(wire::UnregisterBrokerRecord{.broker_id = request.broker_id,
+                                                         .broker_epoch = broker->epoch.value()});
+  sessions_.close(broker->id);
+  return decided;
+}
+
 Controller::BrokerLife Controller::next_life(const Broker& broker,
-                                             const wire::BrokerHeartbeatRequest& request) const {
+                                             const wire::BrokerHeartbeatRequest& request) {
   if (broker.fenced) {
     if (request.want_shut_down) return BrokerLife::kShutDown;
     const bool caught_up = request.current_metadata_offset >= broker.epoch.value();
@@ -277,104 +201,142 @@ Controller::BrokerLife Controller::next_life(const Broker& broker,
   if (request.want_fence)
     return request.want_shut_down ? BrokerLife::kShutDown : BrokerLife::kFenced;
   if (!request.want_shut_down && !broker.in_controlled_shutdown) return BrokerLife::kUnfenced;
-  if (leads_any(broker.id)) return BrokerLife::kControlledShutdown;
+  if (image_.index().leaderships(broker.id) > 0) return BrokerLife::kControlledShutdown;
   if (!broker.in_controlled_shutdown) return BrokerLife::kShutDown;
   // All others must know of the new leaders before the old one goes.
-  const auto own = sessions_.find(broker.id);
-  if (own == sessions_.end() || !own->second.shutdown_offset) return BrokerLife::kShutDown;
-  for (const auto& [id, session] : sessions_)
-    if (id != broker.id && is_active(id) && session.metadata_offset < *own->second.shutdown_offset)
+  const auto last_record = sessions_.shutdown_record(broker.id);
+  if (!last_record) return BrokerLife::kShutDown;
+  for (const auto& [id, other] : image_.brokers())
+    if (id != broker.id && !other.fenced && !other.in_controlled_shutdown &&
+        sessions_.metadata_offset(id) < *last_record)
       return BrokerLife::kControlledShutdown;
   return BrokerLife::kShutDown;
 }
 
-bool Controller::leads_any(NodeId id) const {
-  return std::ranges::any_of(image_.topics(), [id](const auto& topic) {
-    return std::ranges::any_of(topic.second->partitions,
-                               [id](const PartitionState& p) { return p.leader == id; });
-  });
-}
-
-Records Controller::enter_life(const Broker& broker, BrokerLife life) const {
-  Records records;
+void Controller::enter_life(const Broker& broker, BrokerLife life, PartitionChanges& changes) {
+  Records& records = changes.records();
   wire::BrokerRegistrationChangeRecord change{.broker_id = broker.id.value(),
                                               .broker_epoch = broker.epoch.value()};
+  const ClusterView now = view();
   if (life == BrokerLife::kUnfenced && broker.fenced) {
     change.fenced = -1;
     records.push_back(change);
-    change_partitions(records, [&](const metadata::Topic&, const PartitionState& p) {
-      return with_broker(p, broker.id);
-    });
+    rejoin_partitions(now, broker.id, changes);
   } else if (life == BrokerLife::kControlledShutdown && !broker.in_controlled_shutdown) {
     change.in_controlled_shutdown = 1;
     records.push_back(change);
-    take_partitions_from({.broker = broker.id}, records);
+    leave_partitions(now, broker.id, changes);
   } else if ((life == BrokerLife::kFenced || life == BrokerLife::kShutDown) && !broker.fenced) {
-    take_partitions_from({.broker = broker.id}, records);
+    leave_partitions(now, broker.id, changes);
     change.fenced = 1;
     records.push_back(change);
   }
-  return records;
+}
+
+// What it says of its directories: which failed (KIP-858), which get no new replicas (KIP-1066).
+void Controller::note_directories(const Broker& broker, const wire::BrokerHeartbeatRequest& request,
+                                  PartitionChanges& changes) {
+  wire::BrokerRegistrationChangeRecord change{.broker_id = broker.id.value(),
+                                              .broker_epoch = broker.epoch.value()};
+  std::vector<Uuid> failed, rest;
+  for (const Uuid& directory : broker.log_dirs)
+    (std::ranges::find(request.offline_log_dirs, directory) != request.offline_log_dirs.end()
+         ? failed
+         : rest)
+        .push_back(directory);
+  if (!failed.empty() && image_.metadata_version() >= metadata::kDirectoryAssignmentLevel) {
+    LOG_WARN("broker {} lost {} of its {} log directories", broker.id, failed.size(),
+             broker.log_dirs.size());
+    leave_directories(view(), broker.id, failed, changes);
+    change.log_dirs = std::move(rest);
+    changes.records().push_back(change);
+  }
+  if (request.cordoned_log_dirs && image_.metadata_version() >= kCordonedDirectories &&
+      request.cordoned_log_dirs !=
+          broker.registration.cordoned_log_dirs.value_or(std::vector<Uuid>{})) {
+    change.log_dirs.clear();
+    change.cordoned_log_dirs = request.cordoned_log_dirs;
+    changes.records().push_back(change);
+  }
 }
 
 Decided<wire::BrokerHeartbeatResponse> Controller::decide_broker_heartbeat(
     const wire::BrokerHeartbeatRequest& request, const Position& position) {
   Decided<wire::BrokerHeartbeatResponse> decided;
-  const Broker* broker = image_.find_broker(NodeId(request.broker_id));
-  if (broker == nullptr || broker->epoch.value() != request.broker_epoch) {
-    decided.response.error_code =
-        wire::code_of(broker ? ErrorCode::kStaleBrokerEpoch : ErrorCode::kBrokerIdNotRegistered);
+  const ClusterView now = view();
+  const Broker* broker =
+      now.find_broker(NodeId(request.broker_id), BrokerEpoch(request.broker_epoch));
+  if (broker == nullptr) {
+    decided.response.error_code = wire::code_of(ErrorCode::kStaleBrokerEpoch);
     return decided;
   }
-  Session& session = sessions_[broker->id];
-  session.last_contact = position.now;
-  session.metadata_offset = Offset(request.current_metadata_offset);
   const BrokerLife life = next_life(*broker, request);
-  decided.records = enter_life(*broker, life);
-  if (life == BrokerLife::kControlledShutdown && !session.shutdown_offset)
-    session.shutdown_offset = position.next + static_cast<int64_t>(decided.records.size());
+  PartitionChanges changes(now);
+  enter_life(*broker, life, changes);
+  const size_t of_life = changes.records().size();
+  note_directories(*broker, request, changes);
+  sessions_.hear(broker->id, position.now, Offset(request.current_metadata_offset));
+  if (life == BrokerLife::kControlledShutdown && !sessions_.shutdown_record(broker->id))
+    sessions_.shut_down_behind(broker->id, position.next + static_cast<int64_t>(of_life) - 1);
+  decided.records = std::move(changes.records());
   decided.response.is_caught_up = request.current_metadata_offset >= broker->epoch.value();
   decided.response.is_fenced = life == BrokerLife::kFenced || life == BrokerLife::kShutDown;
   decided.response.should_shut_down = life == BrokerLife::kShutDown;
   return decided;
 }
 
-// A controller that stood still itself has heard nobody meanwhile and may blame nobody.
+// All at once, so that none of them is elected in the place of another.
 Records Controller::decide_expired_sessions(Instant now) {
-  const bool stood_still = now - last_sweep_ > session_timeout() / 2;
-  if (stood_still) start_sessions(now);
-  last_sweep_ = now;
-  for (const auto& [id, broker] : image_.brokers()) {
-    if (broker.fenced || has_session(id, now)) continue;
-    LOG_INFO("broker {} is fenced: no heartbeat within its session", id);
-    return enter_life(broker, BrokerLife::kFenced);  // one at a time, as Kafka does
+  if (!sessions_.may_sweep(now, session_timeout())) return {};
+  std::vector<const Broker*> expired;
+  for (const auto& [id, broker] : image_.brokers())
+    if (!broker.fenced && !has_session(broker, now)) expired.push_back(&broker);
+  const ClusterView current = view();
+  PartitionChanges changes(current);
+  for (const Broker* broker : expired) changes.assume(broker->id, false);
+  for (const Broker* broker : expired) {
+    LOG_INFO("broker {} is fenced: no heartbeat within its session", broker->id);
+    enter_life(*broker, BrokerLife::kFenced, changes);
   }
-  return {};
+  return std::move(changes.records());
+}
+
+Records Controller::decide_gone_broker(NodeId id, BrokerEpoch epoch, Instant since) {
+  const ClusterView current = view();
+  const Broker* broker = current.find_broker(id, epoch);
+  if (broker == nullptr || broker->fenced || sessions_.spoke_after(id, since)) return {};
+  LOG_INFO("broker {} is fenced: its process is gone", id);
+  PartitionChanges changes(current);
+  enter_life(*broker, BrokerLife::kFenced, changes);
+  return std::move(changes.records());
 }
 
 Decided<wire::ControllerRegistrationResponse> Controller::decide_controller_registration(
     const wire::ControllerRegistrationRequest& request) const {
   Decided<wire::ControllerRegistrationResponse> decided;
-  if (auto problem = registration_problem(request.features)) {
+  decided.response.error_message.reset();
+  std::optional<std::string> problem = registration_problem(request.features);
+  if (image_.metadata_version() < metadata::kControllerRegistrationLevel)
+    problem = "The current MetadataVersion is too old to support controller registrations.";
+  if (problem) {
     decided.response.error_code = wire::code_of(ErrorCode::kUnsupportedVersion);
     decided.response.error_message = std::move(*problem);
     return decided;
   }
   wire::RegisterControllerRecord record{.controller_id = request.controller_id,
-                                        .incarnation_id = request.incarnation_id,
-                                        .zk_migration_ready = request.zk_migration_ready};
+                                        .incarnation_id = request.incarnation_id};
   copy_description(request, record);
   decided.records.push_back(std::move(record));
   return decided;
 }
 
 Decided<wire::AllocateProducerIdsResponse> Controller::decide_allocate_producer_ids(
-    const wire::AllocateProducerIdsRequest& request) const {
+    const wire::AllocateProducerIdsRequest& request) {
   Decided<wire::AllocateProducerIdsResponse> decided;
-  const Broker* broker = image_.find_broker(NodeId(request.broker_id));
-  if (broker == nullptr || broker->epoch.value() != request.broker_epoch) {
-    decided.response.error_code =
-        wire::code_of(broker ? ErrorCode::kStaleBrokerEpoch : ErrorCode::kBrokerIdNotRegistered);
+  const Broker* broker =
+      view().find_broker(NodeId(request.broker_id), BrokerEpoch(request.broker_epoch));
+  if (broker == nullptr) {
+    decided.response.error_code = wire::code_of(ErrorCode::kStaleBrokerEpoch);
     return decided;
   }
   auto block = decide_producer_id_block(broker->id, broker->epoch);

@@ -14,34 +14,12 @@ class BrokersTest : public testing::ClusterTest {
   ErrorCode code_of(const wire::BrokerRegistrationRequest& request) {
     return static_cast<ErrorCode>(register_broker(request).error_code);
   }
-  const metadata::Broker& broker(int32_t id) {
-    return *controller_.image().find_broker(NodeId(id));
-  }
-  const metadata::PartitionState& partition() {
-    return controller_.image().find_topic("t")->partitions[0];
-  }
-  void create_topic(std::vector<int32_t> replicas, const std::string& min_isr = "1") {
-    wire::CreateTopicsRequest request;
-    auto& topic = request.topics.emplace_back();
-    topic.name = "t";
-    topic.num_partitions = topic.replication_factor = -1;
-    topic.assignments.push_back({.partition_index = 0, .broker_ids = std::move(replicas)});
-    topic.configs.push_back({.name = "min.insync.replicas", .value = min_isr});
-    auto decided = controller_.decide_create_topics(request);
-    ASSERT_EQ(decided.response.topics[0].error_code, 0);
-    commit(decided.records);
-  }
   void expire_sessions() {
     // One sweep at a time, as often as the host does.
     for (int i = 0; i < 20; ++i) {
       now_ = now_ + seconds(1);
       commit(controller_.decide_expired_sessions(now_));
     }
-  }
-  static std::vector<NodeId> ids(std::initializer_list<int> numbers) {
-    std::vector<NodeId> result;
-    for (int each : numbers) result.push_back(NodeId(each));
-    return result;
   }
 };
 
@@ -51,6 +29,18 @@ TEST_F(BrokersTest, a_registration_is_fenced_and_its_epoch_is_its_offset) {
   EXPECT_EQ(response.broker_epoch, at.value());
   EXPECT_TRUE(broker(2).fenced);
   EXPECT_EQ(broker(2).epoch.value(), at.value());
+}
+
+TEST_F(BrokersTest, a_broker_that_is_gone_is_fenced_unless_it_spoke_since) {
+  register_broker(registration(2));
+  heartbeat({.broker_id = 2});
+  const BrokerEpoch epoch = broker(2).epoch;
+  commit(controller_.decide_gone_broker(NodeId(2), epoch, now_ - milliseconds(1)));
+  EXPECT_FALSE(broker(2).fenced);
+  commit(controller_.decide_gone_broker(NodeId(2), BrokerEpoch(epoch.value() - 1), now_));
+  EXPECT_FALSE(broker(2).fenced);
+  commit(controller_.decide_gone_broker(NodeId(2), epoch, now_));
+  EXPECT_TRUE(broker(2).fenced);
 }
 
 TEST_F(BrokersTest, a_heartbeat_unfences_once_it_has_seen_the_registration) {
@@ -65,8 +55,7 @@ TEST_F(BrokersTest, a_heartbeat_unfences_once_it_has_seen_the_registration) {
 }
 
 TEST_F(BrokersTest, a_heartbeat_of_a_stranger_or_of_an_old_epoch_is_refused) {
-  EXPECT_EQ(heartbeat({.broker_id = 9}).error_code,
-            wire::code_of(ErrorCode::kBrokerIdNotRegistered));
+  EXPECT_EQ(heartbeat({.broker_id = 9}).error_code, wire::code_of(ErrorCode::kStaleBrokerEpoch));
   EXPECT_EQ(heartbeat({.broker_id = 1, .broker_epoch = 0}).error_code,
             wire::code_of(ErrorCode::kStaleBrokerEpoch));
 }
@@ -94,8 +83,10 @@ TEST_F(BrokersTest, what_cannot_be_registered_is_refused_for_its_own_reason) {
   request.features[0].max_supported_version = 29;  // below the level finalised
   EXPECT_EQ(code_of(request), ErrorCode::kUnsupportedVersion);
   request = registration(2);
-  request.features.clear();
+  request.features.pop_back();  // one that is finalised
   EXPECT_EQ(code_of(request), ErrorCode::kUnsupportedVersion);
+  request.features.clear();
+  EXPECT_EQ(code_of(request), ErrorCode::kInvalidRegistration);
   request = registration(2);
   request.log_dirs.clear();
   EXPECT_EQ(code_of(request), ErrorCode::kInvalidRegistration);
@@ -184,6 +175,28 @@ TEST_F(BrokersTest, one_that_did_not_stop_cleanly_is_eligible_no_more_but_the_la
   EXPECT_EQ(partition().isr, ids({1}));
 }
 
+// All lost their power; what they say of it is that nothing acknowledged was lost.
+TEST_F(BrokersTest, who_lost_nothing_stays_eligible_and_an_empty_one_does_not) {
+  for (int32_t id : {2, 3}) add_broker(id);
+  create_topic({3, 1, 2}, "2");
+  for (int32_t id : {1, 2}) {
+    auto back = registration(id, /*incarnation=*/2);
+    back.previous_broker_epoch = broker(id).epoch.value();
+    register_broker(back);
+  }
+  EXPECT_EQ(partition().isr, ids({3}));
+  EXPECT_EQ(partition().elr, ids({2}));
+  now_ = now_ + seconds(20);  // one with other directories waits for the session's end
+  auto wiped = registration(3, /*incarnation=*/2);
+  wiped.log_dirs = {Uuid::of_words({9, 33})};
+  ASSERT_EQ(register_broker(wiped).error_code, 0);
+  for (int32_t id : {3, 1}) heartbeat({.broker_id = id});
+  EXPECT_EQ(partition().leader, kNoNode);
+  heartbeat({.broker_id = 2});
+  EXPECT_EQ(partition().leader, NodeId(2));
+  EXPECT_EQ(partition().isr, ids({2}));
+}
+
 TEST_F(BrokersTest, a_controlled_shutdown_ends_when_all_others_know_the_new_leaders) {
   add_broker(2);
   create_topic({1, 2});
@@ -194,6 +207,105 @@ TEST_F(BrokersTest, a_controlled_shutdown_ends_when_all_others_know_the_new_lead
   commit({wire::NoOpRecord{}});
   heartbeat({.broker_id = 2});
   EXPECT_TRUE(heartbeat({.broker_id = 1, .want_shut_down = true}).should_shut_down);
+}
+
+TEST_F(BrokersTest, brokers_that_are_gone_together_are_not_elected_for_each_other) {
+  for (int32_t id : {2, 3}) add_broker(id);
+  create_topic({1, 2, 3});
+  for (int second = 1; second <= 9; ++second) {
+    now_ = now_ + seconds(1);
+    heartbeat({.broker_id = 3});
+    commit(controller_.decide_periodic(now_));
+  }
+  EXPECT_TRUE(broker(1).fenced);
+  EXPECT_TRUE(broker(2).fenced);
+  EXPECT_EQ(partition().leader, NodeId(3));
+  EXPECT_EQ(partition().isr, ids({3}));
+}
+
+TEST_F(BrokersTest, an_unregistered_broker_leaves_its_partitions_and_is_unknown) {
+  add_broker(2);
+  create_topic({1, 2}, "2");
+  auto decided = controller_.decide_unregister_broker({.broker_id = 1});
+  EXPECT_EQ(decided.response.error_code, 0);
+  EXPECT_EQ(decided.response.error_message, std::nullopt);
+  commit(decided.records);
+  EXPECT_EQ(controller_.image().find_broker(NodeId(1)), nullptr);
+  EXPECT_EQ(partition().leader, NodeId(2));
+  EXPECT_EQ(partition().isr, ids({2}));
+  EXPECT_EQ(partition().elr, ids({1}));
+  decided = controller_.decide_unregister_broker({.broker_id = 1});
+  EXPECT_EQ(decided.response.error_code, wire::code_of(ErrorCode::kBrokerIdNotRegistered));
+  EXPECT_TRUE(decided.records.empty());
+  // Whoever comes under its name is not known to have what it had.
+  EXPECT_EQ(code_of(registration(1)), ErrorCode::kNone);
+  EXPECT_TRUE(partition().elr.empty());
+}
+
+TEST_F(BrokersTest, a_clean_stop_keeps_a_broker_eligible_and_an_unclean_one_does_not) {
+  for (int32_t id : {2, 3}) add_broker(id);
+  create_topic({1, 2, 3}, "3");
+  auto back = registration(2, /*incarnation=*/2);
+  back.previous_broker_epoch = broker(2).epoch.value();
+  EXPECT_EQ(code_of(back), ErrorCode::kNone);
+  EXPECT_EQ(code_of(registration(3, /*incarnation=*/2)), ErrorCode::kNone);
+  EXPECT_EQ(partition().isr, ids({1}));
+  EXPECT_EQ(partition().elr, ids({2}));
+}
+
+TEST_F(BrokersTest, others_take_over_before_a_broker_shuts_down) {
+  for (int32_t id : {2, 3}) add_broker(id);
+  create_topic({1, 2, 3});
+  for (int32_t id : {2, 3}) heartbeat({.broker_id = id});
+  EXPECT_FALSE(heartbeat({.broker_id = 1, .want_shut_down = true}).should_shut_down);
+  EXPECT_EQ(partition().leader, NodeId(2));
+  heartbeat({.broker_id = 2});
+  EXPECT_FALSE(heartbeat({.broker_id = 1, .want_shut_down = true}).should_shut_down);
+  heartbeat({.broker_id = 3});
+  EXPECT_TRUE(heartbeat({.broker_id = 1, .want_shut_down = true}).should_shut_down);
+}
+
+TEST_F(BrokersTest, a_shutdown_goes_on_under_the_next_controller) {
+  for (int32_t id : {2, 3}) add_broker(id);
+  create_topic({1, 2, 3});
+  heartbeat({.broker_id = 1, .want_shut_down = true});
+  activate();
+  EXPECT_FALSE(heartbeat({.broker_id = 1, .want_shut_down = true}).should_shut_down);
+  for (int32_t id : {2, 3}) heartbeat({.broker_id = id});
+  EXPECT_TRUE(heartbeat({.broker_id = 1, .want_shut_down = true}).should_shut_down);
+}
+
+TEST_F(BrokersTest, under_the_next_controller_every_broker_has_a_whole_session) {
+  add_broker(2);
+  now_ = now_ + seconds(60);
+  activate();
+  for (int second = 1; second <= 8; ++second) {
+    now_ = now_ + seconds(1);
+    EXPECT_TRUE(controller_.decide_periodic(now_).empty());
+  }
+  now_ = now_ + seconds(1);
+  commit(controller_.decide_periodic(now_));
+  EXPECT_TRUE(broker(2).fenced);
+}
+
+TEST_F(BrokersTest, the_same_process_stays_on_its_way_out) {
+  add_broker(2);
+  create_topic({1, 2});
+  heartbeat({.broker_id = 1, .want_shut_down = true});
+  ASSERT_TRUE(broker(1).in_controlled_shutdown);
+  EXPECT_EQ(code_of(registration(1)), ErrorCode::kNone);
+  EXPECT_TRUE(broker(1).in_controlled_shutdown);
+}
+
+TEST_F(BrokersTest, new_replicas_go_where_a_directory_is_not_cordoned) {
+  add_broker(2);
+  heartbeat({.broker_id = 2, .cordoned_log_dirs = broker(2).log_dirs});
+  wire::CreateTopicsRequest request;
+  request.topics = {{.name = "u", .num_partitions = 1, .replication_factor = 2}};
+  EXPECT_EQ(controller_.decide_create_topics(request).response.topics[0].error_code,
+            wire::code_of(ErrorCode::kInvalidReplicationFactor));
+  heartbeat({.broker_id = 2, .cordoned_log_dirs = std::vector<Uuid>{}});
+  EXPECT_EQ(controller_.decide_create_topics(request).response.topics[0].error_code, 0);
 }
 
 TEST_F(BrokersTest, a_controller_is_registered_with_its_listeners) {

@@ -18,6 +18,7 @@ using metadata::ConfigResourceType;
 using wire::ErrorCode;
 
 constexpr const char* kMinIsr = "min.insync.replicas";
+constexpr const char* kUncleanElection = "unclean.leader.election.enable";
 
 enum class AlterOperation : int8_t { kSet = 0, kDelete = 1, kAppend = 2, kSubtract = 3 };
 
@@ -89,7 +90,7 @@ std::optional<std::string> name_problem(const ConfigResource& resource) {
 
 }  // namespace
 
-std::expected<ConfigMap, Controller::Refusal> Controller::wanted_configs(
+std::expected<ConfigMap, Refusal> Controller::wanted_configs(
     const IncrementalResource& wanted) const {
   const auto type = static_cast<ConfigResourceType>(wanted.resource_type);
   auto is_deletion = [](const auto& each) {
@@ -125,8 +126,7 @@ std::expected<ConfigMap, Controller::Refusal> Controller::wanted_configs(
   return configs;
 }
 
-std::expected<ConfigMap, Controller::Refusal> Controller::wanted_configs(
-    const WholeResource& wanted) const {
+std::expected<ConfigMap, Refusal> Controller::wanted_configs(const WholeResource& wanted) const {
   if (auto problem = keys_problem(wanted.configs, [](const auto&) { return false; }))
     return std::unexpected(Refusal{ErrorCode::kInvalidRequest, *problem});
   ConfigMap configs;
@@ -134,8 +134,8 @@ std::expected<ConfigMap, Controller::Refusal> Controller::wanted_configs(
   return configs;
 }
 
-std::optional<Controller::Refusal> Controller::check_configs(const ConfigResource& resource,
-                                                             const ConfigMap& configs) const {
+std::optional<Refusal> Controller::check_configs(const ConfigResource& resource,
+                                                 const ConfigMap& configs) const {
   std::optional<config::Problem> problem;
   switch (resource.type) {
     case ConfigResourceType::kTopic: problem = config::topic_problem(configs, *properties_); break;
@@ -157,8 +157,8 @@ std::optional<Controller::Refusal> Controller::check_configs(const ConfigResourc
 
 // With eligible leader replicas the size of the ISR is the controller's business, so every broker
 // must mean the same by it (KIP-966).
-std::optional<Controller::Refusal> Controller::check_min_isr(const ConfigResource& resource,
-                                                             const ConfigMap& configs) const {
+std::optional<Refusal> Controller::check_min_isr(const ConfigResource& resource,
+                                                 const ConfigMap& configs) const {
   auto elr = image_.features().find("eligible.leader.replicas.version");
   if (elr == image_.features().end() || elr->second == 0) return std::nullopt;
   const ConfigMap& before = image_.configs(resource);
@@ -188,7 +188,7 @@ Records Controller::config_records(const ConfigResource& resource, const ConfigM
 }
 
 template <class Request, class Response>
-Decided<Response> Controller::decide_configs(const Request& request) const {
+Decided<Response> Controller::decide_configs(const Request& request) {
   Decided<Response> decided;
   std::map<std::pair<int8_t, std::string>, int> times;
   for (const auto& each : request.resources) ++times[{each.resource_type, each.resource_name}];
@@ -226,7 +226,44 @@ Decided<Response> Controller::decide_configs(const Request& request) const {
       std::ranges::move(*records, std::back_inserter(decided.records));
     }
   }
+  follow_configs(decided.records);
   return decided;
+}
+
+// What partitions have to do with the configs that these records change.
+void Controller::follow_configs(Records& records) {
+  const size_t count = records.size();
+  for (size_t i = 0; i < count; ++i) {
+    const auto changed = std::get<wire::ConfigRecord>(records[i]);
+    if (changed.name == kUncleanElection) periodic_.unclean_at = {};
+    if (changed.name != kMinIsr || !view().keeps_elr()) continue;
+    const bool is_topic = changed.resource_type == static_cast<int8_t>(ConfigResourceType::kTopic);
+    clear_elr(is_topic ? changed.resource_name : "", records);
+  }
+}
+
+// Who was eligible by the old minimum may not be by the new one (KIP-966). Not so where nobody is
+// in sync: nothing was acknowledged since, and the eligible ones are all that is left.
+void Controller::clear_elr(const std::string& topic_name, Records& records) {
+  auto concerns = [&](const metadata::Topic& topic) {
+    return topic_name.empty() || topic.name == topic_name;
+  };
+  const bool nobody_left =
+      std::ranges::any_of(image_.index().without_leader(), [&](const auto& key) {
+        const metadata::Topic& topic = *image_.find_topic(key.topic_id);
+        return concerns(topic) && topic.partitions[static_cast<size_t>(key.index)].isr.empty();
+      });
+  if (!nobody_left) return records.push_back(wire::ClearElrRecord{.topic_name = topic_name});
+  for (const auto& [name, topic] : image_.topics())
+    for (size_t i = 0; concerns(*topic) && i < topic->partitions.size(); ++i) {
+      const metadata::PartitionState& state = topic->partitions[i];
+      if (state.isr.empty() || (state.elr.empty() && state.last_known_elr.empty())) continue;
+      records.push_back(
+          wire::PartitionChangeRecord{.partition_id = static_cast<int32_t>(i),
+                                      .topic_id = topic->id,
+                                      .eligible_leader_replicas = std::vector<int32_t>{},
+                                      .last_known_elr = std::vector<int32_t>{}});
+    }
 }
 
 Decided<wire::IncrementalAlterConfigsResponse> Controller::decide_incremental_alter_configs(

@@ -312,6 +312,60 @@ TEST_F(ConfigDecisionsTest, the_kraft_version_is_that_of_the_quorum_and_does_not
                    why + " without setting the upgrade type to either safe or unsafe downgrade."));
 }
 
+// What it becomes is written by the quorum itself; here it stands for that.
+TEST_F(ConfigDecisionsTest, the_kraft_version_is_raised_when_the_quorum_can) {
+  kraft_version_ = 0;
+  quorum_problem_ = "not all of the voters";
+  EXPECT_EQ(update({{"kraft.version", 1, 1}}),
+            Answer(ErrorCode::kInvalidUpdateVersion, std::string(kPrefix) + *quorum_problem_));
+  quorum_problem_.reset();
+  const Offset before = next_;
+  EXPECT_EQ(update({{"kraft.version", 1, 1}}, 2, /*validate=*/true), kFine);
+  EXPECT_EQ(next_, before);
+  EXPECT_EQ(update({{"kraft.version", 1, 1}}), kFine);
+  EXPECT_EQ(log_.back(), wire::MetadataRecord(wire::FeatureLevelRecord{.name = "kraft.version",
+                                                                       .feature_level = 1}));
+  EXPECT_FALSE(controller_.image().features().contains("kraft.version"));
+}
+
+TEST_F(ConfigDecisionsTest, the_metadata_version_goes_back_where_no_record_became_another) {
+  commit({wire::FeatureLevelRecord{.name = "metadata.version", .feature_level = 29}});
+  EXPECT_EQ(update({{"metadata.version", 22, 2}}).first, ErrorCode::kInvalidUpdateVersion);
+  EXPECT_EQ(update({{"metadata.version", 23, 2}}), kFine);
+  EXPECT_EQ(controller_.image().metadata_version(), 23);
+}
+
+TEST_F(ConfigDecisionsTest, eligible_leader_replicas_depend_on_the_metadata_version) {
+  EXPECT_EQ(update({{"eligible.leader.replicas.version", 0, 2}}), kFine);
+  commit({wire::FeatureLevelRecord{.name = "metadata.version", .feature_level = 22}});
+  EXPECT_EQ(update({{"eligible.leader.replicas.version", 1, 1}}).second,
+            std::string(kPrefix) +
+                "Invalid update version 1 for feature eligible.leader.replicas.version. "
+                "eligible.leader.replicas.version could not be set to 1 because it depends on "
+                "metadata.version level 23");
+  EXPECT_EQ(update({{"eligible.leader.replicas.version", 1, 1}, {"metadata.version", 23, 1}}),
+            kFine);
+}
+
+TEST_F(ConfigDecisionsTest, a_feature_waits_for_all_voters_of_a_static_quorum_to_register) {
+  const auto properties = *config::NodeProperties::of(
+      {{"node.id", "1"},
+       {"process.roles", "broker,controller"},
+       {"listeners", "PLAINTEXT://:9092,CONTROLLER://:9093"},
+       {"controller.listener.names", "CONTROLLER"},
+       {"controller.quorum.voters", "1@localhost:9093,7@localhost:9094"}});
+  Controller waiting(properties, [] { return Uuid::of_words({1, 1}); });
+  waiting.image() = controller_.image();
+  waiting.activate(kClusterId, {.level = [] { return int16_t{1}; }}, now_);
+  wire::UpdateFeaturesRequest request;
+  request.feature_updates.push_back(
+      {.feature = "group.version", .max_version_level = 0, .upgrade_type = 2});
+  EXPECT_NE(waiting.decide_update_features(request, 1)
+                .response.error_message->find(
+                    "controller 7 has not registered, and may not support this feature"),
+            std::string::npos);
+}
+
 TEST_F(ConfigDecisionsTest, features_are_updated_all_or_none_and_not_when_only_validated) {
   EXPECT_NE(update({{"share.version", 0, 2}, {"no.such", 1, 1}}), kFine);
   EXPECT_EQ(controller_.image().features().at("share.version"), 1);

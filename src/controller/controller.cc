@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "controller/assignment.h"
 #include "metadata/features.h"
 #include "metadata/node_ids.h"
 
@@ -17,6 +18,22 @@ using metadata::ConfigResourceType;
 using wire::ErrorCode;
 
 constexpr size_t kMaxTopicName = 249;
+
+std::string inconsistent_replicas(const std::vector<int32_t>& here, size_t elsewhere) {
+  return fmt::format(
+      "The manual partition assignment includes a partition with {} replica(s), but this is not "
+      "consistent with previous partitions, which have {} replica(s).",
+      here.size(), elsewhere);
+}
+
+// Not when all its directories are cordoned (KIP-1066).
+bool takes_new_replicas(const metadata::Broker& broker) {
+  const auto& cordoned = broker.registration.cordoned_log_dirs;
+  return broker.log_dirs.empty() || !cordoned ||
+         std::ranges::any_of(broker.log_dirs, [&](const Uuid& directory) {
+           return std::ranges::find(*cordoned, directory) == cordoned->end();
+         });
+}
 
 }  // namespace
 
@@ -49,7 +66,7 @@ Records Controller::bootstrap_records() {
   return records;
 }
 
-Controller::Refusal Controller::too_many() {
+Refusal Controller::too_many() {
   return {ErrorCode::kPolicyViolation, "Excessively large number of partitions per request."};
 }
 
@@ -57,12 +74,12 @@ Controller::Refusal Controller::too_many() {
 ReplicaPlacer Controller::placer(const Uuid& topic_id, const Assignments& existing) const {
   std::vector<PlaceableBroker> brokers;
   for (const auto& [id, broker] : image_.brokers())
-    if (!broker.in_controlled_shutdown)
+    if (!broker.in_controlled_shutdown && takes_new_replicas(broker))
       brokers.push_back({.id = id, .rack = broker.rack, .fenced = broker.fenced});
   return {brokers, existing, std::hash<Uuid>()(topic_id)};
 }
 
-std::optional<Controller::Refusal> Controller::check_name(const std::string& name) const {
+std::optional<Refusal> Controller::check_name(const std::string& name) const {
   if (name == "__cluster_metadata")
     return Refusal{ErrorCode::kInvalidRequest,
                    fmt::format("Creation of internal topic {} is prohibited.", name)};
@@ -78,22 +95,7 @@ std::optional<Controller::Refusal> Controller::check_name(const std::string& nam
   return std::nullopt;
 }
 
-std::optional<std::string> Controller::assignment_problem(const std::vector<int32_t>& ids) const {
-  if (ids.empty()) return "The manual partition assignment includes an empty replica list.";
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (!image_.find_broker(NodeId(ids[i])))
-      return fmt::format(
-          "The manual partition assignment includes broker {}, but no such broker is registered.",
-          ids[i]);
-    if (std::find(ids.begin(), ids.begin() + static_cast<ptrdiff_t>(i), ids[i]) !=
-        ids.begin() + static_cast<ptrdiff_t>(i))
-      return fmt::format("The manual partition assignment includes the broker {} more than once.",
-                         ids[i]);
-  }
-  return std::nullopt;
-}
-
-std::expected<Controller::Assignments, Controller::Refusal> Controller::place_manually(
+std::expected<Controller::Assignments, Refusal> Controller::place_manually(
     const Topic& topic) const {
   auto refuse = [](std::string message) {
     return std::unexpected(Refusal{ErrorCode::kInvalidReplicaAssignment, std::move(message)});
@@ -105,7 +107,7 @@ std::expected<Controller::Assignments, Controller::Refusal> Controller::place_ma
                     topic.replication_factor != -1 ? "replication factor" : "numPartitions")});
   std::map<int32_t, const std::vector<int32_t>*> by_index;
   for (const auto& each : topic.assignments) {
-    if (auto problem = assignment_problem(each.broker_ids)) return refuse(*problem);
+    if (auto problem = assignment_problem(image_, each.broker_ids)) return refuse(*problem);
     if (!by_index.emplace(each.partition_index, &each.broker_ids).second)
       return refuse(fmt::format("Found multiple manual partition assignments for partition {}",
                                 each.partition_index));
@@ -115,14 +117,14 @@ std::expected<Controller::Assignments, Controller::Refusal> Controller::place_ma
     if (std::cmp_not_equal(index, assignments.size()))
       return refuse("partitions should be a consecutive 0-based integer sequence");
     if (!assignments.empty() && assignments[0].size() != brokers->size())
-      return refuse("The manual partition assignment includes replica lists of different lengths.");
+      return refuse(inconsistent_replicas(*brokers, assignments[0].size()));
     assignments.push_back(metadata::node_ids_of(*brokers));
   }
   return assignments;
 }
 
-std::expected<Controller::Assignments, Controller::Refusal> Controller::place(
-    const Topic& topic, const Uuid& topic_id) const {
+std::expected<Controller::Assignments, Refusal> Controller::place(const Topic& topic,
+                                                                  const Uuid& topic_id) const {
   if (!topic.assignments.empty()) return place_manually(topic);
   const auto partitions = topic.num_partitions == -1 ? properties_->number("num.partitions")
                                                      : int64_t{topic.num_partitions};
@@ -150,7 +152,7 @@ std::expected<Controller::Assignments, Controller::Refusal> Controller::place(
   return assignments;
 }
 
-std::expected<ConfigMap, Controller::Refusal> Controller::configs_of(const Topic& topic) const {
+std::expected<ConfigMap, Refusal> Controller::configs_of(const Topic& topic) const {
   ConfigMap configs;
   for (const auto& each : topic.configs) {
     if (!each.value)
@@ -165,27 +167,26 @@ std::expected<ConfigMap, Controller::Refusal> Controller::configs_of(const Topic
 }
 
 wire::PartitionRecord Controller::new_partition(const Uuid& topic_id, size_t index,
-                                                const ReplicaPlacer::Assignment& replicas) const {
+                                                const ReplicaPlacer::Assignment& replicas) {
+  const ClusterView now = view();
   wire::PartitionRecord record{.partition_id = static_cast<int32_t>(index),
                                .topic_id = topic_id,
                                .leader_epoch = 0,
                                .partition_epoch = 0};
   for (NodeId id : replicas) {
     record.replicas.push_back(id.value());
-    if (is_active(id)) record.isr.push_back(id.value());
-    const metadata::Broker* broker = image_.find_broker(id);
-    const bool single = broker && broker->log_dirs.size() == 1;
-    record.directories.push_back(single ? broker->log_dirs[0] : Uuid::of_words({0, 1}));
+    if (now.is_active(id)) record.isr.push_back(id.value());
+    if (image_.metadata_version() >= metadata::kDirectoryAssignmentLevel)
+      record.directories.push_back(now.default_directory(id));
   }
   record.leader = record.isr.empty() ? kNoNode.value() : record.isr[0];
   return record;
 }
 
 // Somebody has to lead a partition from the first.
-std::optional<Controller::Refusal> Controller::add_partition_records(const Uuid& topic_id,
-                                                                     size_t first,
-                                                                     const Assignments& assignments,
-                                                                     Records& records) const {
+std::optional<Refusal> Controller::add_partition_records(const Uuid& topic_id, size_t first,
+                                                         const Assignments& assignments,
+                                                         Records& records) {
   for (size_t i = 0; i < assignments.size(); ++i) {
     auto record = new_partition(topic_id, first + i, assignments[i]);
     if (record.isr.empty())
@@ -198,7 +199,11 @@ std::optional<Controller::Refusal> Controller::add_partition_records(const Uuid&
   return std::nullopt;
 }
 
-std::expected<Records, Controller::Refusal> Controller::create_topic(
+std::optional<Refusal> Controller::charge(size_t partitions) const {
+  return mutation_quota_ ? mutation_quota_(static_cast<int64_t>(partitions)) : std::nullopt;
+}
+
+std::expected<Records, Refusal> Controller::create_topic(
     const Topic& topic, wire::CreateTopicsResponse::CreatableTopicResult& result) {
   if (auto refusal = check_name(topic.name)) return std::unexpected(*refusal);
   auto configs = configs_of(topic);
@@ -206,6 +211,7 @@ std::expected<Records, Controller::Refusal> Controller::create_topic(
   result.topic_id = uuids_();
   auto assignments = place(topic, result.topic_id);
   if (!assignments) return std::unexpected(assignments.error());
+  if (auto refusal = charge(assignments->size())) return std::unexpected(std::move(*refusal));
   Records records;
   result.num_partitions = static_cast<int32_t>(assignments->size());
   result.replication_factor = static_cast<int16_t>(assignments->front().size());
@@ -279,7 +285,7 @@ Decided<wire::CreateTopicsResponse> Controller::decide_create_topics(
 }
 
 // `names` and `ids`: how often the request has each, a name counted as its id too.
-std::optional<Controller::Refusal> Controller::deletion_refusal(
+std::optional<Refusal> Controller::deletion_refusal(
     const wire::DeleteTopicsRequest::DeleteTopicState& wanted, const metadata::Topic* topic,
     const std::map<std::string, int>& names, const std::map<Uuid, int>& ids) {
   const bool has_id = !wanted.topic_id.is_zero();
@@ -321,7 +327,9 @@ Decided<wire::DeleteTopicsResponse> Controller::decide_delete_topics(
     result.error_message.reset();
     result.name = each.name;
     result.topic_id = each.topic_id;
-    if (auto refusal = deletion_refusal(each, topic, names, ids)) {
+    auto refusal = deletion_refusal(each, topic, names, ids);
+    if (!refusal) refusal = charge(topic->partitions.size());
+    if (refusal) {
       result.error_code = wire::code_of(refusal->code);
       result.error_message = std::move(refusal->message);
       if (each.name && topic && names.at(*each.name) == 1 && ids.at(topic->id) > 1)
@@ -335,8 +343,8 @@ Decided<wire::DeleteTopicsResponse> Controller::decide_delete_topics(
   return decided;
 }
 
-std::expected<Records, Controller::Refusal> Controller::add_partitions(
-    const wire::CreatePartitionsRequest::CreatePartitionsTopic& topic) const {
+std::expected<Records, Refusal> Controller::add_partitions(
+    const wire::CreatePartitionsRequest::CreatePartitionsTopic& topic) {
   const metadata::Topic* known = image_.find_topic(topic.name);
   if (known == nullptr) return std::unexpected(Refusal{ErrorCode::kUnknownTopicOrPartition, {}});
   const size_t now = known->partitions.size();
@@ -351,13 +359,14 @@ std::expected<Records, Controller::Refusal> Controller::add_partitions(
   if (static_cast<size_t>(topic.count) - now > kMaxRecords) return std::unexpected(too_many());
   auto assignments = place_added(topic, *known);
   if (!assignments) return std::unexpected(assignments.error());
+  if (auto refusal = charge(assignments->size())) return std::unexpected(std::move(*refusal));
   Records records;
   if (auto refusal = add_partition_records(known->id, now, *assignments, records))
     return std::unexpected(std::move(*refusal));
   return records;
 }
 
-std::expected<Controller::Assignments, Controller::Refusal> Controller::place_added(
+std::expected<Controller::Assignments, Refusal> Controller::place_added(
     const wire::CreatePartitionsRequest::CreatePartitionsTopic& topic,
     const metadata::Topic& known) const {
   Assignments existing, assignments;
@@ -381,12 +390,10 @@ std::expected<Controller::Assignments, Controller::Refusal> Controller::place_ad
                     "assignment(s) were specified.",
                     added, topic.assignments->size()));
   for (const auto& each : *topic.assignments) {
-    if (auto problem = assignment_problem(each.broker_ids)) return refuse(*problem);
+    if (auto problem = assignment_problem(image_, each.broker_ids)) return refuse(*problem);
     if (std::cmp_not_equal(each.broker_ids.size(), replication_factor))
-      return refuse(fmt::format(
-          "The manual partition assignment includes a partition with {} replica(s), but this is "
-          "not consistent with previous partitions, which have {} replica(s).",
-          each.broker_ids.size(), replication_factor));
+      return refuse(
+          inconsistent_replicas(each.broker_ids, static_cast<size_t>(replication_factor)));
     assignments.push_back(metadata::node_ids_of(each.broker_ids));
   }
   return assignments;

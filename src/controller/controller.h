@@ -16,42 +16,48 @@
 #include <string>
 #include <vector>
 
-#include "base/time.h"
 #include "config/properties.h"
+#include "controller/broker_sessions.h"
+#include "controller/cluster_view.h"
+#include "controller/decided.h"
+#include "controller/partition_changes.h"
 #include "controller/placement.h"
 #include "metadata/image.h"
 #include "wire/allocate_producer_ids.h"
 #include "wire/alter_configs.h"
+#include "wire/alter_partition.h"
+#include "wire/alter_partition_reassignments.h"
+#include "wire/assign_replicas_to_dirs.h"
 #include "wire/broker_heartbeat.h"
 #include "wire/broker_registration.h"
 #include "wire/controller_registration.h"
 #include "wire/create_partitions.h"
 #include "wire/create_topics.h"
 #include "wire/delete_topics.h"
-#include "wire/errors.h"
+#include "wire/elect_leaders.h"
 #include "wire/incremental_alter_configs.h"
+#include "wire/list_partition_reassignments.h"
+#include "wire/unregister_broker.h"
 #include "wire/update_features.h"
 
 namespace millrace::controller {
 
 using UuidSource = std::function<Uuid()>;
-using Records = std::vector<wire::MetadataRecord>;
 
-template <class Response>
-struct Decided {
-  Records records;
-  Response response;
+// The quorum's own feature, kraft.version: its log says it, not its metadata records. A decision
+// that raises it has a FeatureLevelRecord, which the host has the quorum write in its own way.
+struct QuorumFeature {
+  std::function<int16_t()> level;
+  std::function<std::optional<std::string>(int16_t)> upgrade_problem;  // nothing: it can be had
 };
 
-// When a decision is taken: the offset that its first record will have, and the time for sessions.
-struct Position {
-  Offset next;
-  Instant now;
-};
+// Where clients are charged for changes of topics (KIP-599): asked once a topic, with the
+// partitions that it would create or delete, before anything of it is decided. Nothing: they may;
+// else the topic is refused so. It knows whose request is being decided.
+using MutationQuota = std::function<std::optional<Refusal>(int64_t partitions)>;
 
 class Controller {
  public:
-  static constexpr size_t kMaxRecords = 20'000;
   static constexpr int64_t kMaxNewPartitions = 10'000;  // of one CreateTopics, as in Kafka
   static constexpr int32_t kProducerIdBlock = 1000;     // as Kafka's
 
@@ -64,6 +70,9 @@ class Controller {
 
   // What the log of a new cluster begins with: the feature levels of a fresh 4.3 cluster.
   static Records bootstrap_records();
+
+  // Without one, as at first, changes are free.
+  void set_mutation_quota(MutationQuota quota) { mutation_quota_ = std::move(quota); }
 
   Decided<wire::CreateTopicsResponse> decide_create_topics(
       const wire::CreateTopicsRequest& request);
@@ -80,61 +89,70 @@ class Controller {
   Decided<wire::UpdateFeaturesResponse> decide_update_features(
       const wire::UpdateFeaturesRequest& request, int16_t version);
 
-  // This controller decides from now on, and counts the sessions of brokers anew: they are soft
-  // state. The kraft.version is the quorum's: the log says it, not its metadata records.
-  void activate(std::string cluster_id, int16_t kraft_version, Instant now);
+  // This controller decides from now on, over what image() is. What else it knew is soft and begins
+  // anew: the sessions of brokers, when something is due.
+  void activate(std::string cluster_id, QuorumFeature quorum, Instant now);
+
   // A broker registers fenced; its epoch is the offset of the record. Unfenced it is by a
   // heartbeat that has seen the record.
   Decided<wire::BrokerRegistrationResponse> decide_broker_registration(
       const wire::BrokerRegistrationRequest& request, const Position& position);
   Decided<wire::BrokerHeartbeatResponse> decide_broker_heartbeat(
       const wire::BrokerHeartbeatRequest& request, const Position& position);
+  Decided<wire::UnregisterBrokerResponse> decide_unregister_broker(
+      const wire::UnregisterBrokerRequest& request);
   Decided<wire::ControllerRegistrationResponse> decide_controller_registration(
       const wire::ControllerRegistrationRequest& request) const;
-  // Fences one broker that was not heard of for a session.
-  Records decide_expired_sessions(Instant now);
   Decided<wire::AllocateProducerIdsResponse> decide_allocate_producer_ids(
-      const wire::AllocateProducerIdsRequest& request) const;
+      const wire::AllocateProducerIdsRequest& request);
   Decided<ProducerId> decide_producer_id_block(NodeId broker, BrokerEpoch epoch) const;
 
+  // Of partitions: replication_decisions.h, reassignment.h.
+  Decided<wire::AlterPartitionResponse> decide_alter_partition(
+      const wire::AlterPartitionRequest& request);
+  Decided<wire::ElectLeadersResponse> decide_elect_leaders(
+      const wire::ElectLeadersRequest& request);
+  Decided<wire::AssignReplicasToDirsResponse> decide_assign_replicas_to_dirs(
+      const wire::AssignReplicasToDirsRequest& request);
+  Decided<wire::AlterPartitionReassignmentsResponse> decide_alter_partition_reassignments(
+      const wire::AlterPartitionReassignmentsRequest& request);
+  // No records: it lists.
+  Decided<wire::ListPartitionReassignmentsResponse> decide_list_partition_reassignments(
+      const wire::ListPartitionReassignmentsRequest& request);
+
+  // What time asks for, one kind at a call: brokers whose session is over are fenced, preferred
+  // leaders elected, partitions without a leader given one where that may be unclean. The host
+  // calls it several times a session.
+  Records decide_periodic(Instant now);
+  Records decide_expired_sessions(Instant now);  // its first part
+  // Fences a broker whose process is known to be gone, unless it was heard of after `since`.
+  Records decide_gone_broker(NodeId id, BrokerEpoch epoch, Instant since);
+
  private:
-  struct Refusal {
-    wire::ErrorCode code = wire::ErrorCode::kNone;
-    std::string message;
-  };
   using Topic = wire::CreateTopicsRequest::CreatableTopic;
   using Assignments = std::vector<ReplicaPlacer::Assignment>;  // of the partitions of a topic
-  struct Session {
-    Instant last_contact;
-    Offset metadata_offset{-1};             // as the broker says
-    std::optional<Offset> shutdown_offset;  // behind the records of its controlled shutdown
-  };
-  struct Departure {
-    NodeId broker;
-    bool unclean = false;  // it may have lost what it had (KIP-966)
-  };
   enum class BrokerLife { kFenced, kUnfenced, kControlledShutdown, kShutDown };
 
+  ClusterView view() { return {image_, *properties_}; }
   static Refusal too_many();
+  std::optional<Refusal> charge(size_t partitions) const;
   int64_t partitions_wanted(const wire::CreateTopicsRequest& request) const;
   ReplicaPlacer placer(const Uuid& topic_id, const Assignments& existing) const;
   std::expected<Assignments, Refusal> place(const Topic& topic, const Uuid& topic_id) const;
   std::expected<Assignments, Refusal> place_manually(const Topic& topic) const;
-  std::optional<std::string> assignment_problem(const std::vector<int32_t>& ids) const;
   std::expected<metadata::ConfigMap, Refusal> configs_of(const Topic& topic) const;
   std::optional<Refusal> check_name(const std::string& name) const;
   std::expected<Records, Refusal> create_topic(
       const Topic& topic, wire::CreateTopicsResponse::CreatableTopicResult& result);
   wire::PartitionRecord new_partition(const Uuid& topic_id, size_t index,
-                                      const ReplicaPlacer::Assignment& replicas) const;
+                                      const ReplicaPlacer::Assignment& replicas);
   std::optional<Refusal> add_partition_records(const Uuid& topic_id, size_t first,
-                                               const Assignments& assignments,
-                                               Records& records) const;
+                                               const Assignments& assignments, Records& records);
   static std::optional<Refusal> deletion_refusal(
       const wire::DeleteTopicsRequest::DeleteTopicState& wanted, const metadata::Topic* topic,
       const std::map<std::string, int>& names, const std::map<Uuid, int>& ids);
   std::expected<Records, Refusal> add_partitions(
-      const wire::CreatePartitionsRequest::CreatePartitionsTopic& topic) const;
+      const wire::CreatePartitionsRequest::CreatePartitionsTopic& topic);
   std::expected<Assignments, Refusal> place_added(
       const wire::CreatePartitionsRequest::CreatePartitionsTopic& topic,
       const metadata::Topic& known) const;
@@ -143,7 +161,9 @@ class Controller {
   using IncrementalResource = wire::IncrementalAlterConfigsRequest::AlterConfigsResource;
   using WholeResource = wire::AlterConfigsRequest::AlterConfigsResource;
   template <class Request, class Response>
-  Decided<Response> decide_configs(const Request& request) const;
+  Decided<Response> decide_configs(const Request& request);
+  void follow_configs(Records& records);
+  void clear_elr(const std::string& topic_name, Records& records);
   std::expected<metadata::ConfigMap, Refusal> wanted_configs(
       const IncrementalResource& wanted) const;
   std::expected<metadata::ConfigMap, Refusal> wanted_configs(const WholeResource& wanted) const;
@@ -157,8 +177,18 @@ class Controller {
                              wire::CreateTopicsResponse::CreatableTopicResult& result) const;
 
   // Features: feature_decisions.cc.
-  std::optional<std::string> feature_problem(
-      const wire::UpdateFeaturesRequest::FeatureUpdateKey& update, bool upgrade_only) const;
+  using FeatureUpdate = wire::UpdateFeaturesRequest::FeatureUpdateKey;
+  using FeatureLevels = std::map<std::string, int16_t>;
+  struct FeatureWish {
+    const FeatureUpdate* update = nullptr;
+    int8_t type = 0;  // of the upgrade
+    int16_t now = 0;
+    const FeatureLevels* levels = nullptr;  // of all features, if it comes true
+  };
+  std::optional<std::string> feature_problem(const FeatureWish& wish) const;
+  std::optional<std::string> cluster_problem(const FeatureUpdate& update) const;
+  static std::optional<std::string> dependency_problem(const FeatureWish& wish);
+  static std::optional<std::string> metadata_downgrade_problem(const FeatureWish& wish);
   void add_min_isr_records(Records& records) const;
 
   // Brokers: brokers.cc.
@@ -167,30 +197,30 @@ class Controller {
   std::optional<Refusal> check_directories(const wire::BrokerRegistrationRequest& request) const;
   template <class Features>
   std::optional<std::string> registration_problem(const Features& features) const;
-  void start_sessions(Instant now);
+  Records replace_process(const wire::BrokerRegistrationRequest& request,
+                          const metadata::Broker* known);
   Duration session_timeout() const;
-  bool has_session(NodeId id, Instant now) const;
-  bool is_active(NodeId id) const;
-  bool leads_any(NodeId id) const;
-  BrokerLife next_life(const metadata::Broker& broker,
-                       const wire::BrokerHeartbeatRequest& request) const;
-  Records enter_life(const metadata::Broker& broker, BrokerLife life) const;
-  size_t min_isr(const metadata::Topic& topic) const;
-  metadata::PartitionState without_broker(const metadata::Topic& topic,
-                                          const metadata::PartitionState& p,
-                                          const Departure& departure) const;
-  metadata::PartitionState with_broker(const metadata::PartitionState& p, NodeId broker) const;
-  template <class Change>
-  void change_partitions(Records& records, const Change& change) const;
-  void take_partitions_from(const Departure& departure, Records& records) const;
+  bool has_session(const metadata::Broker& broker, Instant now) const;
+  BrokerLife next_life(const metadata::Broker& broker, const wire::BrokerHeartbeatRequest& request);
+  void enter_life(const metadata::Broker& broker, BrokerLife life, PartitionChanges& changes);
+  void note_directories(const metadata::Broker& broker, const wire::BrokerHeartbeatRequest& request,
+                        PartitionChanges& changes);
+
+  // Periodic: periodic_decisions.cc.
+  Duration interval(const char* config, Duration unit) const;
+  Records elect_when_due(Instant now);
 
   metadata::Image image_;
-  std::map<NodeId, Session> sessions_;
-  Instant last_sweep_;
+  BrokerSessions sessions_;
+  Uuid last_refused_;  // incarnation of the broker that was last refused
+  struct {
+    Instant balance_at, unclean_at;
+  } periodic_;
   std::string cluster_id_;
-  int16_t kraft_version_ = 0;
+  QuorumFeature quorum_;
   const config::NodeProperties* properties_;
   UuidSource uuids_;
+  MutationQuota mutation_quota_;
 };
 
 // Whether Kafka allows the name: nothing, or why not.

@@ -227,6 +227,31 @@ TEST_F(ControllerTest, partitions_are_only_ever_added) {
   EXPECT_EQ(controller_.image().find_topic(std::string_view("t"))->partitions.size(), 5u);
 }
 
+TEST_F(ControllerTest, changes_of_topics_are_charged_by_their_partitions) {  // KIP-599
+  int64_t left = 5;
+  controller_.set_mutation_quota([&](int64_t partitions) -> std::optional<Refusal> {
+    if (left < partitions) return Refusal{ErrorCode::kThrottlingQuotaExceeded, "too much"};
+    left -= partitions;
+    return std::nullopt;
+  });
+  const auto created = create({topic("a", 3), topic("b", 3), topic("c", 1), topic("a b", 1)});
+  EXPECT_EQ(created.topics[0].error_code, 0);
+  EXPECT_EQ(created.topics[1].error_code, wire::code_of(ErrorCode::kThrottlingQuotaExceeded));
+  EXPECT_EQ(created.topics[2].error_code, 0);
+  EXPECT_EQ(left, 1) << "what is refused is free";
+  wire::CreatePartitionsRequest more;
+  more.topics.push_back({.name = "a", .count = 5, .assignments = std::nullopt});
+  EXPECT_EQ(controller_.decide_create_partitions(more).response.results[0].error_code,
+            wire::code_of(ErrorCode::kThrottlingQuotaExceeded));
+  wire::DeleteTopicsRequest gone;
+  gone.topics.push_back({.name = "a"});
+  EXPECT_EQ(controller_.decide_delete_topics(gone).response.responses[0].error_code,
+            wire::code_of(ErrorCode::kThrottlingQuotaExceeded));
+  gone.topics[0].name = "c";
+  EXPECT_EQ(controller_.decide_delete_topics(gone).response.responses[0].error_code, 0);
+  EXPECT_EQ(left, 0);
+}
+
 TEST_F(ControllerTest, producer_ids_come_in_blocks_that_never_overlap) {
   auto first = controller_.decide_producer_id_block(NodeId(1), BrokerEpoch(5));
   commit(first.records);

@@ -261,6 +261,14 @@ Decision Coordinator::decide_offset_commit(const wire::OffsetCommitRequest& requ
   return std::move(step.decision);
 }
 
+Decision Coordinator::decide_txn_offset_commit(const wire::TxnOffsetCommitRequest& request,
+                                               const Topics& topics,
+                                               const RequestContext& context) {
+  Step step = begin(*state_, context);
+  Offsets(step).commit_in_transaction(request, topics, context);
+  return std::move(step.decision);
+}
+
 Decision Coordinator::decide_offset_delete(const wire::OffsetDeleteRequest& request,
                                            const Topics& topics, const RequestContext& context) {
   Step step = begin(*state_, context);

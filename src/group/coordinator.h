@@ -61,13 +61,14 @@
 #include "wire/offset_delete.h"
 #include "wire/offset_fetch.h"
 #include "wire/sync_group.h"
+#include "wire/txn_offset_commit.h"
 
 namespace millrace::group {
 
 using Response =
     std::variant<wire::JoinGroupResponse, wire::SyncGroupResponse, wire::HeartbeatResponse,
                  wire::LeaveGroupResponse, wire::OffsetCommitResponse, wire::OffsetDeleteResponse,
-                 wire::DeleteGroupsResponse>;
+                 wire::DeleteGroupsResponse, wire::TxnOffsetCommitResponse>;
 using Decision = machine::Decision<machine::KeyValueRecord, Response>;
 
 // Who asks and when. The texts live as long as the call.
@@ -134,6 +135,10 @@ class Coordinator {
                               const RequestContext& context);
   Decision decide_offset_commit(const wire::OffsetCommitRequest& request, const Topics& topics,
                                 const RequestContext& context);
+  // The records are to be applied, and appended, as those of the producer's transaction
+  // (apply_transactional).
+  Decision decide_txn_offset_commit(const wire::TxnOffsetCommitRequest& request,
+                                    const Topics& topics, const RequestContext& context);
   Decision decide_offset_delete(const wire::OffsetDeleteRequest& request, const Topics& topics,
                                 const RequestContext& context);
   // The reply has a result for each of `request`'s names, once, in their order; all of them belong

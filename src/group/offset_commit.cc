@@ -69,6 +69,10 @@ void append_topics(std::vector<Answer>& refused, std::vector<Answer> decided) {
 
 }  // namespace
 
+bool Offsets::is_too_long(std::string_view metadata) const {
+  return utf16_length(metadata) > static_cast<size_t>(state_.config.offset_metadata_max_size);
+}
+
 ErrorCode Offsets::check_classic_commit(ClassicGroup& group,
                                         const wire::OffsetCommitRequest& request) {
   const bool simple = request.generation_id_or_member_epoch < 0;
@@ -112,8 +116,7 @@ ErrorCode Offsets::commit_partition(const CommitPartition& partition, const Reso
                          .expire_timestamp = expiry_of(step_.wall, request.retention_time_ms),
                          .topic_id = topic.id,
                          .metadata = partition.committed_metadata.value_or("")};
-  if (utf16_length(offset.metadata) > static_cast<size_t>(state_.config.offset_metadata_max_size))
-    return ErrorCode::kOffsetMetadataTooLarge;
+  if (is_too_long(offset.metadata)) return ErrorCode::kOffsetMetadataTooLarge;
   step_.append(offset_record(request.group_id,
                              {topic.name, PartitionIndex(partition.partition_index)}, offset));
   return ErrorCode::kNone;

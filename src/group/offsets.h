@@ -22,6 +22,8 @@ class Offsets {
 
   void commit(const wire::OffsetCommitRequest& request, const Topics& topics,
               const RequestContext& context);
+  void commit_in_transaction(const wire::TxnOffsetCommitRequest& request, const Topics& topics,
+                             const RequestContext& context);
   void delete_offsets(const wire::OffsetDeleteRequest& request, const Topics& topics,
                       const RequestContext& context);
   void delete_groups(const wire::DeleteGroupsRequest& request, const RequestContext& context);
@@ -33,6 +35,7 @@ class Offsets {
   using CommitTopic = wire::OffsetCommitRequest::OffsetCommitRequestTopic;
   using CommitPartition = wire::OffsetCommitRequest::OffsetCommitRequestPartition;
 
+  bool is_too_long(std::string_view metadata) const;
   // Writes the offset, or says what is wrong with it.
   ErrorCode commit_partition(const CommitPartition& partition, const ResolvedTopic& topic,
                              const wire::OffsetCommitRequest& request);

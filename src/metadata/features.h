@@ -20,10 +20,19 @@ inline constexpr const char* kMetadataVersion = "metadata.version";
 inline constexpr const char* kKraftVersion = "kraft.version";
 inline constexpr const char* kElrVersion = "eligible.leader.replicas.version";
 
+// Levels of metadata.version from which something is otherwise.
+inline constexpr int16_t kControllerRegistrationLevel = 15;  // 3.7-IV0
+inline constexpr int16_t kElrLevel = 23;                     // 4.0-IV1
+inline constexpr int16_t kNoEpochForIsrShrinkLevel = 12;     // 3.6-IV0
+inline constexpr int16_t kDirectoryAssignmentLevel = 17;     // 3.7-IV2
+
 inline constexpr SupportedFeature kSupportedFeatures[] = {
     {kMetadataVersion, 7, 30, 30},   {kElrVersion, 0, 1, 1},     {"group.version", 0, 1, 1},
     {kKraftVersion, 0, 1, 0},        {"share.version", 0, 1, 1}, {"streams.version", 0, 1, 1},
     {"transaction.version", 0, 2, 2}};
+
+// Those that changed the records, so that there is no way back across them.
+inline constexpr int16_t kChangedMetadata[] = {7, 8, 11, 13, 14, 15, 17, 23, 30};
 
 inline std::span<const SupportedFeature> supported_features() { return kSupportedFeatures; }
 inline const SupportedFeature* find_feature(std::string_view name) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "metadata/features.h"
 #include "metadata/node_ids.h"
 #include "metadata/record_version.h"
 
@@ -149,51 +150,72 @@ Result<> Image::on(const wire::PartitionRecord& r) {
   Topic* topic = mutable_topic(r.topic_id);
   if (topic == nullptr || r.partition_id < 0)
     return fail(Errc::kInvalid, fmt::format("a partition of the unknown topic {}", r.topic_id));
-  const auto index = static_cast<size_t>(r.partition_id);
-  if (index > topic->partitions.size())
-    return fail(Errc::kInvalid,
-                fmt::format("partition {} of {} before its predecessor", index, topic->name));
-  if (index == topic->partitions.size()) topic->partitions.emplace_back();
-  topic->partitions[index] = {
-      .replicas = node_ids_of(r.replicas),
-      .isr = node_ids_of(r.isr),
-      .elr = node_ids_of(r.eligible_leader_replicas.value_or(std::vector<int32_t>{})),
-      .last_known_elr = node_ids_of(r.last_known_elr.value_or(std::vector<int32_t>{})),
-      .adding_replicas = node_ids_of(r.adding_replicas),
-      .removing_replicas = node_ids_of(r.removing_replicas),
-      .directories = r.directories,
-      .leader = NodeId(r.leader),
-      .leader_epoch = LeaderEpoch(r.leader_epoch),
-      .partition_epoch = PartitionEpoch(r.partition_epoch),
-      .recovery_state = r.leader_recovery_state};
-  return check(*topic, r.partition_id);
+  if (std::cmp_greater(r.partition_id, topic->partitions.size()))
+    return fail(Errc::kInvalid, fmt::format("partition {} of {} before its predecessor",
+                                            r.partition_id, topic->name));
+  return set_partition(
+      *topic, r.partition_id,
+      {.replicas = node_ids_of(r.replicas),
+       .isr = node_ids_of(r.isr),
+       .elr = node_ids_of(r.eligible_leader_replicas.value_or(std::vector<int32_t>{})),
+       .last_known_elr = node_ids_of(r.last_known_elr.value_or(std::vector<int32_t>{})),
+       .adding_replicas = node_ids_of(r.adding_replicas),
+       .removing_replicas = node_ids_of(r.removing_replicas),
+       .directories = r.directories,
+       .leader = NodeId(r.leader),
+       .leader_epoch = LeaderEpoch(r.leader_epoch),
+       .partition_epoch = PartitionEpoch(r.partition_epoch),
+       .recovery_state = r.leader_recovery_state});
 }
 
-Result<PartitionState*> Image::mutable_partition(const Uuid& topic_id, int32_t index) {
-  Topic* topic = mutable_topic(topic_id);
-  if (topic == nullptr || index < 0 || std::cmp_greater_equal(index, topic->partitions.size()))
-    return fail(Errc::kInvalid,
-                fmt::format("a change of the unknown partition {} of {}", index, topic_id));
-  return &topic->partitions[static_cast<size_t>(index)];
+Result<> Image::set_partition(Topic& topic, int32_t index, PartitionState after) {
+  const PartitionKey key{topic.id, index};
+  if (std::cmp_equal(index, topic.partitions.size()))
+    topic.partitions.emplace_back();
+  else if (index_.index)
+    index_.index->drop(key, topic.partitions[static_cast<size_t>(index)]);
+  PartitionState& partition = topic.partitions[static_cast<size_t>(index)];
+  partition = std::move(after);
+  if (index_.index) index_.index->put(key, partition);
+  return check(topic, index);
+}
+
+const PartitionIndex& Image::index() {
+  if (index_.index) return *index_.index;
+  index_.index = std::make_unique<PartitionIndex>();
+  for (const auto& [name, topic] : topics_)
+    for (size_t i = 0; i < topic->partitions.size(); ++i)
+      index_.index->put({topic->id, static_cast<int32_t>(i)}, topic->partitions[i]);
+  return *index_.index;
+}
+
+PartitionState merged(PartitionState before, const wire::PartitionChangeRecord& change) {
+  constexpr int32_t kNoLeaderChange = -2;
+  PartitionState p = std::move(before);
+  if (change.isr) p.isr = node_ids_of(*change.isr);
+  if (change.replicas) p.replicas = node_ids_of(*change.replicas);
+  if (change.removing_replicas) p.removing_replicas = node_ids_of(*change.removing_replicas);
+  if (change.adding_replicas) p.adding_replicas = node_ids_of(*change.adding_replicas);
+  if (change.eligible_leader_replicas) p.elr = node_ids_of(*change.eligible_leader_replicas);
+  if (change.last_known_elr) p.last_known_elr = node_ids_of(*change.last_known_elr);
+  if (change.directories) p.directories = *change.directories;
+  if (change.leader_recovery_state >= 0) p.recovery_state = change.leader_recovery_state;
+  if (change.leader != kNoLeaderChange) {
+    p.leader = NodeId(change.leader);
+    ++p.leader_epoch;
+  }
+  ++p.partition_epoch;
+  return p;
 }
 
 Result<> Image::on(const wire::PartitionChangeRecord& r) {
-  constexpr int32_t kNoLeaderChange = -2;
-  ASSIGN_OR_RETURN(PartitionState * p, mutable_partition(r.topic_id, r.partition_id));
-  if (r.isr) p->isr = node_ids_of(*r.isr);
-  if (r.replicas) p->replicas = node_ids_of(*r.replicas);
-  if (r.removing_replicas) p->removing_replicas = node_ids_of(*r.removing_replicas);
-  if (r.adding_replicas) p->adding_replicas = node_ids_of(*r.adding_replicas);
-  if (r.eligible_leader_replicas) p->elr = node_ids_of(*r.eligible_leader_replicas);
-  if (r.last_known_elr) p->last_known_elr = node_ids_of(*r.last_known_elr);
-  if (r.directories) p->directories = *r.directories;
-  if (r.leader_recovery_state >= 0) p->recovery_state = r.leader_recovery_state;
-  if (r.leader != kNoLeaderChange) {
-    p->leader = NodeId(r.leader);
-    ++p->leader_epoch;
-  }
-  ++p->partition_epoch;
-  return check(*find_topic(r.topic_id), r.partition_id);
+  Topic* topic = mutable_topic(r.topic_id);
+  if (topic == nullptr || r.partition_id < 0 ||
+      std::cmp_greater_equal(r.partition_id, topic->partitions.size()))
+    return fail(Errc::kInvalid, fmt::format("a change of the unknown partition {} of {}",
+                                            r.partition_id, r.topic_id));
+  PartitionState after = merged(topic->partitions[static_cast<size_t>(r.partition_id)], r);
+  return set_partition(*topic, r.partition_id, std::move(after));
 }
 
 Result<> Image::on(const wire::RemoveTopicRecord& r) {
@@ -201,6 +223,11 @@ Result<> Image::on(const wire::RemoveTopicRecord& r) {
   if (name == topic_names_.end())
     return fail(Errc::kInvalid, fmt::format("removal of the unknown topic {}", r.topic_id));
   configs_.erase({ConfigResourceType::kTopic, name->second});
+  if (index_.index) {
+    const Topic& topic = *topics_.at(name->second);
+    for (size_t i = 0; i < topic.partitions.size(); ++i)
+      index_.index->drop({topic.id, static_cast<int32_t>(i)}, topic.partitions[i]);
+  }
   topics_.erase(name->second);
   topic_names_.erase(name);
   return {};
@@ -243,7 +270,10 @@ Result<> Image::on(const wire::BrokerRegistrationChangeRecord& r) {
   return {};
 }
 
+// The kraft.version is none of these records' business: Kafka 4.0 wrote one now and then
+// (KAFKA-18979).
 Result<> Image::on(const wire::FeatureLevelRecord& r) {
+  if (r.name == kKraftVersion) return {};
   if (r.feature_level == 0)
     features_.erase(r.name);
   else
@@ -297,13 +327,15 @@ Result<> Image::on(const wire::ClientQuotaRecord& r) {
   return {};
 }
 
+// For the partition's epoch it is a change as any, as it is to Kafka.
 Result<> Image::on(const wire::ClearElrRecord& r) {
+  index_.index.reset();
+  const wire::PartitionChangeRecord cleared{.eligible_leader_replicas = std::vector<int32_t>{},
+                                            .last_known_elr = std::vector<int32_t>{}};
   for (auto& [name, topic] : topics_) {
     if (!r.topic_name.empty() && r.topic_name != name) continue;
-    for (PartitionState& p : mutable_topic(topic->id)->partitions) {
-      p.elr.clear();
-      p.last_known_elr.clear();
-    }
+    for (PartitionState& p : mutable_topic(topic->id)->partitions)
+      if (!p.elr.empty() || !p.last_known_elr.empty()) p = merged(std::move(p), cleared);
   }
   return {};
 }

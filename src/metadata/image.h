@@ -8,6 +8,7 @@
 //   MD1 topics by name and by id are the same set.
 //   MD2 a partition's leader is in its ISR or none, its ISR is within its replicas.
 //   MD3 applying to_records() to an empty image gives an equal one.
+//   MD4 is that of PartitionIndex.
 #pragma once
 
 #include <map>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "metadata/partition_index.h"
 #include "wire/metadata_record.h"
 
 namespace millrace::metadata {
@@ -35,6 +37,9 @@ struct PartitionState {
   int8_t recovery_state = 0;
   friend bool operator==(const PartitionState&, const PartitionState&) = default;
 };
+
+// What a partition is behind the record.
+PartitionState merged(PartitionState before, const wire::PartitionChangeRecord& change);
 
 struct Topic {
   std::string name;
@@ -113,6 +118,10 @@ class Image {
   int16_t metadata_version() const;
   ProducerId next_producer_id() const { return next_producer_id_; }
 
+  // Of this image's partitions: made when it is first asked for, kept up by apply(), and left
+  // behind by copies, which stay cheap. Of the owner of an image that is being built alone.
+  const PartitionIndex& index();
+
   // Records that give this image when applied to an empty one, in the order of Kafka's snapshots.
   std::vector<wire::MetadataRecord> to_records() const;
   // Whether both say the same, whatever the offsets at which they came to it.
@@ -142,8 +151,22 @@ class Image {
   // Kept word for word for snapshots: nothing of ours acts on them yet.
   Result<> keep(std::string key, wire::MetadataRecord record);
 
+  struct IndexSlot {
+    IndexSlot() = default;
+    IndexSlot(const IndexSlot&) {}
+    IndexSlot(IndexSlot&&) noexcept = default;
+    IndexSlot& operator=(const IndexSlot& other) {
+      if (this != &other) index.reset();
+      return *this;
+    }
+    IndexSlot& operator=(IndexSlot&&) noexcept = default;
+    ~IndexSlot() = default;
+    std::unique_ptr<PartitionIndex> index;
+  };
+
   Topic* mutable_topic(const Uuid& id);
-  Result<PartitionState*> mutable_partition(const Uuid& topic_id, int32_t index);
+  // Puts `after` in the partition's place: the last of the topic's, or the next.
+  Result<> set_partition(Topic& topic, int32_t index, PartitionState after);
 
   Offset last_offset_{-1};
   std::map<std::string, std::shared_ptr<const Topic>, std::less<>> topics_;
@@ -155,6 +178,7 @@ class Image {
   ProducerId next_producer_id_{0};
   std::map<std::string, wire::MetadataRecord> kept_;
   std::shared_ptr<const Image> before_transaction_;
+  IndexSlot index_;
 };
 
 }  // namespace millrace::metadata

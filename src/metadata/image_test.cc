@@ -73,6 +73,45 @@ TEST(Image, a_partition_that_breaks_md2_is_an_error_and_no_assert) {
   EXPECT_EQ(refused.error().code, Errc::kCorrupt);
 }
 
+TEST(Image, eligible_replicas_that_are_cleared_are_a_change_of_the_partition) {
+  wire::PartitionRecord eligible = partition({1}, 1);
+  eligible.eligible_leader_replicas = std::vector<int32_t>{2};
+  for (const std::string named : {"t", ""}) {
+    Image image = image_of({wire::TopicRecord{.name = "t", .topic_id = kTopic}, eligible});
+    const auto& state = image.find_topic("t")->partitions[0];
+    ASSERT_TRUE(image.apply(wire::ClearElrRecord{.topic_name = "u"}, Offset(2)).has_value());
+    EXPECT_EQ(state.partition_epoch, PartitionEpoch(0));
+    for (int again = 0; again < 2; ++again)
+      ASSERT_TRUE(image.apply(wire::ClearElrRecord{.topic_name = named}, Offset(3)).has_value());
+    EXPECT_TRUE(state.elr.empty());
+    EXPECT_EQ(state.partition_epoch, PartitionEpoch(1));
+  }
+}
+
+TEST(Image, the_index_follows_and_is_left_behind_by_copies) {
+  Image image = image_of({wire::TopicRecord{.name = "t", .topic_id = kTopic}, partition({1}, 1)});
+  const PartitionKey key{kTopic, 0};
+  EXPECT_EQ(image.index().of_broker(NodeId(2)), PartitionKeys{key});
+  EXPECT_EQ(image.index().leaderships(NodeId(1)), 1u);
+  wire::PartitionChangeRecord change{.partition_id = 0, .topic_id = kTopic};
+  change.leader = -1;
+  change.replicas = std::vector<int32_t>{1, 3};
+  change.adding_replicas = std::vector<int32_t>{3};
+  ASSERT_TRUE(image.apply(change, Offset(2)).has_value());
+  EXPECT_TRUE(image.index().of_broker(NodeId(2)).empty());
+  EXPECT_EQ(image.index().of_broker(NodeId(3)), PartitionKeys{key});
+  EXPECT_EQ(image.index().leaderships(NodeId(1)), 0u);
+  EXPECT_EQ(image.index().without_leader(), PartitionKeys{key});
+  EXPECT_EQ(image.index().without_preferred_leader(), PartitionKeys{key});
+  EXPECT_EQ(image.index().reassigning(), PartitionKeys{key});
+  Image copy = image;
+  ASSERT_TRUE(image.apply(wire::RemoveTopicRecord{.topic_id = kTopic}, Offset(3)).has_value());
+  EXPECT_EQ(image.index(), PartitionIndex());
+  EXPECT_EQ(copy.index().reassigning(), PartitionKeys{key});
+  copy = image;
+  EXPECT_EQ(copy.index(), PartitionIndex());
+}
+
 TEST(Image, a_feature_at_level_0_is_gone) {
   const Image image = image_of({wire::FeatureLevelRecord{.name = "x", .feature_level = 1},
                                 wire::FeatureLevelRecord{.name = "x", .feature_level = 0}});

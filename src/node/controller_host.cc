@@ -1,97 +1,48 @@
 #include "node/controller_host.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "base/assert.h"
 #include "base/log.h"
+#include "metadata/features.h"
 #include "node/metadata_snapshot.h"
 #include "node/random_uuid.h"
-#include "storage/log_directory.h"
 
 namespace millrace::node {
 namespace {
 
-constexpr const char* kMetadataDirectory = "/__cluster_metadata-0";
-
-// controller.quorum.voters: "1@host:9093,2@host:9093".
-raft::VoterSet static_voters(const config::NodeProperties& properties) {
-  raft::VoterSet set;
-  for (const std::string& each : properties.list("controller.quorum.voters")) {
-    const size_t at = each.find('@'), colon = each.rfind(':');
-    if (at == std::string::npos || colon == std::string::npos || colon < at) continue;
-    raft::Voter voter;
-    voter.endpoints.push_back(
-        {.listener = properties.text("controller.listener.names"),
-         .host = each.substr(at + 1, colon - at - 1),
-         .port = static_cast<uint16_t>(std::atoi(each.substr(colon + 1).c_str()))});
-    set.voters[NodeId(std::atoi(each.c_str()))] = std::move(voter);
-  }
-  return set;
-}
+constexpr const char* kStoppedBeing = "this node stopped being the controller";
 
 }  // namespace
 
-ControllerHost::ControllerHost(Parts parts, Publish publish)
+ControllerHost::ControllerHost(RaftDriver::Parts parts, Publish publish)
     : parts_(std::move(parts)),
       publish_(std::move(publish)),
       controller_(*parts_.properties,
-                  [this] { return random_uuid(parts_.host->shard(0).random()); }) {}
-
-raft::Now ControllerHost::now() const {
-  const env::Clock& clock = parts_.host->shard(0).clock();
-  return {clock.now(), clock.wall()};
-}
+                  [this] { return random_uuid(parts_.host->shard(0).random()); }),
+      driver_(parts_, [this] { moved(); }) {}
 
 controller::Position ControllerHost::position() const {
-  return {metadata_log_->log_end(), now().time};
-}
-
-MetadataLogOptions ControllerHost::log_options() const {
-  const config::NodeProperties& properties = *parts_.properties;
-  auto ms = [&](const char* name) -> Duration { return milliseconds(properties.number(name)); };
-  const metadata::Endpoint& at = parts_.endpoint;
-  MetadataLogOptions options{.directory = parts_.log_dir + kMetadataDirectory,
-                             .random = [this] { return parts_.host->shard(0).random().next(); },
-                             .static_voters = static_voters(properties),
-                             .recovery_point = parts_.recovery_point};
-  options.raft = {.self = parts_.self,
-                  .endpoints = {{at.listener, at.host, at.port}},
-                  .election_timeout = ms("controller.quorum.election.timeout.ms"),
-                  .election_backoff_max = ms("controller.quorum.election.backoff.max.ms"),
-                  .fetch_timeout = ms("controller.quorum.fetch.timeout.ms"),
-                  .request_timeout = ms("controller.quorum.request.timeout.ms"),
-                  .retry_backoff = ms("controller.quorum.retry.backoff.ms")};
-  options.snapshots = {.max_bytes_between = static_cast<uint64_t>(
-                           properties.number("metadata.log.max.record.bytes.between.snapshots")),
-                       .max_interval = ms("metadata.log.max.snapshot.interval.ms"),
-                       .retention_bytes = properties.number("metadata.max.retention.bytes"),
-                       .retention_ms = properties.number("metadata.max.retention.ms")};
-  options.log = {
-      .segment_bytes = static_cast<uint64_t>(properties.number("metadata.log.segment.bytes")),
-      .segment_ms = properties.number("metadata.log.segment.ms"),
-      .delete_old = false};
-  return options;
+  return {driver_.log_end(), driver_.now().time};
 }
 
 Result<> ControllerHost::open() {
-  ASSIGN_OR_RETURN(metadata_log_, MetadataLog::open(parts_.host->disk(), log_options(),
-                                                    controller_.image(), now()));
-  metadata::Image& image = controller_.image();
-  if (image.in_transaction())
-    RETURN_IF_ERROR(decide_now([](auto&) -> controller::Records {
-      return {wire::AbortTransactionRecord{.reason = "the controller that began it is gone"}};
-    }));
-  if (image.features().empty()) {
-    ASSIGN_OR_RETURN(auto records, first_records());
-    RETURN_IF_ERROR(decide_now([&](auto&) { return records; }));
-  }
-  kraft_version_ = metadata_log_->machine().log().kraft_version();
-  controller_.activate(parts_.cluster_id, kraft_version_, now().time);
+  RETURN_IF_ERROR(driver_.open());
+  kraft_version_ = driver_.kraft_version();
   return {};
+}
+
+void ControllerHost::start() {
+  driver_.start();
+  sweep_sessions();
+  if (parts_.properties->number("metadata.max.idle.interval.ms") > 0) keep_moving();
 }
 
 // What formatting left behind, else what a fresh cluster has; as one transaction, as Kafka writes
 // it.
-Result<controller::Records> ControllerHost::first_records() {
+Result<controller::Records> ControllerHost::first_records() const {
   const std::string path = parts_.log_dir + "/bootstrap.checkpoint";
   controller::Records found = controller::Controller::bootstrap_records();
   if (parts_.host->disk().exists(path)) {
@@ -108,30 +59,24 @@ Result<controller::Records> ControllerHost::first_records() {
   return records;
 }
 
-Result<> ControllerHost::decide_now(
-    const std::function<controller::Records(controller::Controller&)>& decide) {
-  const controller::Records records = decide(controller_);
-  if (records.empty()) return {};
-  return metadata_log_->append(records, controller_.image(), now());
-}
-
-Result<> ControllerHost::flush() {
-  const Unsaved unsaved = metadata_log_->take_unsaved();
-  RETURN_IF_ERROR(metadata_log_->sync(unsaved));
-  metadata_log_->mark_saved(unsaved, now());
-  controller_.image().check_invariants();
-  durable_image_ = std::make_shared<metadata::Image>(controller_.image());
-  durable_end_ = unsaved.files.log_end;
-  publish_(durable_image_);
+// Appends, and applies to what the next decision sees. The quorum keeps its level itself: in the
+// place of its record there is one to wait for.
+Result<> ControllerHost::append(controller::Records records) {
+  metadata::Image& image = controller_.image();
+  for (wire::MetadataRecord& each : records) {
+    const auto* level = std::get_if<wire::FeatureLevelRecord>(&each);
+    if (!level || level->name != metadata::kKraftVersion) continue;
+    RETURN_IF_ERROR(driver_.upgrade_kraft_version());
+    each = wire::NoOpRecord{};
+  }
+  ASSIGN_OR_RETURN(const Offset base, driver_.append(records, image.metadata_version()));
+  for (size_t i = 0; i < records.size(); ++i) {
+    const auto applied = image.apply(records[i], base + static_cast<int64_t>(i));
+    ASSERT(applied.has_value(), "a decision made a record that cannot be: {}",
+           applied.error().message);
+  }
   return {};
 }
-
-void ControllerHost::start() {
-  snapshot_if_due(durable_image_, durable_end_);
-  sweep_sessions();
-}
-
-Result<> ControllerHost::close() { return metadata_log_->close(); }
 
 void ControllerHost::submit(Command command) {
   parts_.host->shard(0).post(
@@ -144,63 +89,87 @@ void ControllerHost::answer(Command command, Result<> outcome) {
   });
 }
 
-// A decision without records rests on those before it: it too goes through the disk thread, behind
-// them.
+// In Kafka's words, which tools show.
+std::string ControllerHost::who_is_active() const {
+  const NodeId leader = driver_.leader();
+  return leader == kNoNode || leader == parts_.self.id
+             ? "No controller appears to be active."
+             : fmt::format("The active controller appears to be node {}.", leader);
+}
+
 void ControllerHost::run_command(Command command) {
-  const controller::Records records = command.decide(controller_);
-  if (failure_) return answer(std::move(command), std::unexpected(*failure_));
-  Commit commit{.has_records = !records.empty(), .command = std::move(command)};
-  if (commit.has_records) {
-    auto appended = metadata_log_->append(records, controller_.image(), now());
-    if (!appended) {
+  if (!is_active_) return answer(std::move(command), fail(Errc::kNotController, who_is_active()));
+  controller::Records records = command.decide(controller_);
+  if (!records.empty()) {
+    if (auto appended = append(std::move(records)); !appended) {
       LOG_ERROR("metadata log: {}", appended.error().message);
-      return answer(std::move(commit.command), std::move(appended));
+      return answer(std::move(command), std::move(appended));
     }
-    commit.image = std::make_shared<const metadata::Image>(controller_.image());
-    commit.unsaved = metadata_log_->take_unsaved();
+    // Appending may end the leadership: what is written there then is another leader's.
+    if (!is_active_) return answer(std::move(command), fail(Errc::kNotController, kStoppedBeing));
   }
-  parts_.disk_thread->run([this, commit = std::move(commit)]() mutable {
-    if (commit.has_records) commit.synced = metadata_log_->sync(commit.unsaved);
-    parts_.host->shard(0).post(
-        [this, commit = std::move(commit)]() mutable { committed(std::move(commit)); });
-  });
+  pending_.push_back({driver_.log_end(), std::move(command)});
+  answer_committed();
 }
 
-// After a failed sync nothing more is decided: what is in memory may not be on the medium.
-void ControllerHost::committed(Commit commit) {
-  if (!commit.synced && !failure_) {
-    failure_ = commit.synced.error();
-    LOG_ERROR("metadata log: {}; no metadata changes until the node starts again",
-              failure_->message);
-    storage::LogDirectory::note_failed_sync(parts_.host->disk(), parts_.log_dir);
+void ControllerHost::moved() {
+  kraft_version_ = driver_.kraft_version();
+  if (driver_.image() != published_) {
+    published_ = driver_.image();
+    publish_(published_);
   }
-  if (failure_) return answer(std::move(commit.command), std::unexpected(*failure_));
-  if (commit.has_records) {
-    metadata_log_->mark_saved(commit.unsaved, now());
-    durable_image_ = commit.image;
-    durable_end_ = commit.unsaved.files.log_end;
-    publish_(durable_image_);
-    snapshot_if_due(durable_image_, durable_end_);
-    schedule_quorum_tick();
-  }
-  answer(std::move(commit.command), {});
+  answer_committed();
+  const auto& failure = driver_.failure();
+  const bool leads = !failure && driver_.is_established();
+  if (is_active_ && (!leads || driver_.epoch() != active_epoch_))
+    renounce(failure.value_or(Error{Errc::kNotController, kStoppedBeing}));
+  if (leads && !is_active_) claim();
+  for (const auto& watcher : watchers_) watcher();
 }
 
-void ControllerHost::snapshot_if_due(std::shared_ptr<const metadata::Image> image, Offset end) {
-  auto job = metadata_log_->begin_snapshot(std::move(image), end, now());
-  if (!job) return;
-  parts_.disk_thread->run([this, job = std::move(*job)]() mutable {
-    const Result<> written = metadata_log_->write_snapshot(job);
-    if (!written) LOG_ERROR("metadata snapshot: {}", written.error().message);
-    parts_.host->shard(0).post([this, job = std::move(job), ok = written.has_value()] {
-      auto gone = metadata_log_->end_snapshot(job, ok, now());
-      if (gone.empty()) return;
-      parts_.disk_thread->run([this, gone = std::move(gone)] {
-        if (auto removed = metadata_log_->remove(gone); !removed)
-          LOG_WARN("metadata log: {}", removed.error().message);
-      });
-    });
-  });
+void ControllerHost::check_invariants() const {
+  ASSERT(is_active_ || pending_.empty(), "CH1: {} commands wait for what others commit",
+         pending_.size());
+  driver_.check_invariants();
+}
+
+void ControllerHost::answer_committed() {
+  while (!pending_.empty() && pending_.front().end <= driver_.applied_end()) {
+    Command command = std::move(pending_.front().command);
+    pending_.pop_front();
+    answer(std::move(command), {});
+  }
+}
+
+// Everything of older epochs is committed and applied: decisions are taken from here on.
+void ControllerHost::claim() {
+  active_epoch_ = driver_.epoch();
+  controller_.image() = driver_.committed();
+  controller_.activate(
+      parts_.cluster_id,
+      {.level = [this] { return driver_.kraft_version(); },
+       .upgrade_problem = [this](int16_t level) { return driver_.upgrade_problem(level); }},
+      driver_.now().time);
+  is_active_ = true;
+  LOG_INFO("this node is the active controller, epoch {}", active_epoch_);
+  Result<> begun;
+  if (controller_.image().in_transaction())
+    begun =
+        append({wire::AbortTransactionRecord{.reason = "the controller that began it is gone"}});
+  if (begun && controller_.image().features().empty()) {
+    auto records = first_records();
+    begun = records ? append(std::move(*records)) : Result<>(std::unexpected(records.error()));
+  }
+  if (begun) return;
+  LOG_ERROR("the controller cannot begin: {}", begun.error().message);
+  driver_.resign();
+}
+
+void ControllerHost::renounce(const Error& why) {
+  is_active_ = false;
+  LOG_INFO("this node is the active controller no more: {}", why.message);
+  for (Pending& each : std::exchange(pending_, {}))
+    answer(std::move(each.command), std::unexpected(why));
 }
 
 // Kafka looks eight times a session.
@@ -208,13 +177,32 @@ void ControllerHost::sweep_sessions() {
   const Duration interval =
       milliseconds(parts_.properties->number("broker.session.timeout.ms")) / 8;
   parts_.host->shard(0).after(interval, [this] {
-    run_command(
-        {.decide =
-             [this](controller::Controller& c) { return c.decide_expired_sessions(now().time); },
-         .done = [](Result<>) {},
-         .shard = &parts_.host->shard(0)});
-    snapshot_if_due(durable_image_, durable_end_);
+    if (is_active_)
+      run_command(
+          {.decide =
+               [this](controller::Controller& c) { return c.decide_periodic(driver_.now().time); },
+           .done = [](Result<>) {},
+           .shard = &parts_.host->shard(0)});
+    driver_.snapshot_if_due();
     sweep_sessions();
+  });
+}
+
+// Others see by a NoOpRecord now and then that they are up to date (KIP-835). Who is alone knows.
+void ControllerHost::keep_moving() {
+  const Duration interval =
+      milliseconds(parts_.properties->number("metadata.max.idle.interval.ms"));
+  parts_.host->shard(0).after(interval, [this] {
+    const bool has_others =
+        controller_.image().brokers().size() > 1 || driver_.view().voters.voters.size() > 1;
+    const bool is_idle = std::exchange(idle_end_, driver_.log_end()) == driver_.log_end();
+    if (is_active_ && has_others && is_idle) {
+      run_command({.decide = [](auto&) { return controller::Records{wire::NoOpRecord{}}; },
+                   .done = [](Result<>) {},
+                   .shard = &parts_.host->shard(0)});
+      idle_end_ = driver_.log_end();
+    }
+    keep_moving();
   });
 }
 
@@ -226,37 +214,8 @@ void ControllerHost::ask_quorum(env::Shard& shard, raft::Message request, Answer
   };
   parts_.host->shard(0).post(
       [this, request = std::move(request), answer = std::move(answer)]() mutable {
-        metadata_log_->on_request(std::move(request), std::move(answer), now());
-        schedule_quorum_tick();
+        driver_.on_request(std::move(request), std::move(answer));
       });
-}
-
-QuorumView ControllerHost::quorum() const {
-  const raft::Machine& machine = metadata_log_->machine();
-  return {.self = parts_.self,
-          .leader = machine.leader(),
-          .epoch = machine.epoch(),
-          .high_watermark = machine.high_watermark().value_or(Offset(-1)),
-          .log_end = machine.log().end(),
-          .voters = machine.log().voters(),
-          .replicas = machine.progress(),
-          .now = now()};
-}
-
-// A quorum of one has nothing to wait for, but for fetches that are parked.
-void ControllerHost::schedule_quorum_tick() {
-  const Instant due = metadata_log_->next_deadline();
-  if (due == quorum_tick_at_) return;
-  env::Shard& shard = parts_.host->shard(0);
-  if (quorum_tick_at_ != Instant::never()) shard.cancel(quorum_tick_);
-  quorum_tick_at_ = due;
-  if (due == Instant::never()) return;
-  const Duration wait = std::max(due - now().time, Duration(0));
-  quorum_tick_ = shard.after(wait, [this] {
-    quorum_tick_at_ = Instant::never();
-    metadata_log_->on_tick(now());
-    schedule_quorum_tick();
-  });
 }
 
 }  // namespace millrace::node

@@ -1,114 +1,98 @@
-// Hosts the controller: the machine (controller/controller) over the metadata log, on shard 0.
-// Takes decisions one after the other, makes them durable on the disk thread, publishes what they
-// change, and only then answers; writes snapshots; ends sessions; serves replicas of the log.
-// Not here: what is decided (controller), the log's files (node/metadata_log), what a broker does
-// with a new image (node/node).
+// Hosts the controller: the machine (controller/controller) over this node's replica of the
+// metadata log. While the replica leads and has committed a record of its epoch, the controller is
+// active: it takes decisions one after the other, appends what they change, and answers when that
+// is committed and published. Elsewhere it waits.
+// Not here: what is decided (controller), the quorum (node/raft_driver), what a broker does with a
+// new image (node/node), how to reach the active controller (node/controller_channel).
 //
-// Threads: submit() and ask_quorum() from any shard; open(), decide_now() and close() before and
-// after the shards run; the rest happens on shard 0.
+// Threads: submit(), ask_quorum(), is_active() and kraft_version() from any shard; open() and
+// close() before and after the shards run; the rest on shard 0.
 // Ownership: the parts outlive this.
 // Order: decisions are published in the order in which they were taken, and one that has no records
-// is answered behind those that it saw. A failed sync ends it: later commands get that error.
+// is answered behind those that it saw. A controller that is active no more answers what it has not
+// committed with kNotController: it may yet be committed by its successor.
+// Invariant (check_invariants): CH1 nobody waits for a controller that is not active.
 #pragma once
 
+#include <atomic>
+#include <deque>
 #include <functional>
 #include <memory>
-#include <optional>
-#include <string>
+#include <vector>
 
-#include "config/properties.h"
 #include "controller/controller.h"
 #include "env/host.h"
-#include "node/metadata_log.h"
+#include "node/raft_driver.h"
 
 namespace millrace::node {
 
 // What a decision wants: records to commit, and what to do when they are (or could not be).
 struct Command {
   std::function<controller::Records(controller::Controller&)> decide;  // on shard 0
-  std::move_only_function<void(Result<>)> done;  // on `shard`, durable and published
+  std::move_only_function<void(Result<>)> done;  // on `shard`, committed and published
   env::Shard* shard = nullptr;
-};
-
-// The quorum of the metadata log as its leader sees it.
-struct QuorumView {
-  raft::ReplicaKey self;
-  NodeId leader = kNoNode;
-  LeaderEpoch epoch;
-  Offset high_watermark;
-  Offset log_end;
-  raft::VoterSet voters;
-  std::map<raft::ReplicaKey, raft::Progress> replicas;  // the others, voters and observers
-  raft::Now now;
 };
 
 class ControllerHost {
  public:
-  struct Parts {
-    env::Host* host = nullptr;
-    const config::NodeProperties* properties = nullptr;
-    env::DiskThread* disk_thread = nullptr;  // of the metadata log's directory
-    std::string log_dir;                     // that holds the metadata log
-    raft::ReplicaKey self;
-    std::string cluster_id;
-    metadata::Endpoint endpoint;  // of the controller listener
-    Offset recovery_point{0};     // of the metadata log
-  };
-  // On shard 0, each time that something became durable.
+  // On shard 0, each time that something was committed.
   using Publish = std::function<void(std::shared_ptr<const metadata::Image>)>;
 
-  ControllerHost(Parts parts, Publish publish);
+  ControllerHost(RaftDriver::Parts parts, Publish publish);
 
-  // Replays the log, leads, and gives a new cluster its first records.
   Result<> open();
-  // Sessions, snapshots by time; from here on everything runs on shard 0.
+  // The quorum begins to work, on shard 0.
   void start();
-  Result<> close();
+  Result<> close() { return driver_.close(); }
+  // Gives the quorum to another voter, if this one leads it.
+  void resign() { driver_.resign(); }
 
+  bool is_active() const { return is_active_; }
   void submit(Command command);
-  // Decides and appends at once. Durable after flush().
-  Result<> decide_now(const std::function<controller::Records(controller::Controller&)>& decide);
-  Result<> flush();
   // A request of another replica of the metadata log; `done` runs on `shard`.
   void ask_quorum(env::Shard& shard, raft::Message request, AnswerFunction done);
-  QuorumView quorum() const;  // on shard 0
+  QuorumView quorum() const { return driver_.view(); }
+  const RaftDriver& driver() const { return driver_; }
+  RaftDriver& driver() { return driver_; }
+  // Runs after each change of the quorum that this node sees: who leads, what is committed.
+  void when_moved(std::function<void()> moved) { watchers_.push_back(std::move(moved)); }
 
-  const metadata::Image& image() const { return controller_.image(); }
   // Where the next decision's records begin, and the time.
   controller::Position position() const;
-  Offset metadata_end() const { return metadata_log_->log_end(); }
-  // Of the quorum, as the log says since the start: any thread.
+  // Of the quorum, as its log says: any thread.
   int16_t kraft_version() const { return kraft_version_; }
+  // Shard 0.
+  void check_invariants() const;
 
  private:
-  // A decision on its way to the medium.
-  struct Commit {
-    bool has_records = false;
+  struct Pending {
+    Offset end;  // of the log that has to be committed
     Command command;
-    std::shared_ptr<const metadata::Image> image;
-    Unsaved unsaved;
-    Result<> synced;
   };
-  MetadataLogOptions log_options() const;
-  Result<controller::Records> first_records();
-  raft::Now now() const;
-  static void answer(Command command, Result<> outcome);
-  void run_command(Command command);
-  void committed(Commit commit);
-  void snapshot_if_due(std::shared_ptr<const metadata::Image> image, Offset end);
-  void schedule_quorum_tick();
-  void sweep_sessions();
 
-  Parts parts_;
+  Result<controller::Records> first_records() const;
+  Result<> append(controller::Records records);
+  static void answer(Command command, Result<> outcome);
+  std::string who_is_active() const;
+  void run_command(Command command);
+  void moved();
+  void answer_committed();
+  void claim();
+  void renounce(const Error& why);
+  void sweep_sessions();
+  void keep_moving();
+
+  RaftDriver::Parts parts_;
   Publish publish_;
   controller::Controller controller_;
-  std::unique_ptr<MetadataLog> metadata_log_;
-  std::shared_ptr<const metadata::Image> durable_image_;
-  Offset durable_end_{0};
-  std::optional<Error> failure_;  // of a sync
-  int16_t kraft_version_ = 0;
-  Instant quorum_tick_at_ = Instant::never();
-  env::TimerId quorum_tick_{};
+  RaftDriver driver_;
+  std::shared_ptr<const metadata::Image> published_;
+  std::vector<std::function<void()>> watchers_;
+  std::deque<Pending> pending_;  // ascending in end
+  LeaderEpoch active_epoch_;
+  Offset idle_end_{0};  // where the log ended at the last look
+  std::atomic<bool> is_active_ = false;
+  std::atomic<int16_t> kraft_version_ = 0;
 };
 
 }  // namespace millrace::node

@@ -1,15 +1,17 @@
-// The metadata log of a quorum of one: runs raft::Machine over the files of `__cluster_metadata-0`,
-// which are Kafka's: segments, quorum-state, snapshots. Opening it replays what is there and leads
-// a new epoch. Serves the fetches of observers.
-// Not here: elections and what may be committed (raft), decisions (controller), when to sync
-// (node/node). A quorum of several voters is refused.
+// One replica of the metadata log: runs raft::Machine over the files of `__cluster_metadata-0`,
+// which are Kafka's: segments, quorum-state, snapshots. What is committed is applied to an image;
+// the rest of the log waits for the quorum. A quorum of one leads a new epoch as soon as it is
+// opened.
+// Not here: elections and what may be committed (raft), connections, timers and the disk thread
+// (node/raft_driver), decisions (controller).
 //
 // Threads: one caller at a time, but for sync(), write_snapshot() and remove(), which the disk
 // thread calls and which touch files only.
-// Failure: a disk's input never asserts; what is wrong is said with file and offset.
+// Failure: a disk's input never asserts; what is wrong is said with file and offset. After
+// failure() nothing is done any more: what is in memory may not be on the medium.
 // Invariants:
-//   MD-L1 the epoch grows with every start.
-//   MD-L2 nothing is answered before sync() covered it (node/node).
+//   MD-L1 the epoch never falls, and grows with every start of a quorum of one.
+//   MD-L2 the image holds what is committed and nothing else.
 //   MD-L3 a snapshot has its name only when it is whole and durable, and the log begins at 0 or
 //      behind one.
 #pragma once
@@ -40,6 +42,7 @@ struct MetadataLogOptions {
   raft::Options raft;
   raft::Machine::Random random;
   raft::VoterSet static_voters;  // controller.quorum.voters; none: voters are kept in the log
+  bool may_found = true;         // where there is nothing yet: become a quorum of one
   SnapshotPolicy snapshots;
   storage::LogOptions log;
   Offset recovery_point{0};  // what lies below was durable: damage there is refused, not cut
@@ -51,7 +54,14 @@ struct Unsaved {
   uint64_t sequence = 0;
 };
 
-// A snapshot to be written: the image at the end of what is committed.
+// What is committed below `end`, whose newest batch was appended at `last_contained`.
+struct CommittedImage {
+  std::shared_ptr<const metadata::Image> image;
+  Offset end;
+  TimestampMs last_contained;
+};
+
+// A snapshot to be written.
 struct SnapshotJob {
   raft::LogPosition id;
   raft::SnapshotHeader header;
@@ -67,30 +77,47 @@ using AnswerFunction = std::move_only_function<void(QuorumAnswer)>;
 
 class MetadataLog {
  public:
-  // Replays snapshot and records into `image`, and leads. Fresh, it gets the files of a quorum of
-  // one.
-  static Result<std::unique_ptr<MetadataLog>> open(env::Disk& disk, MetadataLogOptions options,
-                                                   metadata::Image& image, const raft::Now& now);
+  // A request to another replica; its answer comes back by on_answer() or on_send_failed().
+  using SendFunction = std::function<void(raft::Envelope)>;
 
+  // Loads the newest snapshot and checks the log behind it.
+  static Result<std::unique_ptr<MetadataLog>> open(env::Disk& disk, MetadataLogOptions options,
+                                                   SendFunction send, const raft::Now& now);
+
+  const raft::Machine& machine() const { return *machine_; }
   LeaderEpoch epoch() const { return machine_->epoch(); }
   Offset log_end() const { return log_->log_end(); }
-  const raft::Machine& machine() const { return *machine_; }
+  // What is committed, and where that ends.
+  const metadata::Image& image() const { return image_; }
+  Offset applied_end() const { return applied_end_; }
+  TimestampMs applied_timestamp() const { return applied_timestamp_; }
+  // Grows with what changes the image; a NoOpRecord does not.
+  uint64_t changes() const { return changes_; }
+  const std::optional<Error>& failure() const { return failure_; }
 
-  // Appends records as one batch and applies them to `image`; not yet durable.
-  Result<> append(const std::vector<wire::MetadataRecord>& records, metadata::Image& image,
-                  const raft::Now& now);
+  // Appends records as one batch of the leader's; not yet durable. Returns where the batch begins.
+  Result<Offset> append(const std::vector<wire::MetadataRecord>& records, int16_t metadata_version,
+                        const raft::Now& now);
+  bool has_unsaved() const { return changed_sequence_ > taken_sequence_; }
   Unsaved take_unsaved();
   Result<> sync(const Unsaved& unsaved) const;
   void mark_saved(const Unsaved& unsaved, const raft::Now& now);
+  // A sync failed.
+  void stop(const Error& why);
 
   // A request of another replica; `done` is called now, or when there is something to say.
   void on_request(raft::Message request, AnswerFunction done, const raft::Now& now);
+  void on_answer(raft::Envelope answer, const raft::Now& now);
+  void on_send_failed(const raft::Machine::SendFailure& failure, const raft::Now& now);
   void on_tick(const raft::Now& now);
+  void resign(const raft::Now& now);
+  Result<Offset> change_voters(const raft::VoterSet& next, const raft::Now& now);
+  Result<> note_voter(NodeId id, raft::Voter voter);
+  Result<Offset> upgrade_kraft_version(const raft::Now& now);
   Instant next_deadline() const { return machine_->next_deadline(); }
 
-  // Whether a snapshot is due of `image`, which stands at `end`. One is written at a time.
-  std::optional<SnapshotJob> begin_snapshot(std::shared_ptr<const metadata::Image> image,
-                                            Offset end, const raft::Now& now);
+  // The snapshot that is due, if one is. One is written at a time.
+  std::optional<SnapshotJob> begin_snapshot(const CommittedImage& committed, const raft::Now& now);
   Result<> write_snapshot(const SnapshotJob& job) const;
   // Notes how writing ended. Returns the files that retention has done with, for remove().
   std::vector<std::string> end_snapshot(const SnapshotJob& job, bool written, const raft::Now& now);
@@ -104,20 +131,32 @@ class MetadataLog {
     TimestampMs last_contained = kNoTimestamp;
   };
 
-  MetadataLog(env::Disk& disk, MetadataLogOptions options)
-      : disk_(&disk), options_(std::move(options)) {}
-  Result<> load(metadata::Image& image);
+  // A snapshot that is being fetched.
+  struct Incoming {
+    raft::LogPosition id;
+    std::unique_ptr<env::File> file;
+  };
+
+  MetadataLog(env::Disk& disk, MetadataLogOptions options, SendFunction send)
+      : disk_(&disk), options_(std::move(options)), send_(std::move(send)) {}
+  Result<> load();
   Result<> make_first_files(TimestampMs now);
   Result<> find_snapshots();
-  Result<> load_snapshot(const raft::LogPosition& id, metadata::Image& image);
-  Result<> replay_log(Offset from, metadata::Image& image);
-  Result<> replay_batch(const record::BatchView& batch, Offset from, metadata::Image& image);
-  Result<> lead(const raft::Now& now);
+  Result<raft::SnapshotContents> load_snapshot(const raft::LogPosition& id);
+  Result<> note_log(Offset from);
 
-  Result<> perform(raft::Output output, TimestampMs now);
+  void perform(const raft::Now& now);
+  Result<> change_files(raft::Output& output, TimestampMs now);
+  Result<> append_batches(raft::Output& output, TimestampMs now);
+  Result<> write_election();
   Result<> write_batches(std::vector<ByteBuffer>& batches, TimestampMs now);
   Result<> write_quorum_state(const raft::ElectionState& state) const;
+  Result<> take_chunk(const raft::SnapshotChunk& chunk, const raft::Now& now);
+  Result<> restore(const raft::LogPosition& id, const raft::Now& now);
+  Result<> apply_committed();
+  Result<> apply(const record::BatchView& batch);
   void answer(raft::Envelope envelope);
+  void refuse(raft::Output& output, const raft::Now& now);
   Result<storage::ReadSlice> range_of(raft::FetchResponse& response);
   Result<storage::ReadSlice> range_of(raft::FetchSnapshotResponse& response) const;
   std::string path_of(const raft::LogPosition& id) const;
@@ -125,16 +164,25 @@ class MetadataLog {
 
   env::Disk* disk_;
   MetadataLogOptions options_;
+  SendFunction send_;
   std::unique_ptr<storage::Log> log_;
   std::unique_ptr<raft::Machine> machine_;
   raft::Recovered recovered_;
+  metadata::Image image_;
+  Offset applied_end_{0};
+  uint64_t changes_ = 0;
+  std::optional<Error> failure_;
+  std::optional<Error> append_error_;                      // of the last perform()
+  std::optional<raft::ElectionState> unwritten_election_;  // the disk is full: nothing is said
   std::map<raft::LogPosition, SnapshotFile> snapshots_;
+  std::optional<Incoming> incoming_;
   std::map<uint64_t, AnswerFunction> waiting_;  // by correlation
   uint64_t next_correlation_ = 1;
-  uint64_t last_sequence_ = 0;
+  uint64_t changed_sequence_ = 0;  // the last output that changed the log
+  uint64_t taken_sequence_ = 0;    // the last that take_unsaved() covers
   uint64_t bytes_since_snapshot_ = 0;
   Instant last_snapshot_at_;
-  TimestampMs last_timestamp_{0};
+  TimestampMs applied_timestamp_{0};  // of the newest batch that is applied
   bool writing_snapshot_ = false;
 };
 

@@ -57,10 +57,16 @@ class MetadataLogTest : public testing::Test {
     return options;
   }
 
-  Result<std::unique_ptr<MetadataLog>> open() {
-    image_ = {};
-    return MetadataLog::open(disk_, options(), image_, now_);
+  Result<std::unique_ptr<MetadataLog>> open(const MetadataLogOptions& options) {
+    auto log = MetadataLog::open(
+        disk_, options, [this](raft::Envelope request) { sent_.push_back(std::move(request)); },
+        now_);
+    if (!log) return log;
+    save(**log);
+    if ((*log)->failure()) return std::unexpected(*(*log)->failure());
+    return log;
   }
+  Result<std::unique_ptr<MetadataLog>> open() { return open(options()); }
   std::unique_ptr<MetadataLog> open_or_fail() {
     auto log = open();
     EXPECT_TRUE(log.has_value()) << log.error().message;
@@ -68,20 +74,23 @@ class MetadataLogTest : public testing::Test {
   }
 
   void append(MetadataLog& log, const std::vector<wire::MetadataRecord>& records) {
-    const auto appended = log.append(records, image_, now_);
+    const auto appended = log.append(records, log.image().metadata_version(), now_);
     ASSERT_TRUE(appended.has_value()) << appended.error().message;
   }
   void save(MetadataLog& log) {
     const Unsaved unsaved = log.take_unsaved();
     ASSERT_TRUE(log.sync(unsaved).has_value());
     log.mark_saved(unsaved, now_);
+    image_ = log.image();
   }
   void add_topic(MetadataLog& log, const std::string& name) {
     append(log, {wire::TopicRecord{.name = name, .topic_id = Uuid::of_words({3, ++topics_})}});
     save(log);
   }
   bool snapshot(MetadataLog& log) {
-    auto job = log.begin_snapshot(std::make_shared<metadata::Image>(image_), log.log_end(), now_);
+    auto job = log.begin_snapshot({std::make_shared<metadata::Image>(log.image()),
+                                   log.applied_end(), log.applied_timestamp()},
+                                  now_);
     if (!job) return false;
     const bool written = log.write_snapshot(*job).has_value();
     EXPECT_TRUE(log.remove(log.end_snapshot(*job, written, now_)).has_value());
@@ -96,7 +105,8 @@ class MetadataLogTest : public testing::Test {
 
   env::testing::MemoryDisk disk_;
   SnapshotPolicy policy_;
-  metadata::Image image_;
+  metadata::Image image_;  // of the log that was saved last
+  std::vector<raft::Envelope> sent_;
   raft::Now now_{Instant{seconds(1)}, TimestampMs(1'700'000'000'000)};
   uint64_t topics_ = 0;
 };
@@ -160,6 +170,18 @@ TEST_F(MetadataLogTest, a_snapshot_is_due_by_bytes_and_by_time_and_only_for_some
   EXPECT_FALSE(snapshot(*log));  // nothing new
   add_topic(*log, "b");
   EXPECT_TRUE(snapshot(*log));
+}
+
+TEST_F(MetadataLogTest, a_snapshot_says_when_the_newest_batch_that_it_contains_was_appended) {
+  policy_ = {.max_bytes_between = 1};
+  auto log = open_or_fail();
+  now_.wall = now_.wall + 1000;
+  add_topic(*log, "contained");
+  const TimestampMs contained = now_.wall;
+  now_.wall = now_.wall + 1000;
+  append(*log, {wire::TopicRecord{.name = "not-committed", .topic_id = Uuid::of_words({4, 1})}});
+  ASSERT_TRUE(snapshot(*log));
+  EXPECT_EQ(last_contained_in(disk_, kDirectory + "/" + snapshots().back()), contained);
 }
 
 TEST_F(MetadataLogTest, starts_from_its_snapshot_when_the_log_is_gone) {
@@ -247,7 +269,7 @@ TEST_F(MetadataLogTest, an_append_that_fails_leaves_no_trace_and_the_next_one_wo
     return {};
   };
   const metadata::Image before = image_;
-  EXPECT_FALSE(log->append({wire::NoOpRecord{}}, image_, now_).has_value());
+  EXPECT_FALSE(log->append({wire::NoOpRecord{}}, 30, now_).has_value());
   disk_.fault = nullptr;
   EXPECT_EQ(log->log_end(), end);
   EXPECT_EQ(log->machine().log().end(), end);
@@ -256,20 +278,62 @@ TEST_F(MetadataLogTest, an_append_that_fails_leaves_no_trace_and_the_next_one_wo
   EXPECT_EQ(log->machine().high_watermark(), log->log_end());
 }
 
+TEST_F(MetadataLogTest, an_epoch_that_finds_no_room_is_written_later_and_led_then) {
+  disk_.fault = [](std::string_view operation, const std::string& path) -> Result<> {
+    if (operation == "write" && path.find("quorum-state") != std::string::npos)
+      return fail(Errc::kNoSpace, "full");
+    return {};
+  };
+  auto log = open_or_fail();
+  EXPECT_FALSE(log->failure());
+  EXPECT_FALSE(log->machine().is_established());
+  EXPECT_EQ(log->log_end(), Offset(0));
+  disk_.fault = nullptr;
+  for (int i = 0; i < 20 && !log->machine().is_established(); ++i) {
+    now_.time = std::max(now_.time + milliseconds(1), log->next_deadline());
+    log->on_tick(now_);
+    save(*log);
+  }
+  EXPECT_TRUE(log->machine().is_established());
+  EXPECT_EQ(log->applied_end(), log->log_end());
+}
+
 TEST_F(MetadataLogTest, a_voter_of_another_directory_does_not_lead) {
   put_kafkas(
       {"00000000000000000000.log", "quorum-state", "00000000000000000000-0000000000.checkpoint"});
   auto other = options();
   other.raft.self.directory_id = Uuid::of_words({5, 5});
-  const auto log = MetadataLog::open(disk_, other, image_, now_);
-  ASSERT_FALSE(log.has_value());
-  EXPECT_EQ(log.error().code, Errc::kUnsupported);
+  const auto log = open(other);
+  ASSERT_TRUE(log.has_value()) << log.error().message;
+  EXPECT_FALSE((*log)->machine().is_leader());
+  EXPECT_EQ((*log)->machine().high_watermark(), std::nullopt);
+  EXPECT_TRUE(image_.topics().empty());
+}
+
+// Its end counts for the majority as soon as the leader hears of it.
+TEST_F(MetadataLogTest, what_a_killed_process_left_unsynced_is_durable_once_it_is_open) {
+  {
+    auto log = open_or_fail();
+    append(*log, {wire::TopicRecord{.name = "t", .topic_id = Uuid::of_words({3, 1})}});
+  }
+  auto follower = options();
+  follower.raft.self.directory_id = Uuid::of_words({5, 5});
+  Offset end;
+  {
+    const auto log = MetadataLog::open(disk_, follower, [](auto) {}, now_);
+    ASSERT_TRUE(log.has_value()) << log.error().message;
+    end = (*log)->log_end();
+  }
+  disk_.crash();
+  const auto log = MetadataLog::open(disk_, follower, [](auto) {}, now_);
+  ASSERT_TRUE(log.has_value()) << log.error().message;
+  EXPECT_EQ((*log)->log_end(), end);
 }
 
 TEST_F(MetadataLogTest, static_voters_make_a_quorum_without_kraft_version) {
   auto fixed = options();
   fixed.static_voters.voters[NodeId(1)] = {};
-  auto log = MetadataLog::open(disk_, fixed, image_, now_);
+  auto log = open(fixed);
   ASSERT_TRUE(log.has_value()) << log.error().message;
   EXPECT_TRUE(snapshots().empty());
   EXPECT_EQ((*log)->log_end(), Offset(1));

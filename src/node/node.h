@@ -1,14 +1,15 @@
-// A node: broker and controller in one process, a quorum of one. Opens the log directories, replays
-// the metadata, leads it, registers its broker, opens the partitions; then takes decisions of the
-// controller one after the other and publishes what they change.
-// Not here: connections and the protocol (server), process and signals (app).
+// A node: broker, controller, or both in one process, as process.roles says. Opens the log
+// directories and the metadata log, takes part in the quorum, registers, opens the partitions that
+// the metadata gives it, and follows what is published from then on.
+// Not here: connections and the protocol (server), process and signals (app), the quorum
+// (node/raft_driver), the controller (node/controller_host), replication (node/partition_host).
 //
-// Controller: lives on shard 0 (node/controller_host). submit() from any shard: decide, append,
-// sync on the disk thread, publish the image, then answer on the caller's shard. Nothing is
-// answered before it is durable.
-// Threads: image() from any; start() and close() before and after the shards run.
+// Life: open() before the shards run; start() on shard 0, which tells when clients may be served;
+// leave() on shard 0; close() when the shards stand.
+// Threads: image(), settings(), submit() and what else is const from any shard.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -19,24 +20,30 @@
 #include "node/partition_host.h"
 #include "node/published_image.h"
 
-namespace millrace::group {
-struct DeletedTopic;
-}
-
 namespace millrace::node {
 
 // Each has a header of its own, for those who use it: nearly everything sees this one.
 class BrokerLifecycle;
+class BrokerWatch;
 struct BrokerIdentity;
+class ControllerChannel;
 class ControllerHost;
+class DirectoryAssignments;
 class GroupHost;
+class Replication;
+class Transactions;
+class VoterChanges;
+class VoterMembership;
 struct Command;
 
 struct NodeOptions {
   std::vector<metadata::Endpoint>
       advertised;  // the broker's listeners, with the ports they really have
-  metadata::Endpoint controller_endpoint;
-  std::string cluster_id;  // empty: as formatted, else a new one
+  metadata::Endpoint controller_endpoint;  // none without the controller's role
+  std::string cluster_id;                  // empty: as formatted, else a new one
+  // Told on shard 0 of what the node cannot go on without: all its log directories have failed, or
+  // the one of the metadata.
+  std::function<void(const Error&)> failed;
 };
 
 class Node {
@@ -44,7 +51,13 @@ class Node {
   Node(env::Host& host, const config::NodeProperties& properties);
   ~Node();
 
-  Result<> start(const NodeOptions& options);
+  Result<> open(const NodeOptions& options);
+  // `ready` runs once: what the metadata gives this node is open and the cluster sends clients
+  // here; or why that will not be.
+  using Ready = std::function<void(Result<>)>;
+  void start(Ready ready);
+  // Gives up what this node leads, and tells the cluster that it goes.
+  void leave(std::function<void()> left);
   // After the last request: checkpoints, indexes, clean-shutdown markers.
   Result<> close();
 
@@ -59,35 +72,64 @@ class Node {
   // exist, another node leads it, or its log could not be opened here.
   wire::ErrorCode absence_of(const metadata::Topic* topic, PartitionIndex partition) const;
   GroupHost& groups() { return *groups_; }
+  // Of a broker.
+  Transactions& transactions() { return *transactions_; }
+  Replication& replication() { return *replication_; }
   env::Host& host() { return *host_; }
-  // Decisions of the controller, and the quorum that it leads.
+  // Decisions of the controller, and the quorum, as far as they are this node's.
   ControllerHost& controller() { return *controller_; }
+  bool is_active_controller() const;
+  // The active controller, wherever it is. Shard 0.
+  ControllerChannel& controller_channel() { return *channel_; }
+  // Shard 0.
+  VoterChanges& voter_changes() { return *voter_changes_; }
   int16_t kraft_version() const;
   BrokerEpoch broker_epoch() const;
-  // How many records of the metadata log are committed here.
-  Offset metadata_end() const;
+  bool is_broker() const { return is_broker_; }
 
+  // A decision of this node's controller; kNotController when it is not the active one.
   void submit(Command command);
   // The next free producer id; asks the controller for a block when the last one is used up.
   void next_producer_id(env::Shard& shard, std::move_only_function<void(Result<ProducerId>)> done);
 
  private:
+  // Those of the block that the controller gave, and who waits for one. Shard 0.
+  struct ProducerIds {
+    struct Waiter {
+      env::Shard* shard;
+      std::move_only_function<void(Result<ProducerId>)> done;
+    };
+    ProducerId next{0};
+    ProducerId end{0};
+    std::deque<Waiter> waiters;
+    bool asking = false;
+  };
+
   Uuid fresh_uuid();
   Result<> open_log_directories(const NodeOptions& options);
   Result<std::string> agree_on_cluster_id(const NodeOptions& options);
   Result<std::unique_ptr<storage::LogDirectory>> open_directory(const std::string& path);
+  void directory_failed(const Volume& volume);
   Result<> open_controller(const NodeOptions& options);
-  Result<> register_controller(const NodeOptions& options);
+  bool has_role(std::string_view role) const;
+  bool may_found() const;
+  void tell_ready(Result<> how);
+  void moved();
   BrokerIdentity identity(const NodeOptions& options) const;
+  void make_voter_changes(const NodeOptions& options);
+  void make_lifecycle(const NodeOptions& options);
+  void make_replication();
+  void make_transactions();
+  void join();
+  void register_controller();
   void publish(std::shared_ptr<const metadata::Image> image);
   void follow(const metadata::Image& before, const metadata::Image& after);
   bool follow_broker_configs(const metadata::Image& before, const metadata::Image& after);
   void take_settings(const metadata::Image& image);
-  std::vector<group::DeletedTopic> close_vanished(const metadata::Image& before,
-                                                  const metadata::Image& after);
+  void close_vanished(const metadata::Image& before, const metadata::Image& after);
   void open_partitions(const metadata::Image& image, const metadata::Topic& topic);
   void expire_producers();
-  int32_t partition_count(std::string_view topic_name) const;
+  void give_producer_ids();
   void every(Duration interval, std::function<void()> work);
 
   env::Host* host_;
@@ -95,15 +137,28 @@ class Node {
   NodeId id_ = kNoNode;
   std::string cluster_id_;
   std::unique_ptr<storage::LogDirectory> metadata_directory_;  // when it is none of log.dirs
-  std::unique_ptr<PartitionHost> partitions_;
+  // The partitions' disk threads load coordinators for these.
   std::unique_ptr<GroupHost> groups_;
+  std::unique_ptr<Transactions> transactions_;
+  std::unique_ptr<PartitionHost> partitions_;
   std::unique_ptr<ControllerHost> controller_;
-  std::unique_ptr<BrokerLifecycle> lifecycle_;
+  std::unique_ptr<ControllerChannel> channel_;
+  std::unique_ptr<VoterChanges> voter_changes_;
+  std::unique_ptr<VoterMembership> voter_membership_;  // of a controller
+  std::unique_ptr<BrokerWatch> watch_;
+  std::unique_ptr<DirectoryAssignments> directory_assignments_;  // of a broker
+  std::unique_ptr<BrokerLifecycle> lifecycle_;                   // of a broker
+  std::unique_ptr<Replication> replication_;                     // too
+  NodeOptions options_;
+  Ready ready_;
+  Uuid controller_incarnation_;
+  bool registering_controller_ = false;
   Published<metadata::Image> published_;
   Published<config::NodeProperties> settings_;
+  bool is_broker_ = false;
+  bool has_joined_ = false;
   bool serving_ = false;  // what is published is acted upon
-  ProducerId next_producer_id_{0};
-  ProducerId producer_ids_end_{0};
+  ProducerIds producer_ids_;
 };
 
 }  // namespace millrace::node

@@ -12,10 +12,11 @@
 // Threads: all functions from any shard.
 #pragma once
 
-#include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <shared_mutex>
 #include <string>
@@ -24,61 +25,32 @@
 
 #include "env/host.h"
 #include "node/partition.h"
+#include "node/partition_volume.h"
+#include "replica/fetcher.h"
 #include "storage/log_directory.h"
 
 namespace millrace::node {
 
 enum class Durability { kFsync, kPageCache };
 
-// One log directory with its disk thread and what waits to be synced there.
-class Volume {
- public:
-  static constexpr size_t kMaxSingleSyncs = 3;
-  // So many bytes at most are scanned after a crash, and those that came while they were noted.
-  static constexpr uint64_t kCheckpointBytes = 1 << 30;
-
-  Volume(env::Host& host, std::unique_ptr<storage::LogDirectory> directory);
-  // What the disk thread runs when the logs have grown by kCheckpointBytes; set before they do.
-  void set_checkpoint(std::function<void()> checkpoint) { checkpoint_ = std::move(checkpoint); }
-
-  storage::LogDirectory& directory() { return *directory_; }
-  const storage::LogDirectory& directory() const { return *directory_; }
-  env::DiskThread& thread() { return *thread_; }
-  bool is_offline() const { return offline_; }
-  // The partition has bytes that are not synced; call outside its lock.
-  void mark_dirty(std::shared_ptr<Partition> partition);
-  // Syncs what these partitions have, on the disk thread. A failure takes the directory offline.
-  bool commit(const std::vector<std::shared_ptr<Partition>>& partitions);
-  // The logs grew by so much.
-  void grew(uint64_t bytes);
-  std::mutex& checkpoint_mutex() { return checkpoint_mutex_; }
-
- private:
-  struct Round {
-    std::shared_ptr<Partition> partition;
-    storage::Unsynced unsynced;
-  };
-  void commit_round();
-  Result<> sync(const std::vector<Round>& rounds);
-  void fail_all(const Error& error);
-
-  env::Disk* disk_;
-  std::unique_ptr<storage::LogDirectory> directory_;
-  std::function<void()> checkpoint_;
-  std::mutex checkpoint_mutex_;  // held while checkpoints are collected and written
-  std::atomic<uint64_t> grown_ = 0;
-  std::atomic<bool> offline_ = false;
-  std::mutex mutex_;  // guards the rest
-  std::vector<std::shared_ptr<Partition>> dirty_;
-  bool running_ = false;
-  std::unique_ptr<env::DiskThread> thread_;  // last: its work uses the rest
-};
-
 struct HostedPartition {
   std::shared_ptr<Partition> partition;
-  Volume* volume = nullptr;
+  Volume* volume() const { return partition->volume(); }
   explicit operator bool() const { return partition != nullptr; }
 };
+
+// What a follower's log needs before it can go on (replica/fetcher). Nothing is done in another
+// leader epoch.
+struct Repair {
+  HostedPartition hosted;
+  std::variant<replica::Truncate, replica::StartOver> what;
+  LeaderEpoch leader_epoch() const {
+    return std::visit([](const auto& each) { return each.leader_epoch; }, what);
+  }
+};
+
+// Appends batches that stand in the log to its copy, after a check of every byte.
+Result<> append_copied(storage::Log& copy, ByteView bytes, TimestampMs now);
 
 class PartitionHost {
  public:
@@ -90,21 +62,61 @@ class PartitionHost {
   bool is_refused(const TopicPartition& name) const;
   std::vector<HostedPartition> all() const;
   const std::vector<std::unique_ptr<Volume>>& volumes() const { return volumes_; }
+  std::vector<Uuid> offline_directories() const;
+  // Of log.dirs, those that could not be opened at the start; set before anything is opened.
+  void set_failed_directories(std::vector<std::string> paths) {
+    failed_directories_ = std::move(paths);
+  }
+  const std::vector<std::string>& failed_directories() const { return failed_directories_; }
+  // Told on its disk thread of a volume that goes offline, when its partitions are offline.
+  void set_on_failure(std::function<void(Volume&)> told) { on_failure_ = std::move(told); }
   // The recovery points of logs in a directory that are not hosted here; from any thread.
   using OtherPoints = std::function<storage::OffsetCheckpoint(const Volume&)>;
   void set_other_recovery_points(OtherPoints points) { other_points_ = std::move(points); }
   Durability durability() const { return durability_; }
+  // This broker's epoch is another: with fsync the log directories keep it for the next start
+  // (storage::LogDirectory::note_durable_epoch), on their disk threads.
+  void note_epoch(BrokerEpoch epoch);
 
-  // Opens (or makes) the partition's log and leads it. What was there when the node starts is
-  // opened in this way too.
-  Result<> open(const TopicPartition& name, const Uuid& topic_id,
-                const std::shared_ptr<const TopicSettings>& settings, const Leadership& leadership);
+  // Opens (or makes) the partition's log, which nobody leads yet. What was there when the node
+  // starts is opened in this way too; a log of another topic of that name, deleted while this node
+  // was away, goes. Of one that is open the settings change. A new one goes where the metadata
+  // (`assigned`) or AlterReplicaLogDirs want it, else to the directory with the fewest logs; not
+  // anywhere while it may lie in a directory that is offline.
+  struct Opening {
+    TopicPartition name;
+    Uuid topic_id;
+    std::shared_ptr<const TopicSettings> settings;
+    std::optional<Uuid> assigned;
+  };
+  Result<HostedPartition> open(const Opening& opening);
   // The topic is gone: waits end, the directory is renamed and removed on its disk thread.
   void remove(const TopicPartition& name, const Uuid& suffix);
+
+  // Moves between log directories (KIP-113), on shard 0. The future log is there then, or was.
+  Volume* volume_at(const std::string& path) const;  // null: none, or it is offline
+  void prefer(const TopicPartition& name, Volume& volume) { preferred_[name] = &volume; }
+  Result<> begin_move(const HostedPartition& hosted, Volume& to, const Uuid& suffix);
+  void cancel_move(const HostedPartition& hosted, const Uuid& suffix);
+  // The future log takes the log's place if it has all of it durably; false: not yet.
+  struct MoveEnd {
+    Uuid suffix;  // of the name that the log's directory gets until it is removed
+    TimestampMs now;
+  };
+  Result<bool> finish_move(const HostedPartition& hosted, const MoveEnd& end);
 
   // Tells the committer (or, page-cache, the waiters) that the partition grew. Call outside its
   // lock.
   void appended(const HostedPartition& hosted);
+  // On the disk threads: what the checkpoints claim is lowered first, so that a crash in between
+  // leaves a log that is longer than they say. `done` is posted to `shard` for each, with its place
+  // in `repairs`.
+  using RepairDone = std::function<void(size_t, Result<>)>;
+  void repair(const std::vector<Repair>& repairs, env::Shard& shard, RepairDone done);
+
+  // After logs were removed: what the checkpoints say of them goes, on the disk threads, so before
+  // anything of a log that has the name next is durable. It would be taken at their word else.
+  void forget_removed_later();
 
   // Retention, producer expiry, checkpoints: what has to be done from time to time.
   void delete_old_segments(TimestampMs now);
@@ -115,18 +127,42 @@ class PartitionHost {
   Result<> close(BrokerEpoch epoch);
 
  private:
-  Volume& volume_for(const TopicPartition& name);
-  void write_checkpoints(Volume& volume);
+  Volume* volume_with(const TopicPartition& name) const;
+  Result<Volume*> volume_for(const Opening& opening) const;
+  Volume* volume_with_fewest_logs() const;
+  Result<> make_room(Volume& volume, const Opening& opening);
+  Result<> promote_abandoned_future(const TopicPartition& name);
+  Result<> open_future(const HostedPartition& hosted, Volume& volume, const Uuid& suffix);
+  Result<> attach_future(const HostedPartition& hosted);
+  void remove_directory(Volume& volume, const TopicPartition& name, const Uuid& suffix);
+  void remove_future(Volume& volume, const TopicPartition& name, const Uuid& suffix);
+  void remove_later(Volume& volume, Result<std::string> renamed);
+  void volume_failed(Volume& volume);
+  Result<HostedPartition> open_log(const Opening& opening);
+  static void place(const HostedPartition& hosted, PartitionState& state, Volume& volume);
+  static Result<bool> replace_log(const HostedPartition& hosted, PartitionState& state,
+                                  const MoveEnd& end);
+  struct Checkpoints {
+    storage::OffsetCheckpoint recovery, log_starts, high_watermarks;
+  };
+  static void note_points(Checkpoints& points, const HostedPartition& hosted, const Volume& volume);
+  bool write_checkpoints(Volume& volume);
+  using Numbered = std::pair<size_t, Repair>;
+  void repair_now(Volume& volume, const std::vector<Numbered>& repairs, env::Shard& shard,
+                  const RepairDone& done);
   void sync_behind(Volume& volume);
 
   mutable std::shared_mutex mutex_;  // guards the maps
   std::unordered_map<TopicPartition, HostedPartition> by_name_;
   std::unordered_map<TopicIdPartition, HostedPartition> by_id_;
   std::set<TopicPartition> refused_;  // whose logs could not be opened
+  std::set<Volume*> removed_from_;    // since forget_removed_later()
   std::vector<std::unique_ptr<Volume>> volumes_;
   const Durability durability_;
   OtherPoints other_points_;
-  size_t next_volume_ = 0;
+  std::function<void(Volume&)> on_failure_;
+  std::vector<std::string> failed_directories_;
+  std::map<TopicPartition, Volume*> preferred_;  // of logs that are not there yet
 };
 
 }  // namespace millrace::node

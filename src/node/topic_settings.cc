@@ -1,5 +1,7 @@
 #include "node/topic_settings.h"
 
+#include <charconv>
+
 namespace millrace::node {
 namespace {
 
@@ -29,12 +31,17 @@ int64_t segment_bytes(const config::TopicConfig& config) {
   return config.number(is_set ? "internal.segment.bytes" : "segment.bytes");
 }
 
+bool cleans_by(const config::TopicConfig& config, std::string_view policy) {
+  return config.text("cleanup.policy").find(policy) != std::string::npos;
+}
+
 storage::LogOptions log_options(const config::TopicConfig& config) {
   return {.segment_bytes = static_cast<uint64_t>(segment_bytes(config)),
           .segment_ms = config.number("segment.ms"),
           .index_interval_bytes = static_cast<uint64_t>(config.number("index.interval.bytes")),
           .max_index_bytes = static_cast<uint64_t>(config.number("segment.index.bytes")),
-          .delete_old = config.text("cleanup.policy").find("delete") != std::string::npos,
+          .delete_old = cleans_by(config, "delete"),
+          .compacts = cleans_by(config, "compact"),
           .retention_ms = config.number("retention.ms"),
           .retention_bytes = config.number("retention.bytes")};
 }
@@ -48,7 +55,7 @@ record::ProduceRules produce_rules(const config::NodeProperties& node,
   rules.timestamp_after_max_ms = config.number("message.timestamp.after.max.ms");
   rules.max_message_bytes = config.number("max.message.bytes");
   rules.segment_bytes = segment_bytes(config);
-  rules.keys_required = config.text("cleanup.policy").find("compact") != std::string::npos;
+  rules.keys_required = cleans_by(config, "compact");
   rules.target_codec = target_codec(config.text("compression.type"));
   rules.target_level = target_level(config, rules.target_codec);
   // What may not come in as a request may not come in packed either.
@@ -56,13 +63,46 @@ record::ProduceRules produce_rules(const config::NodeProperties& node,
   return rules;
 }
 
+// The whole of `text` as a number.
+std::optional<int32_t> number_of(std::string_view text) {
+  int32_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc() && stop == end ? std::optional(value) : std::nullopt;
+}
+
 }  // namespace
+
+ThrottledReplicas ThrottledReplicas::parse(std::string_view text) {
+  ThrottledReplicas result;
+  while (!text.empty()) {
+    const std::string_view entry = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), entry.size() + 1));
+    const size_t colon = entry.find(':');
+    result.all_ |= entry == "*";
+    if (colon == std::string_view::npos) continue;
+    const auto partition = number_of(entry.substr(0, colon));
+    const auto broker = number_of(entry.substr(colon + 1));
+    if (partition && broker) result.replicas_.emplace(*partition, *broker);
+  }
+  return result;
+}
+
+bool ThrottledReplicas::contains(PartitionIndex partition, NodeId broker) const {
+  return all_ || replicas_.contains({partition, broker});
+}
 
 std::shared_ptr<const TopicSettings> topic_settings(const config::NodeProperties& node,
                                                     const config::Values& overrides) {
   const config::TopicConfig config(node, overrides);
-  return std::make_shared<const TopicSettings>(
-      TopicSettings{.log = log_options(config), .produce = produce_rules(node, config)});
+  return std::make_shared<const TopicSettings>(TopicSettings{
+      .log = log_options(config),
+      .produce = produce_rules(node, config),
+      .min_insync_replicas = static_cast<int32_t>(config.number("min.insync.replicas")),
+      .leader_throttled =
+          ThrottledReplicas::parse(config.text("leader.replication.throttled.replicas")),
+      .follower_throttled =
+          ThrottledReplicas::parse(config.text("follower.replication.throttled.replicas"))});
 }
 
 }  // namespace millrace::node

@@ -5,6 +5,9 @@
 #pragma once
 
 #include <memory>
+#include <set>
+#include <string_view>
+#include <utility>
 
 #include "config/properties.h"
 #include "record/produce_validation.h"
@@ -12,9 +15,25 @@
 
 namespace millrace::node {
 
+// leader. or follower.replication.throttled.replicas: whose bytes count, and are limited (KIP-73).
+class ThrottledReplicas {
+ public:
+  // "*", or entries "partition:broker"; what is neither is passed over.
+  static ThrottledReplicas parse(std::string_view text);
+  bool contains(PartitionIndex partition, NodeId broker) const;
+  friend bool operator==(const ThrottledReplicas&, const ThrottledReplicas&) = default;
+
+ private:
+  bool all_ = false;
+  std::set<std::pair<PartitionIndex, NodeId>> replicas_;
+};
+
 struct TopicSettings {
   storage::LogOptions log;
   record::ProduceRules produce;  // but for what a request brings: version, time, names
+  int32_t min_insync_replicas = 1;
+  ThrottledReplicas leader_throttled;    // with the broker that leads
+  ThrottledReplicas follower_throttled;  // with the broker that follows
 };
 
 std::shared_ptr<const TopicSettings> topic_settings(const config::NodeProperties& node,

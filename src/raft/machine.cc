@@ -37,8 +37,8 @@ Machine::Machine(Options options, Recovered recovered, Random random, const Now&
     role_ = Resigned{.due = now.time + random_election_timeout()};
   else if (election_.leader != kNoNode)
     role_ = Follower{.fetch_due = now.time + options_.fetch_timeout};
-  else
-    role_ = Unattached{.election_due = now.time + random_election_timeout()};
+  else  // a pre-vote disturbs nobody, and a quorum that starts as a whole need not wait
+    role_ = Unattached{.election_due = now.time + random_election_timeout() / 8};
   if (is_only_voter()) become_prospective(now);
   finish(now);
 }
@@ -47,6 +47,23 @@ Role Machine::role() const {
   constexpr Role kRoles[] = {Role::kUnattached, Role::kProspective, Role::kCandidate,
                              Role::kLeader,     Role::kFollower,    Role::kResigned};
   return kRoles[role_.index()];
+}
+
+bool Machine::is_established() const {
+  const auto* leader = std::get_if<Leader>(&role_);
+  return leader && leader->has_committed;
+}
+
+bool Machine::hears_of_a_leader() const {
+  const auto* follower = std::get_if<Follower>(&role_);
+  return is_established() || (follower && follower->has_fetched);
+}
+
+bool Machine::is_caught_up() const {
+  if (is_leader()) return is_established();
+  const auto* follower = std::get_if<Follower>(&role_);
+  return follower && follower->leaders_high_watermark > Offset(0) && high_watermark_ &&
+         *high_watermark_ >= follower->leaders_high_watermark;
 }
 
 bool Machine::is_only_voter() const { return is_voter() && log_.voters().voters.size() == 1; }
@@ -109,7 +126,8 @@ void Machine::become_leader(const std::vector<NodeId>& granting, const Now& now)
   set_election({.epoch = election_.epoch, .leader = options_.self.id});
   leader_endpoints_ = options_.endpoints;
   snapshot_fetch_.reset();
-  enter(Leader{.epoch_start = log_.end(), .since = now.time});
+  enter(Leader{.epoch_start = log_.end(), .since = now.time, .told = log_.voters()});
+  if (log_.kraft_version() < 1) (void)note_voter(options_.self.id, own_entry());
   append_epoch_start(granting, now);
 }
 
@@ -158,16 +176,14 @@ void Machine::count_votes(const Now& now) {
     become_prospective(now);
 }
 
-// Voters that came with the bootstrap snapshot are written into the log, so that all replicas learn
-// of them (KIP-853).
 void Machine::append_epoch_start(const std::vector<NodeId>& granting, const Now& now) {
   ControlRecords records;
   records.emplace_back(record::ControlType::kLeaderChange,
                        leader_change_record(options_.self.id, log_.voters(), granting));
-  if (log_.kraft_version() > 0 && log_.voters_offset() == Offset(-1)) {
+  if (const auto voters = voters_to_write()) {
     records.emplace_back(record::ControlType::kKraftVersion,
                          kraft_version_record(log_.kraft_version()));
-    records.emplace_back(record::ControlType::kKraftVoters, voters_record(log_.voters()));
+    records.emplace_back(record::ControlType::kKraftVoters, voters_record(*voters));
   }
   append_at_end(control_batch(records, {.base_offset = log_.end(), .leader_epoch = election_.epoch},
                               now.wall));
@@ -190,29 +206,6 @@ Result<Offset> Machine::append(ByteBuffer batch, const Now& now) {
   wake_parked_fetches();
   finish(now);
   return base;
-}
-
-Result<Offset> Machine::change_voters(const VoterSet& next, const Now& now) {
-  auto* leader = std::get_if<Leader>(&role_);
-  if (!leader || fault_)
-    return fail(Errc::kUnsupported, fmt::format("this node does not lead: {}", describe()));
-  if (log_.kraft_version() < 1)
-    return fail(Errc::kInvalid, "kraft.version 0 has a fixed set of voters");
-  if (!leader->has_committed) return fail(Errc::kBusy, "nothing of this epoch is committed yet");
-  if (leader->pending_voters || log_.voters_offset() >= *high_watermark_)
-    return fail(Errc::kBusy, "another change of the voters is under way");
-  if (next.voters.empty() || next == log_.voters() || !log_.voters().overlaps(next))
-    return fail(Errc::kInvalid, "voters are changed one at a time");
-  const Offset offset = log_.end();
-  leader->pending_voters = offset;
-  ControlRecords records;
-  records.emplace_back(record::ControlType::kKraftVoters, voters_record(next));
-  append_at_end(
-      control_batch(records, {.base_offset = offset, .leader_epoch = election_.epoch}, now.wall));
-  wake_parked_fetches();
-  update_high_watermark(now);
-  finish(now);
-  return offset;
 }
 
 void Machine::resign(const Now& now) {
@@ -239,6 +232,7 @@ void Machine::on_append_failed() {
   auto* leader = std::get_if<Leader>(&role_);
   if (leader && leader->pending_voters && *leader->pending_voters >= end)
     leader->pending_voters.reset();
+  name_replicas_anew();
 }
 
 // The largest offset that a majority of the voters has; counted only when it covers a record of
@@ -394,8 +388,7 @@ std::map<ReplicaKey, Progress> Machine::progress() const {
 void Machine::check_invariants() const {
   log_.check_invariants();
   ASSERT(durable_end_ <= log_.end(), "durable to {}, log ends at {}", durable_end_, log_.end());
-  ASSERT(high_watermark_.value_or(Offset(0)) <= (is_leader() ? log_.end() : durable_end_),
-         "RM3: {}", describe());
+  ASSERT(high_watermark_.value_or(Offset(0)) <= log_.end(), "RM3: {}", describe());
   if (const auto* leader = std::get_if<Leader>(&role_))
     ASSERT(!leader->has_committed || *high_watermark_ > leader->epoch_start, "RM4: {}", describe());
   const bool stands = role() == Role::kProspective || role() == Role::kCandidate;

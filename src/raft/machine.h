@@ -23,9 +23,10 @@
 //
 // Invariants (check_invariants; RA numbers of the quorum as a whole are checked by the tests'
 // oracle): RM1 the epoch never falls. RM2 one vote an epoch. RM3 the high watermark never falls and
-// is at most the log's end, of a follower at most the durable end. RM4 a leader of a majority has
-// it only behind a record of its own epoch. RM5 only a voter is prospective, candidate or leader,
-// but for a leader that removes itself.
+// is at most the log's end; a follower raises it to its durable end at most, but one that led may
+// know of a majority without it. RM4 a leader of a majority has it only behind a record of its own
+// epoch. RM5 only a voter is prospective, candidate or leader, but for a leader that removes
+// itself.
 #pragma once
 
 #include <functional>
@@ -92,8 +93,15 @@ class Machine {
 
   // A request or an answer of a peer.
   void on_message(Envelope envelope, const Now& now);
-  // A request of ours found no answer: connection refused or lost.
-  void on_send_failed(NodeId peer, uint64_t correlation, const Now& now);
+  // A request of ours found no answer. `gone`: nobody listens where the peer was, so that a
+  // follower need not wait for its leader any longer. A replica that is wrong about that finds no
+  // majority in its pre-vote.
+  struct SendFailure {
+    NodeId peer;
+    uint64_t correlation = 0;
+    bool gone = false;
+  };
+  void on_send_failed(const SendFailure& failure, const Now& now);
   // All log changes of the outputs up to `sequence` are durable.
   void on_persisted(uint64_t sequence, const Now& now);
   // The appends of the last output taken could not be written, and nothing of them is in the log.
@@ -116,6 +124,15 @@ class Machine {
   // Replaces the voters by a set that differs by one. Refused (kInvalid, kBusy) before a record of
   // this epoch is committed, while another change is under way, and below kraft.version 1.
   Result<Offset> change_voters(const VoterSet& next, const Now& now);
+  // At kraft.version 0 the leader knows of its voters' directories and versions only what they tell
+  // it, for as long as its epoch lasts. kUnsupported: not the leader, or the voters are in the log;
+  // kNotFound: no voter.
+  Result<> note_voter(NodeId id, Voter voter);
+  // Why the quorum cannot go to that kraft.version now; nothing: it can, or has.
+  std::optional<std::string> upgrade_problem(int16_t version) const;
+  // To kraft.version 1, with the voters as they told of themselves (KIP-853), in one batch. Refused
+  // (kInvalid) with upgrade_problem(), and where it has that version already.
+  Result<Offset> upgrade_kraft_version(const Now& now);
   // Stops leading, and tells the others so that they need not wait (KIP-595, EndQuorumEpoch).
   void resign(const Now& now);
 
@@ -124,6 +141,12 @@ class Machine {
 
   Role role() const;
   bool is_leader() const { return role() == Role::kLeader; }
+  // It leads, and a record of its own epoch is committed: nothing older is still to come.
+  bool is_established() const;
+  // Somebody leads as far as is known here: this node, or one that has answered its fetches.
+  bool hears_of_a_leader() const;
+  // All that this epoch's leader has said to be committed is committed here.
+  bool is_caught_up() const;
   bool is_voter() const { return options_.can_vote && log_.voters().contains(options_.self); }
   LeaderEpoch epoch() const { return election_.epoch; }
   NodeId leader() const { return election_.leader; }
@@ -195,11 +218,17 @@ class Machine {
   void on(FetchSnapshotResponse& response, const Envelope& from, const Now& now);
   bool settle(NodeId peer, uint64_t correlation);
   void back_off(NodeId peer, const Now& now);
+  void miss(NodeId peer, const Now& now);
   bool follow_standing(const Standing& told, NodeId peer, const Now& now);
   void cut_back(const LogPosition& leaders);
   void begin_snapshot_fetch(const LogPosition& snapshot);
   Result<> take_records(ByteView records);
   Result<> take_batch(ByteView bytes);
+
+  // Voters (machine_voters.cc).
+  Voter own_entry() const { return {options_.self.directory_id, options_.endpoints}; }
+  std::optional<VoterSet> voters_to_write() const;
+  void name_replicas_anew();
 
   // Roles (machine.cc).
   void become_unattached(LeaderEpoch epoch, NodeId leader, const Now& now);

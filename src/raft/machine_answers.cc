@@ -22,10 +22,23 @@ void Machine::back_off(NodeId peer, const Now& now) {
   exchanges_[peer] = {.correlation = 0, .due = now.time + options_.retry_backoff};
 }
 
-void Machine::on_send_failed(NodeId peer, uint64_t correlation, const Now& now) {
+void Machine::on_send_failed(const SendFailure& failure, const Now& now) {
   if (fault_) return;
-  if (settle(peer, correlation)) back_off(peer, now);
+  if (settle(failure.peer, failure.correlation)) {
+    back_off(failure.peer, now);
+    if (failure.gone) miss(failure.peer, now);
+  }
   finish(now);
+}
+
+// Followers that all miss their leader at once must not all stand at once.
+void Machine::miss(NodeId peer, const Now& now) {
+  auto* follower = std::get_if<Follower>(&role_);
+  if (!follower || peer != election_.leader) return;
+  follower->has_fetched = false;
+  const auto spread = static_cast<uint64_t>(options_.election_timeout.count()) / 8 + 1;
+  const Instant soon = now.time + Duration(static_cast<int64_t>(random_() % spread));
+  follower->fetch_due = std::min(follower->fetch_due, soon);
 }
 
 // What an answer tells of epoch and leader. True: nothing more is to be done with it.

@@ -71,9 +71,12 @@ void Machine::on(const VoteRequest& request, const Envelope& from, const Now& no
     return answer(from, VoteResponse{}, ErrorCode::kInvalidVoterKey);
   const bool granted = can_grant(request);
   if (granted && !request.pre_vote) {
-    ElectionState voted = election_;
-    voted.voted = request.candidate;
-    set_election(std::move(voted));
+    // Given before, and perhaps read back without the directory (data version 0): it stands.
+    if (!election_.voted) {
+      ElectionState voted = election_;
+      voted.voted = request.candidate;
+      set_election(std::move(voted));
+    }
     // The candidate gets the time to win.
     if (auto* unattached = std::get_if<Unattached>(&role_))
       unattached->election_due = now.time + random_election_timeout();

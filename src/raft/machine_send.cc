@@ -21,7 +21,9 @@ void Machine::send_due(const Now& now) {
     case Role::kCandidate:
       return send_votes(std::get<Candidate>(role_).votes, /*pre_vote=*/false, now);
     case Role::kLeader: return send_begin_epoch(std::get<Leader>(role_), now);
-    case Role::kResigned: return send_end_epoch(now);
+    case Role::kResigned:
+      send_end_epoch(now);
+      return send_fetch(now);  // whoever leads by now is found by asking
     case Role::kFollower:
     case Role::kUnattached: return send_fetch(now);
   }

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "raft/control_records.h"
 
 namespace millrace::raft {
@@ -22,11 +24,11 @@ VoterSet voters_of(std::initializer_list<ReplicaKey> keys) {
 // One machine, whose log is made durable at once unless the test says otherwise.
 class MachineTest : public testing::Test {
  protected:
-  void start(const VoterSet& voters, ElectionState election = {}) {
+  void start(const VoterSet& voters, ElectionState election = {}, int16_t kraft_version = 1) {
     Recovered recovered{.election = std::move(election)};
     recovered.log.note_snapshot({});
     recovered.log.note_voters(Offset(-1), voters);
-    recovered.log.note_kraft_version(Offset(-1), 1);
+    recovered.log.note_kraft_version(Offset(-1), kraft_version);
     machine_.emplace(
         Options{.self = kSelf, .endpoints = {{"C", "host", 9093}}}, std::move(recovered),
         [] { return 0; }, now_);
@@ -143,6 +145,15 @@ TEST_F(MachineTest, a_vote_is_given_once_an_epoch_and_written_before_it_is_answe
   rival.candidate = kThird;
   EXPECT_FALSE(ask<VoteResponse>(rival).granted);
   EXPECT_TRUE(ask<VoteResponse>(vote(LeaderEpoch(4))).granted);  // asked again
+}
+
+TEST_F(MachineTest, a_vote_that_was_written_without_its_directory_is_given_again_to_the_same) {
+  start(voters_of({kSelf, kOther, kThird}),
+        {.epoch = LeaderEpoch(5), .voted = ReplicaKey{kOther.id, Uuid::zero()}});
+  EXPECT_TRUE(ask<VoteResponse>(vote(LeaderEpoch(5))).granted);
+  VoteRequest third = vote(LeaderEpoch(5));
+  third.candidate = kThird;
+  EXPECT_FALSE(ask<VoteResponse>(third, kThird.id).granted);
 }
 
 TEST_F(MachineTest, a_vote_for_a_shorter_log_is_refused) {
@@ -290,6 +301,82 @@ TEST_F(MachineTest, voters_change_one_at_a_time_and_after_a_commit_of_the_epoch)
   EXPECT_EQ(machine_->change_voters(voters_of({kSelf, kOther}), now_).error().code, Errc::kBusy);
 }
 
+// As controller.quorum.voters gives them: without directories.
+VoterSet static_voters() {
+  VoterSet set = voters_of({kSelf, kOther, kThird});
+  for (auto& [id, voter] : set.voters) voter.directory_id = Uuid::zero();
+  return set;
+}
+
+TEST_F(MachineTest, a_static_quorum_is_upgraded_when_all_voters_have_told_of_themselves) {
+  start(static_voters(), {}, 0);
+  lead();
+  EXPECT_EQ(machine_->log().end(), Offset(1));  // a leader change alone
+  ask<FetchResponse>(fetch(kOther, Offset(1)));
+  EXPECT_EQ(machine_->note_voter(NodeId(7), {}).error().code, Errc::kNotFound);
+  ASSERT_TRUE(machine_->note_voter(kOther.id, voters_of({kOther}).voters.at(kOther.id)));
+  EXPECT_NE(machine_->upgrade_problem(1)->find("node 3 has not said"), std::string::npos);
+  EXPECT_EQ(machine_->upgrade_kraft_version(now_).error().code, Errc::kInvalid);
+  Voter old = voters_of({kThird}).voters.at(kThird.id);
+  old.max_kraft_version = 0;
+  ASSERT_TRUE(machine_->note_voter(kThird.id, old));
+  EXPECT_NE(machine_->upgrade_problem(1)->find("node 3 does not"), std::string::npos);
+  ASSERT_TRUE(machine_->note_voter(kThird.id, voters_of({kThird}).voters.at(kThird.id)));
+  EXPECT_EQ(machine_->upgrade_problem(1), std::nullopt);
+  EXPECT_EQ(machine_->upgrade_problem(0), std::nullopt);
+
+  ASSERT_EQ(machine_->upgrade_kraft_version(now_).value(), Offset(1));
+  take();
+  EXPECT_EQ(machine_->log().kraft_version(), 1);
+  EXPECT_EQ(machine_->log().voters(), voters_of({kSelf, kOther, kThird}));
+  EXPECT_EQ(machine_->log().end(), Offset(3));
+  EXPECT_EQ(committed_, Offset(1));
+  ask<FetchResponse>(fetch(kOther, Offset(3)));
+  EXPECT_EQ(committed_, Offset(3));
+  EXPECT_NE(machine_->upgrade_problem(0), std::nullopt);
+  EXPECT_FALSE(machine_->upgrade_kraft_version(now_));
+  EXPECT_EQ(machine_->note_voter(kOther.id, {}).error().code, Errc::kUnsupported);
+}
+
+TEST_F(MachineTest, an_upgrade_of_the_quorum_does_not_make_its_leader_think_itself_alone) {
+  start(static_voters(), {}, 0);
+  lead();
+  for (int second = 0; second < 10; ++second) {
+    ask<FetchResponse>(fetch(kOther, Offset(1)));
+    wait(seconds(1));
+  }
+  for (const auto& key : {kOther, kThird})
+    ASSERT_TRUE(machine_->note_voter(key.id, voters_of({key}).voters.at(key.id)));
+  ASSERT_TRUE(machine_->upgrade_kraft_version(now_));
+  take();
+  wait(milliseconds(100));
+  EXPECT_TRUE(machine_->is_leader());
+  EXPECT_EQ(committed_, Offset(1));  // until somebody fetches what is behind it
+}
+
+TEST_F(MachineTest, an_upgrade_that_could_not_be_written_is_taken_back) {
+  start(static_voters(), {}, 0);
+  lead();
+  ask<FetchResponse>(fetch(kOther, Offset(1)));
+  for (const auto& key : {kOther, kThird})
+    ASSERT_TRUE(machine_->note_voter(key.id, voters_of({key}).voters.at(key.id)));
+  ASSERT_TRUE(machine_->upgrade_kraft_version(now_));
+  machine_->take_output();
+  machine_->on_append_failed();
+  EXPECT_EQ(machine_->log().kraft_version(), 0);
+  EXPECT_EQ(machine_->log().voters(), static_voters());
+  EXPECT_TRUE(machine_->progress().contains({kOther.id, Uuid::zero()}));
+  EXPECT_EQ(machine_->upgrade_problem(1), std::nullopt);
+}
+
+TEST_F(MachineTest, a_new_leader_that_listens_elsewhere_corrects_its_entry) {
+  VoterSet voters = voters_of({kSelf, kOther});
+  voters.voters.at(kSelf.id).endpoints[0].port = 1;
+  start(voters);
+  lead();
+  EXPECT_EQ(machine_->log().voters(), voters_of({kSelf, kOther}));
+}
+
 TEST_F(MachineTest, a_leader_that_resigns_names_its_successors_and_the_first_stands_at_once) {
   start(voters_of({kSelf, kOther, kThird}));
   lead();
@@ -306,6 +393,22 @@ TEST_F(MachineTest, a_leader_that_resigns_names_its_successors_and_the_first_sta
   ask<EndQuorumEpochResponse>(EndQuorumEpochRequest{
       .leader = kOther.id, .epoch = LeaderEpoch(2), .preferred = {kSelf, kThird}});
   EXPECT_EQ(machine_->role(), Role::kProspective);
+}
+
+TEST_F(MachineTest, a_follower_whose_leader_is_gone_asks_for_votes_before_its_fetch_timeout) {
+  start(voters_of({kSelf, kOther, kThird}));
+  ask<BeginQuorumEpochResponse>(begin(LeaderEpoch(1)));
+  const auto fetch = std::ranges::find_if(sent_, [](const Envelope& each) {
+    return std::holds_alternative<FetchRequest>(each.message);
+  });
+  ASSERT_NE(fetch, sent_.end());
+  const Machine::SendFailure lost{kOther.id, fetch->correlation}, gone{kOther.id, 0, true};
+  machine_->on_send_failed(gone, now_);  // of no request of ours
+  EXPECT_EQ(machine_->role(), Role::kFollower);
+  machine_->on_send_failed({lost.peer, lost.correlation, true}, now_);
+  wait(milliseconds(1));
+  EXPECT_EQ(machine_->role(), Role::kProspective);
+  EXPECT_EQ(machine_->epoch(), LeaderEpoch(1));
 }
 
 TEST_F(MachineTest, an_append_that_fails_is_taken_back) {

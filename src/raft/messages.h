@@ -114,6 +114,15 @@ using Message =
                  FetchSnapshotRequest, VoteResponse, BeginQuorumEpochResponse,
                  EndQuorumEpochResponse, FetchResponse, FetchSnapshotResponse>;
 
+// The others are answers.
+inline bool is_request(const Message& message) {
+  return std::holds_alternative<VoteRequest>(message) ||
+         std::holds_alternative<BeginQuorumEpochRequest>(message) ||
+         std::holds_alternative<EndQuorumEpochRequest>(message) ||
+         std::holds_alternative<FetchRequest>(message) ||
+         std::holds_alternative<FetchSnapshotRequest>(message);
+}
+
 // A message with the peer that it comes from or goes to. `correlation` joins an answer to its
 // request: of a request that arrives it is the host's, of one that leaves the machine's.
 struct Envelope {

@@ -44,6 +44,7 @@ struct Leader {
   std::map<ReplicaKey, Progress> replicas;
   bool has_committed = false;  // a record of its own epoch
   std::optional<Offset> pending_voters;
+  VoterSet told;  // at kraft.version 0: the voters; with a directory, as they say of themselves
 };
 
 }  // namespace millrace::raft

@@ -165,12 +165,18 @@ Result<std::vector<env::DirectoryEntry>> PosixDisk::list(const std::string& path
   if (directory == nullptr) return os_error("list", path);
   std::unique_ptr<DIR, decltype(&::closedir)> closer(directory, ::closedir);
   std::vector<env::DirectoryEntry> entries;
-  while (const dirent* entry = ::readdir(directory)) {
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(directory);
+    if (entry == nullptr && errno != 0) return os_error("list", path);
+    if (entry == nullptr) break;
     const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
     struct stat info;
-    if (name == "." || name == ".." || ::fstatat(::dirfd(directory), name.c_str(), &info, 0) < 0)
-      continue;  // gone since
-    entries.push_back({name, S_ISDIR(info.st_mode), static_cast<uint64_t>(info.st_size)});
+    if (::fstatat(::dirfd(directory), name.c_str(), &info, 0) == 0)
+      entries.push_back({name, S_ISDIR(info.st_mode), static_cast<uint64_t>(info.st_size)});
+    else if (errno != ENOENT)  // gone since
+      return os_error("list", path + "/" + name);
   }
   std::ranges::sort(entries, {}, &env::DirectoryEntry::name);
   return entries;

@@ -8,8 +8,11 @@
 #include "wire/delete_topics.h"
 #include "wire/describe_quorum.h"
 #include "wire/fetch.h"
+#include "wire/find_coordinator.h"
 #include "wire/metadata.h"
+#include "wire/offset_commit.h"
 #include "wire/produce.h"
+#include "wire/sync_group.h"
 
 namespace millrace::server {
 namespace {
@@ -45,6 +48,28 @@ TEST_F(BrokerTest, every_api_that_is_served_is_advertised_with_its_versions) {
               static_cast<int16_t>(served_apis(ListenerKind::kBroker)[i].key));
     EXPECT_EQ(answer.api_keys[i].max_version, served_apis(ListenerKind::kBroker)[i].versions.max);
   }
+}
+
+// The Java consumer ends over COORDINATOR_LOAD_IN_PROGRESS here.
+TEST_F(BrokerTest, who_syncs_while_the_group_is_loaded_is_told_to_join_again) {
+  create("t");
+  wire::FindCoordinatorRequest find;
+  find.coordinator_keys = {"g"};
+  (void)client_.ask<wire::FindCoordinatorResponse>(find);
+  wire::OffsetCommitRequest commit{.group_id = "g"};
+  commit.topics = {{.name = "t", .partitions = {{.committed_offset = 1}}}};
+  const int16_t by_name = 9;
+  (void)client_.ask<wire::OffsetCommitResponse>(commit, by_name);
+  broker_.host().disk().fault = [](std::string_view operation, const std::string& path) {
+    return operation == "write" && path.find("__consumer_offsets") != std::string::npos
+               ? Result<>(fail(Errc::kNoSpace, "full"))
+               : Result<>{};
+  };
+  broker_.host().delay_disks(seconds(1));
+  (void)client_.ask<wire::OffsetCommitResponse>(commit, by_name);  // what it knows begins anew
+  const auto answer = client_.ask<wire::SyncGroupResponse>(
+      wire::SyncGroupRequest{.group_id = "g", .generation_id = 1, .member_id = "m"});
+  EXPECT_EQ(answer.error_code, wire::code_of(wire::ErrorCode::kRebalanceInProgress));
 }
 
 // kafka.md 2.1: the answer has version 0's form and names ApiVersions alone.

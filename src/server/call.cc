@@ -13,11 +13,17 @@ wire::Writer Call::begin_frame() const {
   return writer;
 }
 
-void Call::finish_frame(wire::Writer writer, std::vector<FileRange> ranges) {
-  if (auto status = writer.status(); !status)
-    return close(fmt::format("response of {} v{}: {}", wire::api_name(header().api), version(),
-                             status.error().message));
+bool Call::finish_frame(wire::Writer& writer) {
+  if (auto status = writer.status(); !status) {
+    close(fmt::format("response of {} v{}: {}", wire::api_name(header().api), version(),
+                      status.error().message));
+    return false;
+  }
   writer.patch_int32(0, static_cast<int32_t>(writer.total_size() - sizeof(int32_t)));
+  return true;
+}
+
+void Call::send(wire::Writer writer, std::vector<FileRange> ranges) {
   if (writer.external_pieces().empty()) return reply_.send(std::move(writer).take());
   std::vector<OutputPiece> pieces;
   ByteView rest = writer.buffer();

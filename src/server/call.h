@@ -21,7 +21,7 @@
 #include "record/record.h"
 #include "server/connection.h"
 #include "server/fetch_session_cache.h"
-#include "server/output_queue.h"
+#include "server/reply.h"
 #include "wire/api_table.h"
 #include "wire/codec.h"
 
@@ -57,7 +57,8 @@ class Call {
  public:
   struct Parts {
     CallHeader header;
-    ByteView body;
+    ByteView frame;          // the whole request as it came, header and body
+    size_t body_offset = 0;  // in the frame
     PeerInfo* peer = nullptr;
     Services* services = nullptr;
   };
@@ -69,12 +70,15 @@ class Call {
   env::Shard& shard() const { return reply_.shard(); }
   node::Node& node() const { return *parts_.services->node; }
   Services& services() const { return *parts_.services; }
+  const Parts& parts() const { return parts_; }
+  // For an answer that is encoded already.
+  Reply& reply() { return reply_; }
 
   // The request, or nothing: then the connection has been closed and the handler returns. Views in
   // the request (wire::Records) end when the handler returns.
   template <class Request>
   std::optional<Request> decode() {
-    auto request = wire::decode<Request>(parts_.body, version());
+    auto request = wire::decode<Request>(parts_.frame.subspan(parts_.body_offset), version());
     if (request) return std::move(*request);
     close(fmt::format("{} v{}: {}", wire::api_name(header().api), version(),
                       request.error().message));
@@ -83,9 +87,15 @@ class Call {
 
   template <class Response>
   void respond(const Response& response, std::vector<FileRange> ranges = {}) {
-    wire::Writer writer = begin_frame();
-    write(writer, version(), response);  // found beside the response, in wire
-    finish_frame(std::move(writer), std::move(ranges));
+    auto writer = encode(response);
+    if (writer) send(std::move(*writer), std::move(ranges));
+  }
+  // A response that says that this node is not the active controller: who passed the request on
+  // asks another.
+  template <class Response>
+  void respond_not_controller(const Response& response) {
+    auto writer = encode(response);
+    if (writer) reply_.send_not_controller(std::move(*writer).take());
   }
   // Encoded at another version than the request's: ApiVersions answers a version it does not know
   // so.
@@ -94,14 +104,29 @@ class Call {
     parts_.header.version = version;
     respond(response);
   }
+  // The request's bytes outlive the handler's turn: it may be decoded again.
+  void keep_frame() {
+    kept_ = std::make_unique<ByteBuffer>(copy_of(parts_.frame));
+    parts_.frame = *kept_;
+  }
   void respond_nothing() { reply_.send_nothing(); }  // acks=0
   void close(const std::string& cause) { reply_.close(cause); }
 
  private:
+  // Nothing: it cannot be encoded at this version, and the connection has been closed.
+  template <class Response>
+  std::optional<wire::Writer> encode(const Response& response) {
+    wire::Writer writer = begin_frame();
+    write(writer, version(), response);  // found beside the response, in wire
+    if (!finish_frame(writer)) return std::nullopt;
+    return writer;
+  }
   wire::Writer begin_frame() const;
-  void finish_frame(wire::Writer writer, std::vector<FileRange> ranges);
+  bool finish_frame(wire::Writer& writer);
+  void send(wire::Writer writer, std::vector<FileRange> ranges);
 
   Parts parts_;
+  std::unique_ptr<ByteBuffer> kept_;
   Reply reply_;
 };
 

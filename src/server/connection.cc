@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/probe.h"
+#include "wire/api_table.h"
 
 namespace millrace::server {
 namespace {
@@ -29,39 +30,6 @@ std::string describe_bad_size(ByteView bytes, size_t limit) {
 }
 
 }  // namespace
-
-Reply::Reply(std::shared_ptr<Connection> connection, uint64_t sequence)
-    : connection_(std::move(connection)), sequence_(sequence) {}
-
-Reply& Reply::operator=(Reply&& other) noexcept {
-  std::swap(connection_, other.connection_);
-  std::swap(sequence_, other.sequence_);
-  return *this;
-}
-
-Reply::~Reply() {
-  if (connection_) connection_->close("the request was dropped without an answer");
-}
-
-void Reply::send(std::vector<OutputPiece> pieces) {
-  ASSERT(connection_, "C3: reply used twice");
-  std::exchange(connection_, nullptr)->complete(sequence_, std::move(pieces));
-}
-
-void Reply::send(ByteBuffer frame) {
-  std::vector<OutputPiece> pieces;
-  pieces.push_back({.bytes = std::move(frame)});
-  send(std::move(pieces));
-}
-
-void Reply::send_nothing() { send(std::vector<OutputPiece>{}); }
-
-void Reply::close(const std::string& cause) {
-  ASSERT(connection_, "C3: reply used twice");
-  std::exchange(connection_, nullptr)->close(cause);
-}
-
-env::Shard& Reply::shard() const { return connection_->shard(); }
 
 Connection::Connection(Parts parts, std::string listener, ConnectionLimits limits)
     : stream_(std::move(parts.stream)),
@@ -186,6 +154,8 @@ void Connection::serve_frame(ByteView frame) {
   const auto api_key = load_big<int16_t>(frame.data());
   const uint64_t sequence = next_sequence_++;
   slots_.push_back({.sequence = sequence,
+                    .api_key = api_key,
+                    .begun = last_active_,
                     .overtakable = handler_->may_be_overtaken(api_key),
                     .answered = false,
                     .pieces = {}});
@@ -260,6 +230,14 @@ void Connection::wake_memory_waiters() {
   }
 }
 
+bool Connection::has_work_under_way() const {
+  return std::ranges::any_of(slots_, [](const Slot& slot) {
+    const auto api = static_cast<wire::ApiKey>(slot.api_key);
+    return slot.answered || (api != wire::ApiKey::kFetch && api != wire::ApiKey::kJoinGroup &&
+                             api != wire::ApiKey::kSyncGroup);
+  });
+}
+
 bool Connection::line_is_stopped() const {
   if (waiting_for_memory_ || slots_.size() >= kMaxPipelined) return true;
   if (output_.bytes_waiting() > kMaxUnsentBytes) return true;
@@ -272,11 +250,21 @@ void Connection::complete(uint64_t sequence, std::vector<OutputPiece> pieces) {
   ASSERT(slot != slots_.end() && !slot->answered, "C3: request {} answered twice", sequence);
   slot->answered = true;
   slot->pieces = std::move(pieces);
+  const Instant now = shard_->clock().now();
+  input_->statistics.answered(slot->api_key, now - slot->begun, now);
   auto first_unanswered = std::ranges::find(slots_, false, &Slot::answered);
   for (auto ready = slots_.begin(); ready != first_unanswered; ++ready)
     output_.push(std::move(ready->pieces));
   slots_.erase(slots_.begin(), first_unanswered);
   schedule_flush();
+}
+
+void Connection::let_overtake(uint64_t sequence, bool may) {
+  if (!is_open()) return;
+  auto slot = std::ranges::find(slots_, sequence, &Slot::sequence);
+  ASSERT(slot != slots_.end() && !slot->answered, "C3: request {} was answered", sequence);
+  slot->overtakable = may;
+  if (may) schedule_flush();
 }
 
 void Connection::schedule_flush() {
@@ -288,7 +276,7 @@ void Connection::schedule_flush() {
 }
 
 void Connection::flush() {
-  auto sent = output_.send(*stream_);
+  auto sent = output_.send(*stream_, input_->scratch);
   if (!sent) return close(sent.error().message, /*expected=*/true);
   last_active_ = shard_->clock().now();
   resume();

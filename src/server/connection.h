@@ -7,8 +7,8 @@
 // a declared length alone allocates nothing.
 // Order: Kafka serves one request of a connection at a time. Here the next one starts while Produce
 // requests wait for the disk (their appends already stand in order), so that pipelined producers
-// share one sync; any other unanswered request stops the line. Responses leave in request order
-// always.
+// share one sync; any other unanswered request stops the line, and so does a Produce that waits for
+// something else before it appends (Reply::stop_line). Responses leave in request order always.
 // Backpressure: no read while a request stops the line, while kMaxUnsentBytes of responses wait for
 // the peer, or while the shard has no memory for what would be left of it (server/input_memory).
 // Ends: a malformed or oversized frame, an unknown API or version, and a handler's Reply dropped
@@ -18,7 +18,7 @@
 // Invariants (asserted):
 //   C1 responses leave in request order.
 //   C2 at most kMaxPipelined requests are unanswered.
-//   C3 a Reply is used at most once.
+//   C3 a Reply is used at most once (server/reply).
 //
 // Threads: everything happens on the shard of the connection; a Reply must be completed there.
 #pragma once
@@ -31,50 +31,33 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/frame_buffer.h"
 #include "base/time.h"
 #include "env/net.h"
 #include "env/shard.h"
-#include "server/frame_buffer.h"
 #include "server/input_memory.h"
 #include "server/output_queue.h"
+#include "server/reply.h"
+#include "server/request_statistics.h"
 
 namespace millrace::server {
 
-class Connection;
+// On whose behalf a request is made. Nobody is asked who they are yet: all are this one.
+struct Principal {
+  std::string type = "User";
+  std::string name = "ANONYMOUS";
+  bool token_authenticated = false;  // by a delegation token
+  friend bool operator==(const Principal&, const Principal&) = default;
+};
 
 // What is known of the peer, for handlers: constant during the connection but for the client's
 // software name.
 struct PeerInfo {
+  Principal principal;
   std::string listener;         // name of the listener it came in by ("PLAINTEXT")
   std::string host;             // "127.0.0.1"
   std::string address;          // "127.0.0.1:51234"
   std::string client_software;  // from ApiVersions 3+: "apache-kafka-java 4.3.1"
-};
-
-// The right and duty to answer one request. Destroyed unused it closes the connection: no client
-// waits for ever.
-class Reply {
- public:
-  Reply() = default;
-  Reply(std::shared_ptr<Connection> connection, uint64_t sequence);
-  Reply(Reply&& other) noexcept = default;
-  Reply& operator=(Reply&& other) noexcept;
-  ~Reply();
-
-  // The whole response: frame size, header and body.
-  void send(std::vector<OutputPiece> pieces);
-  void send(ByteBuffer frame);
-  // acks=0: the request is done and has no response.
-  void send_nothing();
-  // Closes the connection because of this request; `cause` goes to the log.
-  void close(const std::string& cause);
-
-  env::Shard& shard() const;
-  explicit operator bool() const { return connection_ != nullptr; }
-
- private:
-  std::shared_ptr<Connection> connection_;
-  uint64_t sequence_ = 0;
 };
 
 class RequestHandler {
@@ -96,9 +79,11 @@ struct ShardInput {
   ByteBuffer scratch = ByteBuffer(256 * 1024);
   InputMemory memory;  // for what is incomplete, or waits behind a stopped line
   std::vector<std::weak_ptr<Connection>> waiting_for_memory;
+  RequestStatistics statistics;
 };
 
 class Connection final : public env::ConnectionEvents,
+                         public ReplyTarget,
                          public std::enable_shared_from_this<Connection> {
  public:
   struct Parts {
@@ -116,22 +101,25 @@ class Connection final : public env::ConnectionEvents,
 
   bool is_open() const { return stream_ != nullptr; }
   bool has_unanswered_requests() const { return !slots_.empty(); }
+  // Whether one of them is at work here. Those that wait for others to do something (long polls of
+  // Fetch, members of a group) are not: whoever sent them asks elsewhere when this node is gone.
+  bool has_work_under_way() const;
   bool has_unsent_bytes() const { return !output_.empty(); }
   size_t unsent_bytes() const { return output_.bytes_waiting(); }
   Instant last_active() const { return last_active_; }
   const PeerInfo& peer() const { return peer_; }
-  env::Shard& shard() const { return *shard_; }
+  env::Shard& shard() const override { return *shard_; }
 
   static constexpr size_t kMaxPipelined = 64;
   static constexpr size_t kMaxUnsentBytes = 1024 * 1024;
   static constexpr size_t kReadBudgetPerTurn = 512 * 1024;
 
  private:
-  friend class Reply;
-
   // One request under way; answered ones wait here until those before them are answered.
   struct Slot {
     uint64_t sequence;
+    int16_t api_key;
+    Instant begun;
     bool overtakable;
     bool answered = false;
     std::vector<OutputPiece> pieces;
@@ -156,7 +144,9 @@ class Connection final : public env::ConnectionEvents,
   void wake_memory_waiters();
   bool line_is_stopped() const;
 
-  void complete(uint64_t sequence, std::vector<OutputPiece> pieces);
+  void complete(uint64_t sequence, std::vector<OutputPiece> pieces) override;
+  void let_overtake(uint64_t sequence, bool may) override;
+  void abandon(const std::string& cause) override { close(cause); }
   void schedule_flush();
   void flush();
   void resume();

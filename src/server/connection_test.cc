@@ -4,6 +4,7 @@
 
 #include "env/testing/manual_shard.h"
 #include "env/testing/scripted_stream.h"
+#include "wire/api_table.h"
 
 namespace millrace::server {
 namespace {
@@ -29,6 +30,7 @@ class HoldingHandler : public RequestHandler {
   };
   void handle(ByteView bytes, PeerInfo&, Reply reply) override {
     held.push_back({load_big<int32_t>(bytes.data() + 4), bytes.size(), std::move(reply)});
+    if (held.back().correlation_id == stops) held.back().reply.stop_line();
   }
   bool may_be_overtaken(int16_t api_key) const override { return api_key == kFree; }
 
@@ -39,6 +41,7 @@ class HoldingHandler : public RequestHandler {
   }
 
   std::vector<Held> held;
+  int32_t stops = -1;  // the correlation id of one that stops the line
 };
 
 class ConnectionTest : public testing::Test {
@@ -102,6 +105,25 @@ TEST_F(ConnectionTest, a_strict_request_stops_the_line_until_it_is_answered) {
   handler_.answer(0);
   pump();
   EXPECT_TRUE(script_.watches_read);
+}
+
+TEST_F(ConnectionTest, a_request_may_stop_the_line_and_let_it_go_before_it_is_answered) {
+  handler_.stops = 1;
+  ByteBuffer both = frame(kFree, 1);
+  const ByteBuffer second = frame(kFree, 2);
+  both.insert(both.end(), second.begin(), second.end());
+  receive(both);
+  EXPECT_EQ(handler_.held.size(), 1u);
+  EXPECT_FALSE(script_.watches_read);
+  handler_.held[0].reply.let_line_go();
+  EXPECT_EQ(handler_.held.size(), 1u) << "not within the turn";
+  shard_.run();
+  EXPECT_EQ(handler_.held.size(), 2u);
+  EXPECT_TRUE(script_.watches_read);
+  handler_.answer(1);
+  handler_.answer(0);
+  shard_.run();
+  EXPECT_EQ(answered(), Ids({1, 2}));
 }
 
 TEST_F(ConnectionTest, frames_behind_a_stopped_line_are_served_when_it_moves) {
@@ -251,6 +273,21 @@ TEST_F(ConnectionTest, a_reply_dropped_unanswered_closes_the_connection) {
   receive(frame(kFree, 1));
   handler_.held.clear();
   EXPECT_TRUE(script_.closed);
+}
+
+TEST_F(ConnectionTest, whoever_waits_for_others_has_no_work_under_way) {
+  EXPECT_FALSE(connection_->has_work_under_way());
+  receive(frame(static_cast<int16_t>(wire::ApiKey::kFetch), 1));
+  EXPECT_TRUE(connection_->has_unanswered_requests());
+  EXPECT_FALSE(connection_->has_work_under_way());
+  handler_.answer(0);
+  shard_.run();
+  receive(frame(kFree, 2));
+  ASSERT_EQ(handler_.held.size(), 2u);
+  EXPECT_TRUE(connection_->has_work_under_way());
+  handler_.answer(1);
+  shard_.run();
+  EXPECT_FALSE(connection_->has_work_under_way());
 }
 
 TEST_F(ConnectionTest, answers_still_leave_after_the_peer_finished_sending) {

@@ -1,76 +1,84 @@
 // A request that the controller decides: submitted, and answered when its records are durable and
-// published.
-// Not here: the decisions (controller), the order of commits (node).
+// published, or with one error for all of it (server/refusal) when they are not.
+// Not here: the decisions (controller), the order of commits (node), asking another node's
+// controller (server/forwarding).
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "node/controller_host.h"
 #include "server/call.h"
+#include "server/refusal.h"
 
 namespace millrace::server {
 
-// `decide(controller, request)` gives records and a response, which goes out when the records are
-// committed; `failed(response)` turns it into errors when they are not.
-template <class Request, class Decide, class Failed>
-void submit_to_controller(Call call, Request request, Decide decide, Failed failed) {
-  using Response = decltype(decide(std::declval<controller::Controller&>(), request).response);
-  node::Node& node = call.node();
-  env::Shard* shard = &call.shard();
-  auto waiting = std::make_shared<Call>(std::move(call));
-  auto response = std::make_shared<Response>();
-  node.submit({.decide =
-                   [request = std::move(request), response, decide](auto& controller) {
-                     auto decided = decide(controller, request);
-                     *response = std::move(decided.response);
-                     return std::move(decided.records);
-                   },
-               .done =
-                   [waiting, response, failed](Result<> committed) {
-                     if (!committed) failed(*response);
-                     waiting->respond(*response);
-                   },
-               .shard = shard});
+// Refuses the whole request. That this node is not the active controller is told apart, for who
+// passed the request on.
+template <class Request>
+void refuse_call(Call& call, const Request& request, const Refusal& refusal) {
+  const auto response = refused(request, refusal);
+  const bool elsewhere = refusal.code == wire::ErrorCode::kNotController;
+  if (elsewhere) return call.respond_not_controller(response);
+  call.respond(response);
 }
 
-// What is not committed after the request's timeout_ms is answered by `refused(request, code)`
-// with REQUEST_TIMED_OUT, and may happen later; without any time nothing is begun.
-template <class Request, class Response, class Refused>
-void run_on_controller(
-    Call call, controller::Decided<Response> (controller::Controller::*decide)(const Request&),
-    Refused refused) {
-  auto request = call.decode<Request>();
-  if (!request) return;
-  const auto late = refused(*request, wire::ErrorCode::kRequestTimedOut);
-  if (request->timeout_ms <= 0) return call.respond(late);
+// `decide(controller, request)` gives records and a response. With a timeout: what is not committed
+// then is answered REQUEST_TIMED_OUT, and may happen later; without any time nothing is begun.
+template <class Request, class Decide>
+void submit_to_controller(Call call, Request request, Decide decide,
+                          std::optional<Duration> timeout = std::nullopt) {
+  using Response = decltype(decide(std::declval<controller::Controller&>(), request).response);
+  struct Question {
+    Request request;
+    Response response;
+  };
   struct Waiting {
     Call call;
+    std::shared_ptr<Question> question;
     env::TimerId timer = env::TimerId::kNone;
     bool answered = false;
 
-    void answer(const Response& response) {
+    void answer(const Result<>& committed) {
       if (std::exchange(answered, true)) return;
-      call.shard().cancel(timer);
-      call.respond(response);
+      if (timer != env::TimerId::kNone) call.shard().cancel(timer);
+      if (committed) return call.respond(question->response);
+      refuse_call(call, question->request, refusal_of(committed.error()));
     }
   };
+  const Error late{Errc::kTimedOut, "the controller took too long"};
+  if (timeout && *timeout <= Duration::zero()) return refuse_call(call, request, refusal_of(late));
   node::Node& node = call.node();
   env::Shard* shard = &call.shard();
-  auto waiting = std::make_shared<Waiting>(std::move(call));
-  waiting->timer =
-      shard->after(milliseconds(request->timeout_ms), [waiting, late] { waiting->answer(late); });
-  auto decided = std::make_shared<Response>();
-  auto failed = refused(*request, wire::ErrorCode::kUnknownServerError);
+  auto question = std::make_shared<Question>(std::move(request));
+  auto waiting = std::make_shared<Waiting>(std::move(call), question);
+  if (timeout)
+    waiting->timer =
+        shard->after(*timeout, [waiting, late] { waiting->answer(std::unexpected(late)); });
   node.submit({.decide =
-                   [request = std::move(*request), decided, decide](auto& controller) {
-                     auto outcome = (controller.*decide)(request);
-                     *decided = std::move(outcome.response);
-                     return std::move(outcome.records);
+                   [question, decide](auto& controller) {
+                     auto decided = decide(controller, question->request);
+                     question->response = std::move(decided.response);
+                     return std::move(decided.records);
                    },
-               .done = [waiting, decided, failed = std::move(failed)](
-                           Result<> committed) { waiting->answer(committed ? *decided : failed); },
+               .done = [waiting](Result<> committed) { waiting->answer(committed); },
                .shard = shard});
+}
+
+// Decides by the request alone, within its own timeout_ms.
+template <class Request, class Response>
+void run_on_controller(
+    Call call, controller::Decided<Response> (controller::Controller::*decide)(const Request&)) {
+  auto request = call.decode<Request>();
+  if (!request) return;
+  const Duration timeout = milliseconds(request->timeout_ms);
+  submit_to_controller(
+      std::move(call), std::move(*request),
+      [decide](controller::Controller& controller, const Request& wanted) {
+        return (controller.*decide)(wanted);
+      },
+      timeout);
 }
 
 }  // namespace millrace::server

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/forwarding.h"
 #include "server/handlers/handlers.h"
 #include "wire/headers.h"
 
@@ -25,24 +26,38 @@ constexpr ServedApi kServedByBroker[] = {
     {ApiKey::kDescribeGroups, {0, 6}, 0, handle_describe_groups},
     {ApiKey::kListGroups, {0, 5}, 0, handle_list_groups},
     {ApiKey::kApiVersions, {0, 4}, 0, handle_api_versions},
-    {ApiKey::kCreateTopics, {2, 7}, 2, handle_create_topics},
-    {ApiKey::kDeleteTopics, {1, 6}, 1, handle_delete_topics},
+    {ApiKey::kCreateTopics, {2, 7}, 2, ask_controller},
+    {ApiKey::kDeleteTopics, {1, 6}, 1, ask_controller},
     {ApiKey::kDeleteRecords, {0, 2}, 0, handle_delete_records},
     {ApiKey::kInitProducerId, {0, 5}, 0, handle_init_producer_id},
     {ApiKey::kOffsetForLeaderEpoch, {2, 4}, 2, handle_offset_for_leader_epoch},
+    {ApiKey::kAddPartitionsToTxn, {0, 5}, 0, handle_add_partitions_to_txn},
+    {ApiKey::kAddOffsetsToTxn, {0, 4}, 0, handle_add_offsets_to_txn},
+    {ApiKey::kEndTxn, {0, 5}, 0, handle_end_txn},
+    {ApiKey::kWriteTxnMarkers, {1, 2}, 1, handle_write_txn_markers},
+    {ApiKey::kTxnOffsetCommit, {0, 5}, 0, handle_txn_offset_commit},
     {ApiKey::kDescribeConfigs, {1, 4}, 1, handle_describe_configs},
-    {ApiKey::kAlterConfigs, {0, 2}, 0, handle_alter_configs},
+    {ApiKey::kAlterConfigs, {0, 2}, 0, handle_alter_configs_on_broker},
+    {ApiKey::kAlterReplicaLogDirs, {1, 2}, 1, handle_alter_replica_log_dirs},
     {ApiKey::kDescribeLogDirs, {1, 5}, 1, handle_describe_log_dirs},
-    {ApiKey::kCreatePartitions, {0, 3}, 0, handle_create_partitions},
+    {ApiKey::kCreatePartitions, {0, 3}, 0, ask_controller},
     {ApiKey::kDeleteGroups, {0, 2}, 0, handle_delete_groups},
-    {ApiKey::kIncrementalAlterConfigs, {0, 1}, 0, handle_incremental_alter_configs},
+    {ApiKey::kElectLeaders, {0, 2}, 0, ask_controller},
+    {ApiKey::kIncrementalAlterConfigs, {0, 1}, 0, handle_incremental_alter_configs_on_broker},
+    {ApiKey::kAlterPartitionReassignments, {0, 1}, 0, ask_controller},
+    {ApiKey::kListPartitionReassignments, {0, 0}, 0, ask_controller},
     {ApiKey::kOffsetDelete, {0, 0}, 0, handle_offset_delete},
-    {ApiKey::kDescribeQuorum, {0, 2}, 0, handle_describe_quorum},
-    {ApiKey::kUpdateFeatures, {0, 2}, 0, handle_update_features},
+    {ApiKey::kDescribeQuorum, {0, 2}, 0, ask_controller},
+    {ApiKey::kUpdateFeatures, {0, 2}, 0, ask_controller},
     {ApiKey::kDescribeCluster, {0, 2}, 0, handle_describe_cluster},
     {ApiKey::kDescribeProducers, {0, 0}, 0, handle_describe_producers},
+    {ApiKey::kUnregisterBroker, {0, 0}, 0, ask_controller},
+    {ApiKey::kDescribeTransactions, {0, 0}, 0, handle_describe_transactions},
+    {ApiKey::kListTransactions, {0, 2}, 0, handle_list_transactions},
     {ApiKey::kListConfigResources, {0, 1}, 0, handle_list_config_resources},
     {ApiKey::kDescribeTopicPartitions, {0, 0}, 0, handle_describe_topic_partitions},
+    {ApiKey::kAddRaftVoter, {0, 1}, 0, ask_controller},
+    {ApiKey::kRemoveRaftVoter, {0, 0}, 0, ask_controller},
 };
 
 constexpr ServedApi kServedByController[] = {
@@ -53,18 +68,28 @@ constexpr ServedApi kServedByController[] = {
     {ApiKey::kDescribeConfigs, {1, 4}, 1, handle_describe_configs},
     {ApiKey::kAlterConfigs, {0, 2}, 0, handle_alter_configs},
     {ApiKey::kCreatePartitions, {0, 3}, 0, handle_create_partitions},
+    {ApiKey::kElectLeaders, {0, 2}, 0, handle_elect_leaders},
     {ApiKey::kIncrementalAlterConfigs, {0, 1}, 0, handle_incremental_alter_configs},
+    {ApiKey::kAlterPartitionReassignments, {0, 1}, 0, handle_alter_partition_reassignments},
+    {ApiKey::kListPartitionReassignments, {0, 0}, 0, handle_list_partition_reassignments},
     {ApiKey::kVote, {0, 2}, 0, handle_vote},
     {ApiKey::kBeginQuorumEpoch, {0, 1}, 0, handle_begin_quorum_epoch},
     {ApiKey::kEndQuorumEpoch, {0, 1}, 0, handle_end_quorum_epoch},
     {ApiKey::kDescribeQuorum, {0, 2}, 0, handle_describe_quorum},
+    {ApiKey::kAlterPartition, {2, 3}, 2, handle_alter_partition},
     {ApiKey::kUpdateFeatures, {0, 2}, 0, handle_update_features},
+    {ApiKey::kEnvelope, {0, 0}, 0, handle_envelope},
     {ApiKey::kFetchSnapshot, {0, 1}, 0, handle_fetch_snapshot},
     {ApiKey::kDescribeCluster, {0, 2}, 0, handle_describe_cluster},
     {ApiKey::kBrokerRegistration, {0, 4}, 0, handle_broker_registration},
     {ApiKey::kBrokerHeartbeat, {0, 2}, 0, handle_broker_heartbeat},
+    {ApiKey::kUnregisterBroker, {0, 0}, 0, handle_unregister_broker},
     {ApiKey::kAllocateProducerIds, {0, 0}, 0, handle_allocate_producer_ids},
     {ApiKey::kControllerRegistration, {0, 0}, 0, handle_controller_registration},
+    {ApiKey::kAssignReplicasToDirs, {0, 0}, 0, handle_assign_replicas_to_dirs},
+    {ApiKey::kAddRaftVoter, {0, 1}, 0, handle_add_raft_voter},
+    {ApiKey::kRemoveRaftVoter, {0, 0}, 0, handle_remove_raft_voter},
+    {ApiKey::kUpdateRaftVoter, {0, 0}, 0, handle_update_raft_voter},
 };
 
 }  // namespace
@@ -74,39 +99,54 @@ std::span<const ServedApi> served_apis(ListenerKind kind) {
   return kServedByBroker;
 }
 
+const ServedApi* find_served(ListenerKind kind, wire::ApiKey key) {
+  const auto table = served_apis(kind);
+  const auto found = std::ranges::find(table, key, &ServedApi::key);
+  return found == table.end() ? nullptr : &*found;
+}
+
+Result<ParsedHeader> parse_header(ByteView frame, ListenerKind listener) {
+  const auto key = load_big<int16_t>(frame.data());
+  const auto version = load_big<int16_t>(frame.data() + 2);
+  const wire::ApiInfo* api = wire::find_api(key);
+  if (api == nullptr)
+    return fail(Errc::kNotFound, fmt::format("request with the unknown API key {}", key));
+  const ServedApi* served = find_served(listener, api->key);
+  if (served == nullptr)
+    return fail(Errc::kUnsupported,
+                fmt::format("{} is not served by this version of Millrace", api->name));
+  if (!served->versions.contains(version) && api->key != ApiKey::kApiVersions)
+    return fail(Errc::kUnsupported,
+                fmt::format("{} v{} is not served: versions are {} to {}", api->name, version,
+                            served->versions.min, served->versions.max));
+  wire::Reader reader(frame);
+  wire::RequestHeader header;
+  // The header of an ApiVersions request of the future has the newest form that we know.
+  wire::read(reader, wire::request_header_version(*api, version), header);
+  if (auto status = reader.status(); !status)
+    return std::unexpected(std::move(status).error().within("request header"));
+  return ParsedHeader{.header = {.api = api->key,
+                                 .version = version,
+                                 .listener = listener,
+                                 .correlation_id = header.correlation_id,
+                                 .client_id = header.client_id.value_or("")},
+                      .body_offset = reader.position()};
+}
+
 Dispatcher::Dispatcher(Services services)
     : services_(std::move(services)),
       controller_listeners_(services_.node->properties().list("controller.listener.names")) {}
 
 void Dispatcher::handle(ByteView frame, PeerInfo& peer, Reply reply) {
-  wire::Reader reader(frame);
-  wire::RequestHeader header;
-  const auto key = load_big<int16_t>(frame.data());
-  const auto version = load_big<int16_t>(frame.data() + 2);
-  const wire::ApiInfo* api = wire::find_api(key);
-  if (api == nullptr) return reply.close(fmt::format("request with the unknown API key {}", key));
   const bool is_controller =
       std::ranges::find(controller_listeners_, peer.listener) != controller_listeners_.end();
-  const auto kind = is_controller ? ListenerKind::kController : ListenerKind::kBroker;
-  const auto table = served_apis(kind);
-  auto served = std::ranges::find(table, api->key, &ServedApi::key);
-  if (served == table.end())
-    return reply.close(fmt::format("{} is not served by this version of Millrace", api->name));
-  const bool known = served->versions.contains(version);
-  if (!known && api->key != ApiKey::kApiVersions)
-    return reply.close(fmt::format("{} v{} is not served: versions are {} to {}", api->name,
-                                   version, served->versions.min, served->versions.max));
-  // The header of an ApiVersions request of the future has the newest form that we know.
-  wire::read(reader, wire::request_header_version(*api, version), header);
-  if (auto status = reader.status(); !status)
-    return reply.close(fmt::format("request header: {}", status.error().message));
-  CallHeader call_header{.api = api->key,
-                         .version = version,
-                         .listener = kind,
-                         .correlation_id = header.correlation_id,
-                         .client_id = header.client_id.value_or("")};
-  served->handle(Call({.header = std::move(call_header),
-                       .body = frame.subspan(reader.position()),
+  auto parsed =
+      parse_header(frame, is_controller ? ListenerKind::kController : ListenerKind::kBroker);
+  if (!parsed) return reply.close(parsed.error().message);
+  const ServedApi* served = find_served(parsed->header.listener, parsed->header.api);
+  served->handle(Call({.header = std::move(parsed->header),
+                       .frame = frame,
+                       .body_offset = parsed->body_offset,
                        .peer = &peer,
                        .services = &services_},
                       std::move(reply)));

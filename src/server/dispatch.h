@@ -23,6 +23,17 @@ struct ServedApi {
 };
 
 std::span<const ServedApi> served_apis(ListenerKind kind);
+const ServedApi* find_served(ListenerKind kind, wire::ApiKey key);  // null: not served there
+
+// Where the body of a request begins, and what its header says.
+struct ParsedHeader {
+  CallHeader header;
+  size_t body_offset = 0;
+};
+// `frame` has 8 bytes at least, the fixed part of every header. kNotFound: no such API;
+// kUnsupported: not served on that kind of listener, or not at this version, unless it is
+// ApiVersions.
+Result<ParsedHeader> parse_header(ByteView frame, ListenerKind listener);
 
 class Dispatcher final : public RequestHandler {
  public:

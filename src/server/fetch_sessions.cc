@@ -128,17 +128,28 @@ bool FetchSessions::has_news(Cached& cached, const Response::PartitionData& data
          data.diverging_epoch.epoch >= 0;
 }
 
+// A response comes in the order that expand() gave the request: the guess is right until the
+// session changes.
+std::list<FetchSessions::Cached>::iterator FetchSessions::find(Session& session,
+                                                               std::list<Cached>::iterator guess,
+                                                               const Key& key) {
+  if (guess != session.order.end() && guess->key == key) return guess;
+  auto found = session.index.find(key);
+  ASSERT(found != session.index.end(), "{}-{} left its fetch session under way", key.topic,
+         key.partition);
+  return found->second;
+}
+
 void FetchSessions::keep_news(Session& session, Response& response) {
+  auto next = session.order.begin();
   for (auto& topic : response.responses) {
     Key key = key_of(session.by_id, topic.topic, topic.topic_id);
     std::erase_if(topic.partitions, [&](const auto& data) {
       key.partition = data.partition_index;
-      auto found = session.index.find(key);
-      ASSERT(found != session.index.end(), "{}-{} left its fetch session under way", topic.topic,
-             data.partition_index);
-      if (data.records.size() > 0)
-        session.order.splice(session.order.end(), session.order, found->second);
-      return !has_news(*found->second, data);
+      const auto cached = find(session, next, key);
+      next = std::next(cached);
+      if (data.records.size() > 0) session.order.splice(session.order.end(), session.order, cached);
+      return !has_news(*cached, data);
     });
   }
   std::erase_if(response.responses, [](const auto& topic) { return topic.partitions.empty(); });

@@ -113,6 +113,8 @@ class FetchSessions {
   static void expand(const Session& session, Request& request);
   static bool has_news(Cached& cached, const Response::PartitionData& data);
   static void keep_news(Session& session, Response& response);
+  static std::list<Cached>::iterator find(Session& session, std::list<Cached>::iterator guess,
+                                          const Key& key);
 
   FetchTicket begin_incremental(Request& request, int16_t version, Instant now);
   void create(const FetchTicket& ticket, const Looked& looked, Response& response);

@@ -14,7 +14,7 @@
 #include <memory>
 #include <vector>
 
-#include "server/frame_buffer.h"
+#include "base/frame_buffer.h"
 
 namespace millrace::server {
 

@@ -20,35 +20,62 @@ void OutputQueue::push(std::vector<OutputPiece> pieces) {
   }
 }
 
-Result<bool> OutputQueue::send(env::Connection& connection) {
+Result<bool> OutputQueue::send(env::Connection& connection, MutableByteView scratch) {
   while (!empty()) {
-    auto sent = pieces_[next_].file ? send_file(connection) : send_memory(connection);
+    auto sent = send_front(connection, is_held_up_ ? MutableByteView{} : scratch);
     if (!sent) {
-      if (sent.error().code == Errc::kWouldBlock) return false;
-      return std::unexpected(std::move(sent).error());
+      if (sent.error().code != Errc::kWouldBlock) return std::unexpected(std::move(sent).error());
+      is_held_up_ = true;
+      return false;
     }
     consume(*sent);
   }
   pieces_.clear();
   next_ = 0;
+  is_held_up_ = false;
   return true;
 }
 
-// Most answers are one piece: no array is filled for it.
-Result<size_t> OutputQueue::send_memory(env::Connection& connection) {
-  const bool is_last = next_ + 1 == pieces_.size();
-  if (!is_last && !pieces_[next_ + 1].file) return send_gathered(connection);
-  const ByteView rest = ByteView(pieces_[next_].bytes).subspan(sent_of_front_);
-  return connection.write({&rest, 1}, /*more=*/!is_last);
+struct OutputQueue::Gathered {
+  std::array<ByteView, kMaxGather> views;
+  size_t count = 0;
+  size_t bytes = 0;
+};
+
+OutputQueue::Gathered OutputQueue::gather(MutableByteView scratch) const {
+  Gathered gathered;
+  for (size_t at = next_; at < pieces_.size() && gathered.count < kMaxGather; ++at) {
+    const OutputPiece& piece = pieces_[at];
+    const size_t sent = at == next_ ? sent_of_front_ : 0;
+    ByteView view = ByteView(piece.bytes);
+    if (piece.file) {
+      if (piece.length - sent > scratch.size()) break;
+      const MutableByteView copy = scratch.first(piece.length - sent);
+      auto got = piece.file->read_cached_at(copy, piece.position + sent);
+      if (!got || *got < copy.size()) break;
+      scratch = scratch.subspan(copy.size());
+      view = copy;
+    } else {
+      view = view.subspan(sent);
+    }
+    gathered.views[gathered.count++] = view;
+    gathered.bytes += view.size();
+  }
+  return gathered;
 }
 
-Result<size_t> OutputQueue::send_gathered(env::Connection& connection) {
-  std::array<ByteView, kMaxGather> gather;
-  size_t count = 0, at = next_;
-  for (; at < pieces_.size() && count < kMaxGather && !pieces_[at].file; ++at)
-    gather[count++] = ByteView(pieces_[at].bytes).subspan(at == next_ ? sent_of_front_ : 0);
-  const bool file_follows = at < pieces_.size();
-  return connection.write({gather.data(), count}, file_follows);
+Result<size_t> OutputQueue::send_front(env::Connection& connection, MutableByteView scratch) {
+  // Most answers are one piece: no array is filled for it.
+  if (next_ + 1 == pieces_.size() && !pieces_[next_].file) {
+    const ByteView rest = ByteView(pieces_[next_].bytes).subspan(sent_of_front_);
+    return connection.write({&rest, 1}, /*more=*/false);
+  }
+  const Gathered gathered = gather(scratch);
+  if (gathered.count == 0) return send_file(connection);
+  const bool more = next_ + gathered.count < pieces_.size();
+  auto sent = connection.write({gathered.views.data(), gathered.count}, more);
+  is_held_up_ |= sent && *sent < gathered.bytes;
+  return sent;
 }
 
 Result<size_t> OutputQueue::send_file(env::Connection& connection) {

@@ -1,6 +1,12 @@
 // What a connection still has to send: an ordered queue of pieces, each either bytes in memory or a
-// range of a log file that goes out by sendfile without being copied.
+// range of a log file.
 // Not here: which response comes when (server/connection).
+//
+// Short ranges that are in the page cache are copied, so that a response leaves in one call: by
+// sendfile the pages of a range go out as so many fragments, which costs sender and receiver more
+// than the copy does until a range has some hundred KB. Longer ones, those that are not in the
+// cache, and whatever a slow peer would have copied again each time it takes a part, go by
+// sendfile.
 //
 // Threads: those of the shard that owns the connection.
 #pragma once
@@ -32,15 +38,18 @@ class OutputQueue {
 
   // Sends what the connection takes. True: all is sent; false: the rest waits for writable(). An
   // error means that the connection is dead (or that a file range could not be read: the response
-  // cannot be completed any more).
-  Result<bool> send(env::Connection& connection);
+  // cannot be completed any more). `scratch`: for this call, and how much is copied at most.
+  Result<bool> send(env::Connection& connection, MutableByteView scratch);
 
   bool empty() const { return pieces_.size() == next_; }
   size_t bytes_waiting() const { return bytes_waiting_; }
 
  private:
-  Result<size_t> send_memory(env::Connection& connection);
-  Result<size_t> send_gathered(env::Connection& connection);
+  struct Gathered;
+
+  // What goes out in one call from the front of the queue: nothing, where that is a file.
+  Gathered gather(MutableByteView scratch) const;
+  Result<size_t> send_front(env::Connection& connection, MutableByteView scratch);
   Result<size_t> send_file(env::Connection& connection);
   void consume(size_t count);
 
@@ -48,6 +57,7 @@ class OutputQueue {
   size_t next_ = 0;
   size_t sent_of_front_ = 0;
   size_t bytes_waiting_ = 0;
+  bool is_held_up_ = false;  // the peer did not take all of what it was given last
 };
 
 }  // namespace millrace::server

@@ -25,7 +25,8 @@ Server::Server(env::Host& host, node::Node& node)
     : host_(&host),
       node_(&node),
       fetch_sessions_(host, static_cast<size_t>(node.properties().number(
-                                "max.incremental.fetch.session.cache.slots"))) {
+                                "max.incremental.fetch.session.cache.slots"))),
+      controller_listeners_(node.properties().list("controller.listener.names")) {
   const auto& properties = node.properties();
   limits_.max_request_bytes = static_cast<size_t>(properties.number("socket.request.max.bytes"));
   max_idle_ = milliseconds(properties.number("connections.max.idle.ms"));
@@ -66,6 +67,26 @@ std::vector<const InputMemory*> Server::input_memory() const {
   return all;
 }
 
+void Server::add_statistics(size_t shard, ServerStatistics& into) const {
+  const ShardConnections& here = *shards_[shard];
+  for (const auto& [key, api] : here.input.statistics.at(host_->shard(shard).clock().now()))
+    into.apis[key].add(api);
+  for (const auto& connection : here.open) ++into.connections[connection->peer().listener];
+}
+
+void Server::collect_statistics(env::Shard& shard, StatisticsDone done) {
+  visit(0, std::make_shared<ServerStatistics>(), shard, std::move(done));
+}
+
+void Server::visit(size_t index, std::shared_ptr<ServerStatistics> so_far, env::Shard& asker,
+                   StatisticsDone done) {
+  if (index == shards_.size()) return asker.post([so_far, done] { done(*so_far); });
+  host_->shard(index).post([this, index, so_far, &asker, done = std::move(done)]() mutable {
+    add_statistics(index, *so_far);
+    visit(index + 1, so_far, asker, std::move(done));
+  });
+}
+
 size_t Server::longest_backlog() const {
   size_t longest = 0;
   for (const auto& shard : shards_)
@@ -91,7 +112,22 @@ void Server::accepted(env::Shard& shard, const std::string& listener,
                         .closed = [this, index](Connection& closed) { forget(index, closed); }},
       listener, limits_);
   here.open.push_back(connection);
+  if (must_wait(here, listener)) return here.waiting.push_back(std::move(connection));
   connection->start();
+}
+
+bool Server::must_wait(const ShardConnections& shard, const std::string& listener) const {
+  return !shard.serves_clients &&
+         std::ranges::find(controller_listeners_, listener) == controller_listeners_.end();
+}
+
+void Server::serve_clients() {
+  for (size_t i = 0; i < shards_.size(); ++i)
+    host_->shard(i).post([&here = *shards_[i]] {
+      here.serves_clients = true;
+      for (const auto& connection : std::exchange(here.waiting, {}))
+        if (connection->is_open()) connection->start();
+    });
 }
 
 void Server::forget(size_t shard, Connection& connection) {
@@ -130,12 +166,12 @@ void Server::drain(std::move_only_function<void()> done) {
     });
 }
 
-// Requests under way get until `until` to be answered, and their answers to be taken.
+// Work under way gets until `until` to be answered, and its answers to be taken.
 void Server::close_all(size_t shard, Instant until, std::function<void()> done) {
   const bool over = host_->shard(shard).clock().now() >= until;
   bool busy = false;
   for (const auto& connection : std::vector(shards_[shard]->open)) {
-    if (!over && (connection->has_unsent_bytes() || connection->has_unanswered_requests()))
+    if (!over && (connection->has_unsent_bytes() || connection->has_work_under_way()))
       busy = true;
     else
       connection->close("the broker stops", /*expected=*/true);

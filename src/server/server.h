@@ -4,6 +4,8 @@
 // Threads: start() and stop() on shard 0; everything of one shard's connections on that shard.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,19 +18,30 @@
 
 namespace millrace::server {
 
+// Of all shards together.
+struct ServerStatistics {
+  std::map<int16_t, RequestStatistics::Api> apis;  // by API key
+  std::map<std::string, size_t> connections;       // that are open, by listener
+};
+
 class Server {
  public:
   Server(env::Host& host, node::Node& node);
   // Closes what is open; whoever holds a Reply still may drop it afterwards.
   ~Server();
 
-  // Listens; the real port (a listener may ask for any) is port_of(name).
+  // Listens; the real port (a listener may ask for any) is port_of(name). Connections of clients
+  // wait until serve_clients(); those to the controller are served at once.
   Result<> listen(const config::ListenerAddress& address);
   uint16_t port_of(const std::string& listener) const;
+  // Asks every shard in turn; `done` runs on `shard`.
+  using StatisticsDone = std::function<void(const ServerStatistics&)>;
+  void collect_statistics(env::Shard& shard, StatisticsDone done);
   // What requests that are not whole hold, of each shard.
   std::vector<const InputMemory*> input_memory() const;
   // The most that any connection has of answers that its peer does not take.
   size_t longest_backlog() const;
+  void serve_clients();
   // No new connections, no more requests; `done` runs on shard 0 when all connections are closed.
   void drain(std::move_only_function<void()> done);
 
@@ -38,10 +51,16 @@ class Server {
     ShardInput input;
     Dispatcher dispatcher;
     std::vector<std::shared_ptr<Connection>> open;
+    bool serves_clients = false;
+    std::vector<std::shared_ptr<Connection>> waiting;  // until it does
   };
+  void add_statistics(size_t shard, ServerStatistics& into) const;
+  void visit(size_t index, std::shared_ptr<ServerStatistics> so_far, env::Shard& asker,
+             StatisticsDone done);
   void accepted(env::Shard& shard, const std::string& listener,
                 std::unique_ptr<env::Connection> stream);
   void forget(size_t shard, Connection& connection);
+  bool must_wait(const ShardConnections& shard, const std::string& listener) const;
   void close_idle(size_t shard);
   void close_all(size_t shard, Instant until, std::function<void()> done);
 
@@ -51,6 +70,7 @@ class Server {
   ConnectionLimits limits_;
   Duration max_idle_;
   ConnectionQuota quota_;
+  std::vector<std::string> controller_listeners_;
   std::vector<std::unique_ptr<ShardConnections>> shards_;
   std::vector<std::pair<std::string, std::unique_ptr<env::Listener>>> listeners_;
 };

@@ -3,10 +3,14 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "node/controller_host.h"
+#include "server/forwarding.h"
+#include "wire/create_topics.h"
+#include "wire/errors.h"
 
 namespace millrace::server {
 namespace {
+
+constexpr int32_t kCreationTimeMs = 5000;  // a client waits longer for its answer
 
 // One of Kafka's own topics: what its configs are, and the broker's configs that say the rest.
 struct InternalTopic {
@@ -64,24 +68,29 @@ wire::CreateTopicsRequest::CreatableTopic topic_of(const config::NodeProperties&
   return topic;
 }
 
+void log_failure(const wire::CreateTopicsResponse::CreatableTopicResult& result) {
+  const auto code = static_cast<wire::ErrorCode>(result.error_code);
+  LOG_INFO("topic {} was not created: {}", result.name,
+           result.error_message.value_or(std::string(wire::error_name(code))));
+}
+
 }  // namespace
 
 bool is_internal_topic(std::string_view name) { return find_internal(name) != nullptr; }
 
-void create_topics(node::Node& node, env::Shard& shard, const std::vector<std::string>& names,
-                   std::move_only_function<void(Result<>)> done) {
+void create_topics(Call call, const std::vector<std::string>& names,
+                   std::move_only_function<void(Call&)> then) {
   wire::CreateTopicsRequest request;
-  for (const std::string& name : names) request.topics.push_back(topic_of(node.properties(), name));
-  node.submit({.decide =
-                   [request](controller::Controller& controller) {
-                     auto decided = controller.decide_create_topics(request);
-                     for (const auto& each : decided.response.topics)
-                       if (each.error_code != 0)
-                         LOG_INFO("topic {} was not created: {}", each.name, *each.error_message);
-                     return decided.records;
-                   },
-               .done = std::move(done),
-               .shard = &shard});
+  request.timeout_ms = kCreationTimeMs;
+  for (const std::string& name : names)
+    request.topics.push_back(topic_of(call.node().properties(), name));
+  ask_controller_for<wire::CreateTopicsResponse>(
+      std::move(call), request, wire::CreateTopicsRequest::kMaxVersion,
+      [then = std::move(then)](Call& waiting, const wire::CreateTopicsResponse& response) mutable {
+        for (const auto& each : response.topics)
+          if (each.error_code != 0) log_failure(each);
+        then(waiting);
+      });
 }
 
 }  // namespace millrace::server

@@ -2,18 +2,21 @@
 // Kafka's internal ones.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "node/node.h"
+#include "server/call.h"
 
 namespace millrace::server {
 
 bool is_internal_topic(std::string_view name);
 
-// Creates those that are missing, internal ones with their own partition counts and configs; `done`
-// runs on `shard` when they are published (or could not be made: the log says why).
-void create_topics(node::Node& node, env::Shard& shard, const std::vector<std::string>& names,
-                   std::move_only_function<void(Result<>)> done);
+// Has those created that are missing, internal ones with their own partition counts and configs, in
+// the name of who made `call`; `then` answers it when they are published on the controller, or
+// could not be made: the log says why. This broker may hear of them a moment later.
+void create_topics(Call call, const std::vector<std::string>& names,
+                   std::move_only_function<void(Call&)> then);
 
 }  // namespace millrace::server

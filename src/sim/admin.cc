@@ -1,5 +1,5 @@
 #include "sim/admin.h"
-
+#include "sim/topic_creation.h"
 #include "wire/create_topics.h"
 #include "wire/delete_records.h"
 #include "wire/delete_topics.h"
@@ -23,30 +23,22 @@ constexpr int8_t kSet = 0;
 
 }  // namespace
 
-Admin::Admin(Host& host, Oracle& oracle, std::string data_topic)
-    : host_(&host),
+Admin::Admin(const Site& site, Oracle& oracle, std::string data_topic)
+    : host_(site.host),
       oracle_(&oracle),
-      client_(host, "admin"),
-      dice_(host.world().workload.next()),
+      client_(site, "admin"),
+      dice_(host_->world().workload.next()),
       data_topic_(std::move(data_topic)) {}
 
-void Admin::create_data_topic(int32_t partitions, std::map<std::string, std::string> configs,
-                              std::function<void()> created) {
-  data_partitions_ = partitions;
-  wire::CreateTopicsRequest request;
-  request.topics.push_back(
-      {.name = data_topic_, .num_partitions = partitions, .replication_factor = 1});
-  for (auto& [name, value] : configs)
-    request.topics[0].configs.push_back({.name = name, .value = value});
-  client_.call<wire::CreateTopicsResponse>(
-      request, kCreateVersion, [=, this](Result<wire::CreateTopicsResponse> response) {
-        const auto code = response ? static_cast<wire::ErrorCode>(response->topics.at(0).error_code)
-                                   : wire::ErrorCode::kNetworkException;
-        if (code == wire::ErrorCode::kNone || code == wire::ErrorCode::kTopicAlreadyExists)
-          return created();
-        host_->shard(0).after(milliseconds(200),
-                              [=, this] { create_data_topic(partitions, configs, created); });
-      });
+void Admin::create_data_topic(const DataTopic& topic, std::function<void()> created) {
+  data_partitions_ = topic.partitions;
+  data_replicas_ = topic.replicas;
+  create_topic(*host_, client_,
+               {.name = data_topic_,
+                .partitions = topic.partitions,
+                .replicas = topic.replicas,
+                .configs = topic.configs},
+               std::move(created));
 }
 
 void Admin::later() {
@@ -78,9 +70,12 @@ void Admin::create() {
   topic.possible_retention = {""};
   wire::CreateTopicsRequest request;
   request.topics.push_back(
-      {.name = name, .num_partitions = topic.partitions, .replication_factor = 1});
+      {.name = name,
+       .num_partitions = topic.partitions,
+       .replication_factor = static_cast<int16_t>(dice_.between({1, data_replicas_}))});
   client_.call<wire::CreateTopicsResponse>(
-      request, kCreateVersion, [this, name](Result<wire::CreateTopicsResponse> response) {
+      Client::AnyBroker{}, request, kCreateVersion,
+      [this, name](Result<wire::CreateTopicsResponse> response) {
         Topic& topic = topics_[name];
         if (response && response->topics.at(0).error_code == 0) {
           topic.state = State::kExists;
@@ -96,7 +91,8 @@ void Admin::remove() {
   topics_[name].state = State::kMaybeDeleted;
   wire::DeleteTopicsRequest request{.topic_names = {name}, .timeout_ms = 5000};
   client_.call<wire::DeleteTopicsResponse>(
-      request, kDeleteVersion, [this, name](Result<wire::DeleteTopicsResponse> response) {
+      Client::AnyBroker{}, request, kDeleteVersion,
+      [this, name](Result<wire::DeleteTopicsResponse> response) {
         if (response && response->responses.at(0).error_code == 0)
           topics_[name].state = State::kDeleted;
         later();
@@ -113,9 +109,9 @@ void Admin::configure() {
   request.resources[0].configs.push_back(
       {.name = "retention.ms", .config_operation = kSet, .value = value});
   client_.call<wire::IncrementalAlterConfigsResponse>(
-      request, kAlterVersion,
+      Client::AnyBroker{}, request, kAlterVersion,
       [this, name, value](Result<wire::IncrementalAlterConfigsResponse> response) {
-        if (response && response->responses.at(0).error_code == 0)
+        if (response && !response->responses.empty() && response->responses[0].error_code == 0)
           topics_[name].possible_retention = {value};
         look_at_configs(name);
       });
@@ -127,13 +123,14 @@ void Admin::look_at_configs(const std::string& name) {
                                .resource_name = name,
                                .configuration_keys = std::vector<std::string>{"retention.ms"}});
   client_.call<wire::DescribeConfigsResponse>(
-      request, kDescribeVersion, [this, name](Result<wire::DescribeConfigsResponse> response) {
+      Client::AnyBroker{}, request, kDescribeVersion,
+      [this, name](Result<wire::DescribeConfigsResponse> response) {
         if (response && response->results.at(0).error_code == 0) {
           const auto& config = response->results[0].configs.at(0);
           constexpr int8_t kTopicSource = 1;
           const std::string shown =
               config.config_source == kTopicSource ? config.value.value_or("") : "";
-          if (!topics_[name].possible_retention.contains(shown))
+          if (!answers_lag_ && !topics_[name].possible_retention.contains(shown))
             host_->world().violated(
                 "MD3",
                 fmt::format("retention.ms of {} is '{}', which was not set last", name, shown));
@@ -150,9 +147,14 @@ void Admin::delete_records() {
   constexpr int64_t kLatest = -1;
   request.topics.push_back({.name = data_topic_});
   request.topics[0].partitions.push_back({.partition_index = partition, .timestamp = kLatest});
+  const TopicPartition place{data_topic_, PartitionIndex(partition)};
   client_.call<wire::ListOffsetsResponse>(
-      request, kListOffsetsVersion, [this, partition](Result<wire::ListOffsetsResponse> response) {
-        if (!response || response->topics.at(0).partitions.at(0).error_code != 0) return later();
+      place, request, kListOffsetsVersion,
+      [this, partition, place](Result<wire::ListOffsetsResponse> response) {
+        if (!response || response->topics.at(0).partitions.at(0).error_code != 0) {
+          client_.doubt(place);
+          return later();
+        }
         const int64_t end = response->topics[0].partitions[0].offset;
         const int64_t below = end > 0 ? dice_.between({0, end / 4}) : 0;
         oracle_->may_delete_below(partition, below);
@@ -161,7 +163,7 @@ void Admin::delete_records() {
         wire::DeleteRecordsRequest request{.timeout_ms = 5000};
         request.topics.push_back({.name = data_topic_});
         request.topics[0].partitions.push_back({.partition_index = partition, .offset = below});
-        client_.call<wire::DeleteRecordsResponse>(request, kDeleteRecordsVersion,
+        client_.call<wire::DeleteRecordsResponse>(place, request, kDeleteRecordsVersion,
                                                   [this](auto) { later(); });
       });
 }
@@ -169,7 +171,7 @@ void Admin::delete_records() {
 void Admin::check(std::function<void()> done) {
   wire::MetadataRequest request{.topics = std::nullopt, .allow_auto_topic_creation = false};
   client_.call<wire::MetadataResponse>(
-      request, kMetadataVersion,
+      Client::AnyBroker{}, request, kMetadataVersion,
       [this, done = std::move(done), then = topics_](Result<wire::MetadataResponse> response) {
         if (response) compare(*response, then);
         done();
@@ -189,6 +191,7 @@ void Admin::compare(const wire::MetadataResponse& response,
       host_->world().violated(
           "MD4", fmt::format("the id of {} is used again for {}", known->second, name));
   }
+  if (answers_lag_) return;
   for (const auto& [name, topic] : then) {
     auto found = shown.find(name);
     compare_topic(name, topic, found == shown.end() ? nullptr : &found->second);

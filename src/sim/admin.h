@@ -17,11 +17,17 @@ namespace millrace::sim {
 
 class Admin {
  public:
-  Admin(Host& host, Oracle& oracle, std::string data_topic);
+  Admin(const Site& site, Oracle& oracle, std::string data_topic);
 
-  // `created` when the topic is there.
-  void create_data_topic(int32_t partitions, std::map<std::string, std::string> configs,
-                         std::function<void()> created);
+  struct DataTopic {
+    int32_t partitions = 1;
+    int16_t replicas = 1;
+    std::map<std::string, std::string> configs;
+  };
+  // `created` when the topic is there. Other topics have as many replicas, or fewer.
+  void create_data_topic(const DataTopic& topic, std::function<void()> created);
+  // Brokers may be behind the controller: MD3 is not looked at.
+  void expect_lag(bool lag) { answers_lag_ = lag; }
   void start() { act(); }
   void finish() { finishing_ = true; }
   // Compares what Metadata says with what was answered; `done` afterwards.
@@ -54,6 +60,8 @@ class Admin {
   Stream dice_;
   std::string data_topic_;
   int32_t data_partitions_ = 0;
+  int16_t data_replicas_ = 1;
+  bool answers_lag_ = false;
   std::map<std::string, Topic> topics_;
   std::map<Uuid, std::string> ids_;  // every id ever shown
   int last_name_ = 0;

@@ -1,121 +1,162 @@
 #include "sim/client.h"
 
-#include "base/assert.h"
-#include "sim/broker.h"
-#include "wire/api_table.h"
-#include "wire/headers.h"
+#include "wire/errors.h"
 
 namespace millrace::sim {
+namespace {
 
-Client::Client(Host& host, std::string client_id)
-    : host_(&host), shard_(&host.shard(0)), client_id_(std::move(client_id)) {}
+constexpr int16_t kMetadataVersion = 12;
+constexpr int16_t kFindCoordinatorVersion = 3;
 
-Client::~Client() {
-  if (timer_ != env::TimerId::kNone) shard_->cancel(timer_);
-  if (stream_) stream_->set_events(nullptr);
+std::string key_of(const Client::Place& place) {
+  if (const auto* leader = std::get_if<Client::LeaderOf>(&place))
+    return "leader of " + leader->to_string();
+  if (const auto* coordinator = std::get_if<Client::CoordinatorOf>(&place))
+    return fmt::format("coordinator of {} ({})", coordinator->key, coordinator->type);
+  return "any broker";
 }
 
-void Client::send(Api api, const ByteBuffer& body, Done done) {
-  const wire::ApiInfo& info = *wire::find_api(api.key);
-  const int32_t id = ++last_correlation_id_;
-  wire::Writer writer;
-  writer.int32(0);
-  write(writer, wire::request_header_version(info, api.version),
-        wire::RequestHeader{.request_api_key = api.key,
-                            .request_api_version = api.version,
-                            .correlation_id = id,
-                            .client_id = client_id_});
-  ByteBuffer frame = std::move(writer).take();
-  frame.insert(frame.end(), body.begin(), body.end());
-  store_big<int32_t>(frame.data(), static_cast<int32_t>(frame.size() - 4));
-  outgoing_.insert(outgoing_.end(), frame.begin(), frame.end());
-  waiting_[id] = {std::move(done), wire::response_header_version(info, api.version),
-                  shard_->clock().now() + timeout};
-  if (timer_ == env::TimerId::kNone) timer_ = shard_->after(timeout, [this] { check_timeouts(); });
-  if (!stream_) return connect();
-  flush();
+}  // namespace
+
+Client::Client(const Site& site, std::string client_id)
+    : site_(site), client_id_(std::move(client_id)), dice_(site.host->world().workload.next()) {}
+
+void Client::send(const Place& place, Request request) {
+  if (std::holds_alternative<AnyBroker>(place))
+    return send_to(any_broker(), place, std::move(request));
+  if (const auto* at = std::get_if<At>(&place))
+    return send_to(at->broker, place, std::move(request));
+  auto waiting = waiting_.find(key_of(place));
+  if (waiting != waiting_.end()) return waiting->second.push_back(std::move(request));
+  if (const env::Address* address = address_of(place))
+    return send_to(*address, place, std::move(request));
+  waiting_[key_of(place)].push_back(std::move(request));
+  find_out(place);
 }
 
-void Client::connect() {
-  if (std::exchange(connecting_, true)) return;
-  const uint64_t attempt = ++attempt_;
-  host_->connect(*shard_, {.host = "broker", .port = Broker::kPort},
-                 [this, attempt,
-                  alive = std::weak_ptr(alive_)](Result<std::unique_ptr<env::Connection>> stream) {
-                   if (alive.expired() || attempt != attempt_) return;
-                   connecting_ = false;
-                   if (!stream) return give_up(stream.error().message);
-                   stream_ = std::move(*stream);
-                   stream_->set_events(this);
-                   stream_->watch_read(true);
-                   flush();
-                 });
+void Client::send_to(const env::Address& broker, const Place& place, Request request) {
+  auto& conversation = conversations_[broker.to_string()];
+  if (!conversation) conversation = std::make_unique<Conversation>(*site_.host, client_id_, broker);
+  conversation->timeout = timeout;
+  conversation->send(request.api, request.body,
+                     [this, place, done = std::move(request.done)](Result<ByteView> answer) {
+                       if (!answer) doubt(place);
+                       done(std::move(answer));
+                     });
 }
 
-void Client::flush() {
-  while (stream_ && !outgoing_.empty()) {
-    const ByteView bytes = outgoing_;
-    auto sent = stream_->write({&bytes, 1}, false);
-    if (!sent && sent.error().code == Errc::kWouldBlock) break;
-    if (!sent) return give_up(sent.error().message);
-    outgoing_.erase(outgoing_.begin(), outgoing_.begin() + static_cast<ptrdiff_t>(*sent));
+const env::Address* Client::address_of(NodeId node) const {
+  auto found = nodes_.find(node);
+  return found == nodes_.end() ? nullptr : &found->second;
+}
+
+const env::Address* Client::address_of(const Place& place) const {
+  if (const auto* partition = std::get_if<LeaderOf>(&place)) {
+    auto leader = leaders_.find(*partition);
+    return leader == leaders_.end() ? nullptr : address_of(leader->second.id);
   }
-  if (stream_) stream_->watch_write(!outgoing_.empty());
+  auto coordinator = coordinators_.find(std::get<CoordinatorOf>(place));
+  return coordinator == coordinators_.end() ? nullptr : address_of(coordinator->second);
 }
 
-void Client::readable() {
-  ByteBuffer bytes(65536);
-  auto got = stream_->read(bytes);
-  if (!got && got.error().code == Errc::kWouldBlock) return;
-  if (!got || *got == 0) return give_up(got ? "closed by the broker" : got.error().message);
-  incoming_.insert(incoming_.end(), bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(*got));
-  take_frames();
-}
-
-void Client::take_frames() {
-  std::weak_ptr<int> alive = alive_;
-  while (incoming_.size() >= 4) {
-    const auto size = static_cast<size_t>(load_big<int32_t>(incoming_.data()));
-    if (incoming_.size() < 4 + size) return;
-    const ByteBuffer frame(incoming_.begin() + 4,
-                           incoming_.begin() + 4 + static_cast<ptrdiff_t>(size));
-    incoming_.erase(incoming_.begin(), incoming_.begin() + 4 + static_cast<ptrdiff_t>(size));
-    take_response(frame);
-    if (alive.expired()) return;
+env::Address Client::any_broker() {
+  if (!any_) {
+    std::vector<env::Address> known = site_.bootstrap;
+    for (const auto& [id, address] : nodes_) known.push_back(address);
+    any_ = known[dice_.below(known.size())];
   }
+  return *any_;
 }
 
-void Client::take_response(ByteView frame) {
-  auto waiting = waiting_.find(load_big<int32_t>(frame.data()));
-  if (waiting == waiting_.end())
-    return host_->world().violated("C1", "an answer to a request that was not made");
-  if (waiting != waiting_.begin())
-    return host_->world().violated("C1", "answers are not in the order of the requests");
-  const Waiting request = std::move(waiting->second);
-  waiting_.erase(waiting);
-  wire::Reader reader(frame);
-  wire::ResponseHeader header;
-  read(reader, request.header_version, header);
-  request.done(frame.subspan(reader.position()));
+void Client::doubt(const Place& place) {
+  if (const auto* partition = std::get_if<LeaderOf>(&place))
+    leaders_[*partition].id = kNoNode;
+  else if (const auto* coordinator = std::get_if<CoordinatorOf>(&place))
+    coordinators_.erase(*coordinator);
+  else if (std::holds_alternative<AnyBroker>(place))
+    any_.reset();
 }
 
-void Client::check_timeouts() {
-  timer_ = env::TimerId::kNone;
-  if (waiting_.empty()) return;
-  const Instant first = waiting_.begin()->second.until;
-  if (first <= shard_->clock().now()) return give_up("no answer in time");
-  timer_ = shard_->after(first - shard_->clock().now(), [this] { check_timeouts(); });
+int32_t Client::leader_epoch(const TopicPartition& partition) const {
+  auto leader = leaders_.find(partition);
+  return leader == leaders_.end() ? -1 : leader->second.epoch;
 }
 
-void Client::give_up(const std::string& cause) {
-  ++attempt_;
-  connecting_ = false;
-  if (stream_) stream_->set_events(nullptr);
-  // The stream may be calling us: it goes with the next turn.
-  if (stream_) shard_->post([last = std::shared_ptr(std::move(stream_))] {});
-  outgoing_.clear();
-  incoming_.clear();
-  for (auto& [id, request] : std::exchange(waiting_, {})) request.done(fail(Errc::kClosed, cause));
+void Client::disconnect() {
+  for (auto& [address, conversation] : conversations_) conversation->disconnect();
+}
+
+void Client::find_out(const Place& place) {
+  if (const auto* partition = std::get_if<LeaderOf>(&place)) return find_leader(*partition);
+  find_coordinator(std::get<CoordinatorOf>(place));
+}
+
+template <class Response, class Question>
+void Client::ask_any(const Question& question, int16_t version,
+                     std::function<void(Result<Response>)> done) {
+  auto body = wire::encode(question, version);
+  send_to(any_broker(), AnyBroker{},
+          {.api = {Question::kApiKey, version},
+           .body = std::move(*body),
+           .done = [version, done = std::move(done)](Result<ByteView> answer) {
+             if (!answer) return done(std::unexpected(std::move(answer).error()));
+             done(wire::decode<Response>(*answer, version));
+           }});
+}
+
+void Client::find_leader(const TopicPartition& partition) {
+  wire::MetadataRequest request{.allow_auto_topic_creation = false};
+  request.topics->push_back({.name = partition.topic});
+  ask_any<wire::MetadataResponse>(request, kMetadataVersion,
+                                  [this, partition](Result<wire::MetadataResponse> response) {
+                                    if (response) learn(*response);
+                                    found_out(key_of(partition), partition);
+                                  });
+}
+
+void Client::find_coordinator(const CoordinatorOf& coordinator) {
+  ask_any<wire::FindCoordinatorResponse>(
+      wire::FindCoordinatorRequest{.key = coordinator.key, .key_type = coordinator.type},
+      kFindCoordinatorVersion, [this, coordinator](Result<wire::FindCoordinatorResponse> response) {
+        if (response) learn(coordinator, *response);
+        found_out(key_of(coordinator), coordinator);
+      });
+}
+
+void Client::learn(const wire::MetadataResponse& response) {
+  for (const auto& broker : response.brokers)
+    nodes_[NodeId(broker.node_id)] = {broker.host, static_cast<uint16_t>(broker.port)};
+  for (const auto& topic : response.topics)
+    for (const auto& partition : topic.partitions) {
+      Leader& leader =
+          leaders_[{topic.name.value_or(""), PartitionIndex(partition.partition_index)}];
+      if (partition.leader_epoch >= leader.epoch)
+        leader = {NodeId(partition.leader_id), partition.leader_epoch};
+    }
+  // One that has nothing to tell may be behind: another one is asked next.
+  if (response.topics.empty() || response.topics[0].error_code != 0) any_.reset();
+}
+
+void Client::learn(const CoordinatorOf& coordinator,
+                   const wire::FindCoordinatorResponse& response) {
+  if (response.error_code != 0) return any_.reset();
+  const NodeId node(response.node_id);
+  nodes_[node] = {response.host, static_cast<uint16_t>(response.port)};
+  coordinators_[coordinator] = node;
+}
+
+// The place is known now, or what waits for it fails.
+void Client::found_out(const std::string& key, const Place& place) {
+  auto waiting = waiting_.extract(key);
+  const env::Address* address = address_of(place);
+  const std::optional<env::Address> known = address ? std::optional(*address) : std::nullopt;
+  if (!known) any_.reset();
+  for (Request& request : waiting.mapped()) {
+    if (known)
+      send_to(*known, place, std::move(request));
+    else
+      request.done(fail(Errc::kNotFound, "the " + key + " is not known"));
+  }
 }
 
 }  // namespace millrace::sim

@@ -53,17 +53,21 @@ Result<> take_records(ByteView bytes, int64_t& next, Oracle::Contents& records) 
 void fetch(Client& client, Oracle& oracle, const FetchOptions& options, FetchDone done) {
   wire::FetchRequest request{.max_wait_ms = options.max_wait_ms, .min_bytes = 1};
   request.topics.push_back({.topic = options.topic});
+  const TopicPartition partition{options.topic, PartitionIndex(options.partition)};
   request.topics[0].partitions.push_back({.partition = options.partition,
+                                          .current_leader_epoch = client.leader_epoch(partition),
                                           .fetch_offset = options.offset,
                                           .partition_max_bytes = options.max_bytes});
   client.call<wire::FetchResponse>(
-      request, kFetchVersion,
-      [&oracle, options, done = std::move(done)](Result<wire::FetchResponse> response) {
+      partition, request, kFetchVersion,
+      [&client, &oracle, partition, options,
+       done = std::move(done)](Result<wire::FetchResponse> response) {
         World& world = oracle.world();
         Oracle::Contents records;
         if (!response || response->error_code != 0 || response->responses.empty())
           return done(std::nullopt, records);
         const auto& answer = response->responses[0].partitions.at(0);
+        if (answer.error_code != 0) client.doubt(partition);
         int64_t next = options.offset;
         const auto taken = take_records(answer.records.bytes, next, records);
         const auto damage = oracle.damage_at(options.partition, next);
@@ -88,20 +92,24 @@ void find_log_start(Client& client, const std::string& topic, int32_t partition,
   wire::ListOffsetsRequest request{.replica_id = -1};
   request.topics.push_back({.name = topic});
   request.topics[0].partitions.push_back({.partition_index = partition, .timestamp = kEarliest});
+  const TopicPartition place{topic, PartitionIndex(partition)};
   client.call<wire::ListOffsetsResponse>(
-      request, kListOffsetsVersion,
-      [done = std::move(done)](Result<wire::ListOffsetsResponse> response) {
-        if (!response || response->topics.at(0).partitions.at(0).error_code != 0)
+      place, request, kListOffsetsVersion,
+      [&client, place, done = std::move(done)](Result<wire::ListOffsetsResponse> response) {
+        if (!response) return done(std::nullopt);
+        if (response->topics.at(0).partitions.at(0).error_code != 0) {
+          client.doubt(place);
           return done(std::nullopt);
+        }
         done(response->topics[0].partitions[0].offset);
       });
 }
 
-Consumer::Consumer(Host& host, Oracle& oracle, std::string topic, int32_t partition)
-    : host_(&host),
+Consumer::Consumer(const Site& site, Oracle& oracle, std::string topic, int32_t partition)
+    : host_(site.host),
       oracle_(&oracle),
-      client_(host, "consumer"),
-      dice_(host.world().workload.next()),
+      client_(site, "consumer"),
+      dice_(host_->world().workload.next()),
       topic_(std::move(topic)),
       partition_(partition) {}
 
@@ -167,10 +175,12 @@ void Consumer::pass_over_damage() {
   later(Duration(0));
 }
 
-// What is out of range may have been deleted, but must not lie beyond the end.
+// What is out of range may have been deleted, but must not lie beyond the end. In a cluster the
+// next leader may know of an earlier start, and one that is none any more of less: asked again.
 void Consumer::move_to_log_start() {
   find_log_start(client_, topic_, partition_, [this](std::optional<int64_t> start) {
-    if (!start) return later(milliseconds(100));
+    if (!start || (*start <= position_ && oracle_->may_be_led_by_others()))
+      return later(milliseconds(100));
     if (*start <= position_)
       return host_->world().violated(
           "IS5", fmt::format("{}-{}: the log ends before {} that was read", topic_, partition_,

@@ -18,7 +18,7 @@ struct FetchedPartition {
   bool damaged = false;      // what stands there has no right checksum, and is known to have rotted
 };
 
-// One Fetch of one partition. `done` gets nothing when there was no answer.
+// One Fetch of one partition, from its leader. `done` gets nothing when there was no answer.
 struct FetchOptions {
   std::string topic;
   int32_t partition = 0;
@@ -36,7 +36,7 @@ void find_log_start(Client& client, const std::string& topic, int32_t partition,
 // Follows one partition from the beginning, and now and then begins again.
 class Consumer {
  public:
-  Consumer(Host& host, Oracle& oracle, std::string topic, int32_t partition);
+  Consumer(const Site& site, Oracle& oracle, std::string topic, int32_t partition);
   void start() { next(); }
   // Stops following and reads everything from the beginning to the high watermark, passing over
   // what has rotted; `done` gets it. Nothing: the broker refuses a log that is damaged.
@@ -50,6 +50,7 @@ class Consumer {
   void pass_over_damage();
   void move_to_log_start();
   void later(Duration pause);
+  TopicPartition partition() const { return {topic_, PartitionIndex(partition_)}; }
 
   Host* host_;
   Oracle* oracle_;

@@ -19,6 +19,10 @@ std::vector<std::string> parts_of(const std::string& path) {
   return parts;
 }
 
+bool is_below(const std::string& path, const std::string& directory) {
+  return path == directory || path.starts_with(directory + "/");
+}
+
 size_t pages_of(size_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes; }
 
 void copy_range(const ByteBuffer& from, ByteBuffer& to, size_t begin, size_t end) {
@@ -32,8 +36,9 @@ class File final : public env::File {
       : medium_(&medium), path_(std::move(path)), inode_(std::move(inode)) {}
 
   Result<size_t> read_at(MutableByteView into, uint64_t position) override {
+    RETURN_IF_ERROR(medium_->check(path_));
     if (medium_->world().disk.chance(medium_->read_failure_chance))
-      return fail(Errc::kIo, "read " + path_ + ": Input/output error");
+      return medium_->failed(path_, {Errc::kIo, "read: Input/output error"});
     const ByteBuffer& content = inode_->content;
     if (position >= content.size()) return 0;
     const size_t count = std::min<size_t>(into.size(), content.size() - position);
@@ -44,20 +49,27 @@ class File final : public env::File {
     return read_at(into, position);
   }
   Result<> write_at(std::span<const ByteView> pieces, uint64_t position) override {
-    return named(medium_->write(*inode_, pieces, position), "write");
+    RETURN_IF_ERROR(medium_->check(path_));
+    return told(medium_->write(*inode_, pieces, position), "write");
   }
   Result<uint64_t> size() override { return inode_->content.size(); }
   Result<> truncate(uint64_t size) override {
-    return named(medium_->truncate(*inode_, size), "truncate");
+    RETURN_IF_ERROR(medium_->check(path_));
+    const ByteView durable = inode_->durable;
+    if (medium_->on_cut && size < durable.size()) medium_->on_cut(path_, durable.subspan(size));
+    return told(medium_->truncate(*inode_, size), "truncate");
   }
-  Result<> sync() override { return named(medium_->sync(*inode_), "fdatasync"); }
+  Result<> sync() override {
+    RETURN_IF_ERROR(medium_->check(path_));
+    return told(medium_->sync(*inode_), "fdatasync");
+  }
   Result<> preallocate(uint64_t) override { return {}; }
   void start_writeback(env::ByteRange) override {}
 
  private:
-  Result<> named(Result<> result, std::string_view operation) const {
+  Result<> told(Result<> result, std::string_view operation) const {
     if (result) return result;
-    return std::unexpected(std::move(result).error().within(std::string(operation) + " " + path_));
+    return medium_->failed(path_, std::move(result).error().within(operation));
   }
 
   Medium* medium_;
@@ -79,6 +91,22 @@ class Lock final : public env::FileLock {
 
 Medium::Medium(World& world) : world_(&world) { root_->is_directory = true; }
 
+std::unexpected<Error> Medium::failed(const std::string& path, Error error) {
+  failed_.insert(path);
+  return std::unexpected(std::move(error).within(path));
+}
+
+Result<> Medium::check(const std::string& path) {
+  if (std::ranges::none_of(broken_, [&](const auto& each) { return is_below(path, each); }))
+    return {};
+  PROBE("sim.broken_directory");
+  return failed(path, {Errc::kIo, "Input/output error"});
+}
+
+bool Medium::has_failed(const std::string& directory) const {
+  return std::ranges::any_of(failed_, [&](const auto& path) { return is_below(path, directory); });
+}
+
 void Medium::die_at(uint64_t changes_from_now, std::function<void()> dead) {
   changes_left_ = changes_from_now;
   dead_ = std::move(dead);
@@ -87,6 +115,7 @@ void Medium::die_at(uint64_t changes_from_now, std::function<void()> dead) {
 void Medium::process_ended() {
   changes_left_ = 0;
   locks.clear();
+  failed_.clear();
   if (!at_death_) return;
   root_ = std::move(at_death_->root);
   pending_ = std::move(at_death_->pending);
@@ -120,6 +149,14 @@ Medium::Image Medium::clone() const {
       change.target = copy(change.target);
     }
   return image;
+}
+
+std::map<std::string, std::shared_ptr<Inode>>::const_iterator Inode::find_renamed(
+    const std::string& name) const {
+  auto target = entries.find(name);
+  if (target == entries.end() || !target->second->is_directory) return durable_entries.end();
+  return std::ranges::find(durable_entries, target->second,
+                           &std::pair<const std::string, std::shared_ptr<Inode>>::second);
 }
 
 std::shared_ptr<Inode> Medium::find(const std::string& path) const {
@@ -168,6 +205,7 @@ Result<> Medium::make_directories(const std::string& path) {
       changed();
       auto made = std::make_shared<Inode>();
       made->is_directory = true;
+      made->disk = parts_of(path).front();
       apply({{inode, part, made}});
       found = inode->entries.find(part);
     }
@@ -180,6 +218,7 @@ Result<std::shared_ptr<Inode>> Medium::create(const std::string& path) {
   ASSIGN_OR_RETURN(Place place, place_of(path));
   changed();
   auto inode = std::make_shared<Inode>();
+  inode->disk = parts_of(path).front();
   apply({{place.directory, place.name, inode}});
   return inode;
 }
@@ -261,7 +300,7 @@ Result<> Medium::sync_directory(const std::string& path) {
   changed();
   auto directory = find(path);
   if (!directory) return fail(Errc::kNotFound, "sync " + path + ": No such file or directory");
-  if (sync_fails()) return fail(Errc::kIo, "sync " + path + ": Input/output error");
+  if (sync_fails()) return failed(path, {Errc::kIo, "sync: Input/output error"});
   std::erase_if(pending_, [&](const NameOperation& operation) {
     if (std::ranges::none_of(operation, [&](auto& c) { return c.directory == directory; }))
       return false;
@@ -271,9 +310,19 @@ Result<> Medium::sync_directory(const std::string& path) {
   return {};
 }
 
-Result<> Medium::sync_all() {
-  for (const auto& path : files_below("")) RETURN_IF_ERROR(sync(*find(path)));
-  for (const NameOperation& operation : std::exchange(pending_, {})) make_durable(operation);
+Result<> Medium::sync_disk(const std::string& path) {
+  const std::string disk = "/" + parts_of(path).front();
+  for (const auto& file : files_below(disk))
+    if (auto synced = sync(*find(file)); !synced)
+      return failed(disk, std::move(synced).error().within("syncfs"));
+  std::erase_if(pending_, [&](const NameOperation& operation) {
+    if (std::ranges::none_of(operation, [&](const NameChange& change) {
+          return change.directory == root_ || "/" + change.directory->disk == disk;
+        }))
+      return false;
+    make_durable(operation);
+    return true;
+  });
   return {};
 }
 
@@ -292,6 +341,7 @@ const ByteBuffer* Medium::durable_file(const std::string& path) const {
   const Inode* inode = root_.get();
   for (const auto& part : parts_of(path)) {
     auto found = inode->durable_entries.find(part);
+    if (found == inode->durable_entries.end()) found = inode->find_renamed(part);
     if (found == inode->durable_entries.end()) return nullptr;
     inode = found->second.get();
   }
@@ -320,6 +370,18 @@ void Medium::lose_power() {
     settle_content(*inode);
     used_bytes_ += inode->content.size();
   }
+}
+
+void Medium::wipe(const std::string& directory) {
+  auto inode = find(directory);
+  if (!inode) return;
+  for (const auto& path : files_below(directory)) used_bytes_ -= find(path)->content.size();
+  inode->entries.clear();
+  inode->durable_entries.clear();
+  std::erase_if(pending_, [&](const NameOperation& operation) {
+    return std::ranges::any_of(operation,
+                               [&](const NameChange& change) { return change.directory == inode; });
+  });
 }
 
 // Names that were not synced: all, none, those up to a moment, or any that do not rest on a lost
@@ -369,6 +431,7 @@ void Medium::settle_content(Inode& file) {
 }
 
 Result<std::unique_ptr<env::File>> Disk::open(const std::string& path, env::OpenMode mode) {
+  RETURN_IF_ERROR(medium_->check(path));
   auto inode = medium_->find(path);
   if (inode && inode->is_directory) return fail(Errc::kIo, "open " + path + ": Is a directory");
   if (!inode) {
@@ -381,9 +444,13 @@ Result<std::unique_ptr<env::File>> Disk::open(const std::string& path, env::Open
   return std::make_unique<File>(*medium_, path, std::move(inode));
 }
 
-Result<> Disk::make_directories(const std::string& path) { return medium_->make_directories(path); }
+Result<> Disk::make_directories(const std::string& path) {
+  RETURN_IF_ERROR(medium_->check(path));
+  return medium_->make_directories(path);
+}
 
 Result<std::vector<env::DirectoryEntry>> Disk::list(const std::string& path) {
+  RETURN_IF_ERROR(medium_->check(path));
   auto inode = medium_->find(path);
   if (!inode) return fail(Errc::kNotFound, "list " + path + ": No such file or directory");
   std::vector<env::DirectoryEntry> entries;
@@ -392,23 +459,39 @@ Result<std::vector<env::DirectoryEntry>> Disk::list(const std::string& path) {
   return entries;
 }
 
-bool Disk::exists(const std::string& path) { return medium_->find(path) != nullptr; }
+bool Disk::exists(const std::string& path) {
+  return medium_->check(path) && medium_->find(path) != nullptr;
+}
 
 Result<> Disk::rename(const std::string& from, const std::string& to) {
+  RETURN_IF_ERROR(medium_->check(from));
   return medium_->rename(from, to);
 }
 
-Result<> Disk::remove(const std::string& path) { return medium_->remove(path); }
+Result<> Disk::remove(const std::string& path) {
+  RETURN_IF_ERROR(medium_->check(path));
+  return medium_->remove(path);
+}
 
-Result<> Disk::sync_directory(const std::string& path) { return medium_->sync_directory(path); }
+Result<> Disk::sync_directory(const std::string& path) {
+  RETURN_IF_ERROR(medium_->check(path));
+  return medium_->sync_directory(path);
+}
 
-Result<env::SpaceInfo> Disk::space(const std::string&) {
+Result<> Disk::sync_filesystem(const std::string& path) {
+  RETURN_IF_ERROR(medium_->check(path));
+  return medium_->sync_disk(path);
+}
+
+Result<env::SpaceInfo> Disk::space(const std::string& path) {
+  RETURN_IF_ERROR(medium_->check(path));
   const uint64_t used = std::min(medium_->used_bytes(), medium_->capacity_bytes);
   return env::SpaceInfo{.total_bytes = medium_->capacity_bytes,
                         .usable_bytes = medium_->capacity_bytes - used};
 }
 
 Result<std::unique_ptr<env::FileLock>> Disk::lock(const std::string& path) {
+  RETURN_IF_ERROR(medium_->check(path));
   if (!medium_->locks.insert(path).second)
     return fail(Errc::kLocked, "lock " + path + ": held by another process");
   return std::make_unique<Lock>(*medium_, path);

@@ -4,7 +4,8 @@
 // was written since, or a page torn at a sector; of each directory, the names that were synced and
 // any part of what was done since. What a killed process leaves (nothing called): all it has done.
 // Faults: a sync that fails, once, and forgets what it should have written (as Linux does); a disk
-// that is full; reads that fail; bits that rot; a process that dies at its n-th change of the disk.
+// that is full; reads that fail; a directory, a disk of its own, of which everything fails; bits
+// that rot; a process that dies at its n-th change of the disk.
 // Not here: how long things take (sim/host).
 #pragma once
 
@@ -26,11 +27,16 @@ inline constexpr size_t kSectorBytes = 512;
 // A file or a directory: as processes see it, and as it would be found after power loss.
 struct Inode {
   bool is_directory = false;
+  std::string disk;  // the first directory of its path
   std::map<std::string, std::shared_ptr<Inode>> entries;
   std::map<std::string, std::shared_ptr<Inode>> durable_entries;
   ByteBuffer content;
   ByteBuffer durable;
   std::set<size_t> dirty_pages;  // written since the last sync
+
+  // Among durable_entries, the directory that has this name by now; end: none.
+  std::map<std::string, std::shared_ptr<Inode>>::const_iterator find_renamed(
+      const std::string& name) const;
 };
 
 class Medium {
@@ -41,6 +47,16 @@ class Medium {
   uint64_t capacity_bytes = UINT64_MAX;
   double sync_failure_chance = 0;
   double read_failure_chance = 0;
+  // None of them is on, whatever single directories do.
+  bool is_sound() const {
+    return capacity_bytes == UINT64_MAX && sync_failure_chance == 0 && read_failure_chance == 0;
+  }
+  // Whatever is asked of what lies there fails, until it is mended; what is there stays.
+  void break_directory(const std::string& path) { broken_.insert(path); }
+  void mend_directory(const std::string& path) { broken_.erase(path); }
+  bool has_broken_directory() const { return !broken_.empty(); }
+  // The process was told of an error of something there.
+  bool has_failed(const std::string& directory) const;
   // At the n-th change of the disk from now the process is dead, though it has not noticed: what it
   // does from then on does not reach the medium. `dead` is called at that moment.
   void die_at(uint64_t changes_from_now, std::function<void()> dead);
@@ -48,6 +64,8 @@ class Medium {
   void process_ended();
 
   void lose_power();
+  // A new disk: everything below the directory is gone, for good. Nobody runs on it.
+  void wipe(const std::string& directory);
   // Flips bits of one byte, in what processes see and in what power loss leaves.
   struct Flip {
     std::string path;
@@ -58,8 +76,13 @@ class Medium {
   // Flips them back, unless something else stands there by now.
   void restore(const Flip& flip, uint8_t rotten);
 
+  // Is told what a process cuts off the end of a file, before it does: that of it which power loss
+  // would have left.
+  std::function<void(const std::string& path, ByteView gone)> on_cut;
+
   uint64_t used_bytes() const { return used_bytes_; }
   // As lose_power() would leave it if it were kind to nothing that is not synced; none: not there.
+  // A directory that was renamed may have either name.
   const ByteBuffer* durable_file(const std::string& path) const;
   std::vector<std::string> files_below(const std::string& path) const;
   World& world() { return *world_; }
@@ -74,7 +97,12 @@ class Medium {
   Result<> truncate(Inode& file, uint64_t size);
   Result<> sync(Inode& file);
   Result<> sync_directory(const std::string& path);
-  Result<> sync_all();
+  // Everything below the first directory of the path, which is a disk of its own.
+  Result<> sync_disk(const std::string& path);
+  // What a call that reads or changes the file meets first.
+  Result<> check(const std::string& path);
+  // The process is told of this error.
+  std::unexpected<Error> failed(const std::string& path, Error error);
   std::set<std::string> locks;
 
  private:
@@ -110,6 +138,8 @@ class Medium {
   uint64_t changes_left_ = 0;  // until the process dies; 0: it does not
   std::function<void()> dead_;
   std::unique_ptr<Image> at_death_;
+  std::set<std::string> broken_;
+  std::set<std::string> failed_;  // paths of which this process got errors
 };
 
 // What one process sees of a medium.
@@ -125,7 +155,7 @@ class Disk final : public env::Disk {
   Result<> remove(const std::string& path) override;
   Result<> set_read_only(const std::string&) override { return {}; }
   Result<> sync_directory(const std::string& path) override;
-  Result<> sync_filesystem(const std::string&) override { return medium_->sync_all(); }
+  Result<> sync_filesystem(const std::string& path) override;
   Result<env::SpaceInfo> space(const std::string& path) override;
   Result<std::unique_ptr<env::FileLock>> lock(const std::string& path) override;
 

@@ -114,5 +114,41 @@ TEST_F(DiskTest, a_renamed_file_is_there_under_one_of_its_names) {
   }
 }
 
+TEST_F(DiskTest, a_broken_directory_fails_until_it_is_mended_and_others_go_on) {
+  ASSERT_TRUE(disk_.make_directories("/one"));
+  ASSERT_TRUE(disk_.make_directories("/other"));
+  write("/one/a", bytes_of(10, 1), true);
+  medium_.break_directory("/one");
+  EXPECT_EQ(disk_.open("/one/a", env::OpenMode::kRead).error().code, Errc::kIo);
+  EXPECT_EQ(disk_.list("/one").error().code, Errc::kIo);
+  EXPECT_FALSE(disk_.sync_filesystem("/one"));
+  write("/other/a", bytes_of(10, 2), true);
+  EXPECT_TRUE(medium_.has_failed("/one"));
+  EXPECT_FALSE(medium_.has_failed("/other"));
+  medium_.mend_directory("/one");
+  medium_.process_ended();
+  EXPECT_EQ(read("/one/a"), bytes_of(10, 1));
+  EXPECT_FALSE(medium_.has_failed("/one"));
+}
+
+TEST_F(DiskTest, a_disk_is_synced_without_the_others) {
+  ASSERT_TRUE(disk_.make_directories("/one"));
+  ASSERT_TRUE(disk_.make_directories("/other"));
+  write("/one/a", bytes_of(10, 1), false);
+  write("/other/a", bytes_of(10, 1), false);
+  ASSERT_TRUE(disk_.sync_filesystem("/one"));
+  EXPECT_NE(medium_.durable_file("/one/a"), nullptr);
+  EXPECT_EQ(medium_.durable_file("/other/a"), nullptr);
+}
+
+TEST_F(DiskTest, a_directory_that_was_renamed_has_either_name) {
+  ASSERT_TRUE(disk_.make_directories("/disk/copy"));
+  write("/disk/copy/a", bytes_of(10, 1), true);
+  ASSERT_TRUE(disk_.sync_filesystem("/disk"));
+  ASSERT_TRUE(disk_.rename("/disk/copy", "/disk/log"));
+  EXPECT_NE(medium_.durable_file("/disk/log/a"), nullptr);
+  EXPECT_NE(medium_.durable_file("/disk/copy/a"), nullptr);
+}
+
 }  // namespace
 }  // namespace millrace::sim

@@ -1,5 +1,6 @@
 #include "sim/expiry.h"
 
+#include "base/probe.h"
 #include "wire/consumer_protocol.h"
 #include "wire/create_topics.h"
 #include "wire/errors.h"
@@ -12,12 +13,20 @@
 namespace millrace::sim {
 namespace {
 
-constexpr int16_t kCreateVersion = 7;
-constexpr int16_t kJoinVersion = 3;
-constexpr int16_t kSyncVersion = 1;
-constexpr int16_t kLeaveVersion = 1;
-constexpr int16_t kCommitVersion = 7;
-constexpr int16_t kFetchVersion = 5;
+template <class Request>
+constexpr int16_t kVersion = 0;
+template <>
+constexpr int16_t kVersion<wire::CreateTopicsRequest> = 7;
+template <>
+constexpr int16_t kVersion<wire::JoinGroupRequest> = 3;
+template <>
+constexpr int16_t kVersion<wire::SyncGroupRequest> = 1;
+template <>
+constexpr int16_t kVersion<wire::LeaveGroupRequest> = 1;
+template <>
+constexpr int16_t kVersion<wire::OffsetCommitRequest> = 7;
+template <>
+constexpr int16_t kVersion<wire::OffsetFetchRequest> = 5;
 constexpr const char* kGroup = "expiring";
 constexpr const char* kSimpleGroup = "simple";
 constexpr const char* kOtherTopic = "unread";
@@ -27,16 +36,46 @@ constexpr int32_t kSessionMs = 120'000;  // no heartbeat is needed meanwhile
 
 }  // namespace
 
-Expiry::Expiry(Host& host, std::string topic)
-    : host_(&host), client_(host, "expiry"), topic_(std::move(topic)) {}
+Expiry::Expiry(const Site& site, std::string topic)
+    : host_(site.host), client_(site, "expiry"), topic_(std::move(topic)) {}
+
+void Expiry::await_check(const Stage& stage, const std::string& when, Expected expected) {
+  if (host_->world().has_failed()) return;
+  bool done = false;
+  check(when, expected, [&] { done = true; });
+  stage.await("committed offsets cannot be read", [&] { return done; });
+}
+
+void Expiry::run(const Stage& stage) {
+  bool done = false;
+  commit([&] { done = true; });
+  stage.await("offsets cannot be committed", [&] { return done; });
+  stage.age();
+  await_check(stage, "before the retention is over", {true, true, true});
+  stage.age();
+  await_check(stage, "while there is a member", {true, false, false});
+  if (host_->world().has_failed()) return;
+  done = false;
+  leave([&] { done = true; });
+  stage.await("a group cannot be left", [&] { return done; });
+  if (host_->world().has_failed()) return;
+  stage.restart();
+  await_check(stage, "after a restart", {true, false, false});
+  stage.age();
+  await_check(stage, "soon after the last member left", {true, false, false});
+  stage.age();
+  await_check(stage, "when the retention is over", {false, false, false});
+  PROBE("sim.offsets_expired");
+}
 
 template <class Response, class Request>
-void Expiry::ask(const Request& request, int16_t version,
+void Expiry::ask(const Client::Place& place, const Request& request,
                  std::function<bool(const Response&)> taken) {
   client_.call<Response>(
-      request, version, [this, request, version, taken](Result<Response> response) {
+      place, request, kVersion<Request>, [this, place, request, taken](Result<Response> response) {
         if (response && taken(*response)) return;
-        host_->shard(0).after(kPause, [=, this] { ask<Response>(request, version, taken); });
+        client_.doubt(place);
+        host_->shard(0).after(kPause, [=, this] { ask<Response>(place, request, taken); });
       });
 }
 
@@ -55,7 +94,7 @@ void Expiry::commit(Done done) {
 void Expiry::make_other_topic(Done done) {
   wire::CreateTopicsRequest request;
   request.topics.push_back({.name = kOtherTopic, .num_partitions = 1, .replication_factor = 1});
-  ask<wire::CreateTopicsResponse>(request, kCreateVersion, [done](const auto& response) {
+  ask<wire::CreateTopicsResponse>(Client::AnyBroker{}, request, [done](const auto& response) {
     const auto code = static_cast<wire::ErrorCode>(response.topics.at(0).error_code);
     if (code != wire::ErrorCode::kNone && code != wire::ErrorCode::kTopicAlreadyExists)
       return false;
@@ -71,13 +110,14 @@ void Expiry::join(Done done) {
                                  .protocol_type = "consumer"};
   wire::ConsumerProtocolSubscription subscription{.topics = {topic_}};
   request.protocols.push_back({.name = "range", .metadata = wire::encode_value(subscription, 0)});
-  ask<wire::JoinGroupResponse>(request, kJoinVersion, [this, done](const auto& response) {
-    if (response.error_code != 0) return false;
-    member_id_ = response.member_id;
-    generation_ = response.generation_id;
-    done();
-    return true;
-  });
+  ask<wire::JoinGroupResponse>(Client::CoordinatorOf{kGroup}, request,
+                               [this, done](const auto& response) {
+                                 if (response.error_code != 0) return false;
+                                 member_id_ = response.member_id;
+                                 generation_ = response.generation_id;
+                                 done();
+                                 return true;
+                               });
 }
 
 void Expiry::sync(Done done) {
@@ -86,11 +126,12 @@ void Expiry::sync(Done done) {
   request.assignments.push_back(
       {.member_id = member_id_,
        .assignment = wire::encode_value(wire::ConsumerProtocolAssignment{}, 0)});
-  ask<wire::SyncGroupResponse>(request, kSyncVersion, [done](const auto& response) {
-    if (response.error_code != 0) return false;
-    done();
-    return true;
-  });
+  ask<wire::SyncGroupResponse>(Client::CoordinatorOf{kGroup}, request,
+                               [done](const auto& response) {
+                                 if (response.error_code != 0) return false;
+                                 done();
+                                 return true;
+                               });
 }
 
 void Expiry::commit_to(const std::string& group, const std::string& topic, Done done) {
@@ -101,21 +142,25 @@ void Expiry::commit_to(const std::string& group, const std::string& topic, Done 
   }
   request.topics.push_back({.name = topic});
   request.topics[0].partitions.push_back({.partition_index = 0, .committed_offset = kOffset});
-  ask<wire::OffsetCommitResponse>(request, kCommitVersion, [done](const auto& response) {
-    if (response.topics.at(0).partitions.at(0).error_code != 0) return false;
-    done();
-    return true;
-  });
+  ask<wire::OffsetCommitResponse>(Client::CoordinatorOf{group}, request,
+                                  [done](const auto& response) {
+                                    if (response.topics.at(0).partitions.at(0).error_code != 0)
+                                      return false;
+                                    done();
+                                    return true;
+                                  });
 }
 
 void Expiry::leave(Done done) {
   wire::LeaveGroupRequest request{.group_id = kGroup, .member_id = member_id_};
-  ask<wire::LeaveGroupResponse>(request, kLeaveVersion, [done](const auto& response) {
-    const auto code = static_cast<wire::ErrorCode>(response.error_code);
-    if (code != wire::ErrorCode::kNone && code != wire::ErrorCode::kUnknownMemberId) return false;
-    done();
-    return true;
-  });
+  ask<wire::LeaveGroupResponse>(
+      Client::CoordinatorOf{kGroup}, request, [done](const auto& response) {
+        const auto code = static_cast<wire::ErrorCode>(response.error_code);
+        if (code != wire::ErrorCode::kNone && code != wire::ErrorCode::kUnknownMemberId)
+          return false;
+        done();
+        return true;
+      });
 }
 
 void Expiry::check(const std::string& when, Expected expected, Done done) {
@@ -133,16 +178,17 @@ void Expiry::check_one(const std::string& group, const std::string& topic, bool 
                        Done done) {
   wire::OffsetFetchRequest request{.group_id = group};
   request.topics->push_back({.name = topic, .partition_indexes = {0}});
-  ask<wire::OffsetFetchResponse>(request, kFetchVersion, [=, this](const auto& response) {
-    if (response.error_code != 0) return false;
-    const int64_t found = response.topics.at(0).partitions.at(0).committed_offset;
-    if (found != (expected ? kOffset : -1))
-      host_->world().violated(
-          "GR7", fmt::format("the offset of group {} in {} is {}, though it {}", group, topic,
-                             found, expected ? "must not expire yet" : "has expired"));
-    done();
-    return true;
-  });
+  ask<wire::OffsetFetchResponse>(
+      Client::CoordinatorOf{group}, request, [=, this](const auto& response) {
+        if (response.error_code != 0) return false;
+        const int64_t found = response.topics.at(0).partitions.at(0).committed_offset;
+        if (found != (expected ? kOffset : -1))
+          host_->world().violated(
+              "GR7", fmt::format("the offset of group {} in {} is {}, though it {}", group, topic,
+                                 found, expected ? "must not expire yet" : "has expired"));
+        done();
+        return true;
+      });
 }
 
 }  // namespace millrace::sim

@@ -37,15 +37,10 @@ Faults::Faults(World& world, Targets targets, FaultOptions options)
   }
 }
 
-std::string Faults::enabled() const {
-  std::string names;
-  for (const Kind& kind : kinds_)
-    if (kind.enabled) names += std::string(names.empty() ? "" : ",") + kind.name;
-  return names.empty() ? "none" : names;
-}
-
 void Faults::begin() {
   world_->note("faults " + enabled());
+  for (const Kind& kind : kinds_)
+    if (kind.enabled) count_fault(kDrawnPrefix, kind.name);
   next();
 }
 
@@ -55,6 +50,7 @@ void Faults::next() {
     const Kind& kind = kinds_[world_->faults.below(kinds_.size())];
     if (kind.enabled && broker_->is_running() && busy_ == 0) {
       world_->note(std::string("fault: ") + kind.name);
+      count_fault(kStruckPrefix, kind.name);
       (this->*kind.strike)();
     }
     next();
@@ -127,7 +123,7 @@ void Faults::restart() {
 }
 
 void Faults::cut_network() {
-  network_->cut("broker");
+  network_->isolate("broker");
   mend_after(milliseconds(world_->faults.between({10, 3000})), [this] { network_->heal(); });
 }
 
@@ -173,7 +169,9 @@ void Faults::fail_reads() {
   world_->expect_errors(true);
   mend_after(milliseconds(world_->faults.between({10, 1000})), [this] {
     medium_->read_failure_chance = 0;
+    broker_->kill();
     world_->expect_errors(false);
+    start_later();
   });
 }
 

@@ -1,5 +1,4 @@
-// What goes wrong in a scenario, and when. A seed enables some kinds of fault and leaves out others
-// (a swarm): so that a rare combination is not drowned by the common ones.
+// What goes wrong in a scenario, and when: the kinds of fault that the seed enables (sim/swarm).
 //
 // Threads: one. After heal() nothing new breaks, what is broken is mended, and the broker is
 // started if it is down.
@@ -11,6 +10,7 @@
 
 #include "sim/broker.h"
 #include "sim/rot.h"
+#include "sim/swarm.h"
 
 namespace millrace::sim {
 
@@ -36,14 +36,10 @@ class Faults {
   std::function<void(bool)> on_quiet;
   // Nothing that was begun is still under way.
   bool is_quiet() const { return busy_ == 0; }
-  std::string enabled() const;
+  std::string enabled() const { return names_of_enabled(kinds_); }
 
  private:
-  struct Kind {
-    const char* name;
-    void (Faults::*strike)();
-    bool enabled = false;
-  };
+  using Kind = FaultKind<void (Faults::*)()>;
   void next();
   void kill();
   void kill_in_the_middle();

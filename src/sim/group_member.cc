@@ -6,7 +6,6 @@
 #include "sim/consumer.h"
 #include "wire/consumer_protocol.h"
 #include "wire/errors.h"
-#include "wire/find_coordinator.h"
 #include "wire/heartbeat.h"
 #include "wire/offset_commit.h"
 #include "wire/offset_fetch.h"
@@ -14,7 +13,6 @@
 namespace millrace::sim {
 namespace {
 
-constexpr int16_t kFindCoordinatorVersion = 3;
 constexpr int16_t kJoinVersion = 5;
 constexpr int16_t kSyncVersion = 3;
 constexpr int16_t kHeartbeatVersion = 3;
@@ -26,31 +24,20 @@ constexpr double kLateCommitChance = 0.3;
 
 }  // namespace
 
-GroupMember::GroupMember(Host& host, Oracle& records, GroupOracle& group, MemberOptions options)
-    : host_(&host),
+GroupMember::GroupMember(const Site& site, Oracle& records, GroupOracle& group,
+                         MemberOptions options)
+    : host_(site.host),
       records_(&records),
       group_(&group),
       options_(std::move(options)),
-      client_(host, "member"),
-      reader_(host, "member-reader"),
-      dice_(host.world().workload.next()) {
+      client_(site, "member"),
+      reader_(site, "member-reader"),
+      dice_(host_->world().workload.next()) {
   client_.timeout = seconds(20);  // a join waits for the others
 }
 
-void GroupMember::start() { find_coordinator(); }
-
-// The first one who asks has __consumer_offsets made.
-void GroupMember::find_coordinator() {
-  ++round_;
-  wire::FindCoordinatorRequest request{.key = options_.group};
-  client_.call<wire::FindCoordinatorResponse>(
-      request, kFindCoordinatorVersion,
-      [this, round = round_](Result<wire::FindCoordinatorResponse> response) {
-        if (round != round_) return;
-        if (response && response->error_code == 0) return join();
-        again(milliseconds(dice_.between({20, 200})), &GroupMember::find_coordinator);
-      });
-}
+// The first one who asks for the coordinator has __consumer_offsets made.
+void GroupMember::start() { join(); }
 
 void GroupMember::again(Duration pause, void (GroupMember::*step)()) {
   host_->shard(0).after(pause, [this, step, round = round_] {
@@ -73,7 +60,7 @@ void GroupMember::join() {
   wire::ConsumerProtocolSubscription subscription{.topics = {options_.topic}};
   request.protocols.push_back({.name = "range", .metadata = wire::encode_value(subscription, 0)});
   client_.call<wire::JoinGroupResponse>(
-      request, kJoinVersion,
+      coordinator(), request, kJoinVersion,
       [this, round = round_, newest = group_->newest_generation()](auto response) {
         if (round == round_) joined(std::move(response), newest);
       });
@@ -90,13 +77,14 @@ void GroupMember::joined(Result<wire::JoinGroupResponse> response, int32_t newes
   member_id_ = response->member_id;
   generation_ = response->generation_id;
   group_->joined(member_id_, {.told = generation_, .newest = newest_then});
-  const bool in_time = host_->world().now() - went_away_ < options_.session;
+  const bool in_time = heard_ && host_->world().now() - *heard_ < options_.session;
   if (generation_before_ >= 0 && in_time && generation_ != generation_before_)
     host_->world().violated(
         "GR6", fmt::format("the static member came back within its session to generation {} "
                            "instead of {}",
                            generation_, generation_before_));
   generation_before_ = -1;
+  heard_.reset();
   sync(*response);
 }
 
@@ -131,7 +119,7 @@ void GroupMember::sync(const wire::JoinGroupResponse& joined) {
                                  .member_id = member_id_,
                                  .group_instance_id = options_.instance_id};
   if (joined.leader == member_id_ && !joined.members.empty()) request.assignments = assign(joined);
-  client_.call<wire::SyncGroupResponse>(request, kSyncVersion,
+  client_.call<wire::SyncGroupResponse>(coordinator(), request, kSyncVersion,
                                         [this, round = round_](auto response) {
                                           if (round == round_) synced(std::move(response));
                                         });
@@ -162,10 +150,15 @@ void GroupMember::heartbeat(uint64_t round) {
                                  .member_id = member_id_,
                                  .group_instance_id = options_.instance_id};
   client_.call<wire::HeartbeatResponse>(
-      request, kHeartbeatVersion, [this, round](Result<wire::HeartbeatResponse> response) {
+      coordinator(), request, kHeartbeatVersion,
+      [this, round, sent = host_->world().now()](Result<wire::HeartbeatResponse> response) {
         if (round != round_) return;
-        if (response && response->error_code != 0) return react(response->error_code);
-        if (response) group_->has_member(options_.session);
+        const int16_t error = response ? response->error_code : int16_t{-1};
+        if (response && error != 0 && !coordinator_is_elsewhere(error)) return react(error);
+        if (error == 0) {
+          heard_ = sent;
+          group_->has_member(options_.session);
+        }
         host_->shard(0).after(kHeartbeatInterval, [this, round] { heartbeat(round); });
       });
 }
@@ -174,7 +167,6 @@ void GroupMember::heartbeat(uint64_t round) {
 void GroupMember::come_back() {
   ++round_;
   generation_before_ = generation_;
-  went_away_ = host_->world().now();
   member_id_.clear();
   again(milliseconds(dice_.between({10, 1000})), &GroupMember::join);
 }
@@ -187,9 +179,10 @@ void GroupMember::find_positions() {
   std::map<int32_t, int64_t> committed_then;
   for (int32_t partition : assigned_) committed_then[partition] = group_->committed(partition);
   client_.call<wire::OffsetFetchResponse>(
-      request, kOffsetFetchVersion,
+      coordinator(), request, kOffsetFetchVersion,
       [this, round = round_, committed_then](Result<wire::OffsetFetchResponse> response) {
         if (round != round_) return;
+        if (response && response->error_code != 0) client_.doubt(coordinator());
         if (!response || response->error_code != 0)
           return again(milliseconds(100), &GroupMember::find_positions);
         for (const auto& partition : response->topics.at(0).partitions) {
@@ -230,15 +223,15 @@ void GroupMember::commit(int32_t partition, int64_t position, uint64_t round) {
   request.topics[0].partitions.push_back(
       {.partition_index = partition, .committed_offset = position});
   client_.call<wire::OffsetCommitResponse>(
-      request, kCommitVersion,
+      coordinator(), request, kCommitVersion,
       [=, this, generation = generation_,
        newest = group_->newest_generation()](Result<wire::OffsetCommitResponse> response) {
         const int16_t error =
             response ? response->topics.at(0).partitions.at(0).error_code : int16_t{-1};
         if (error == 0) group_->commit_answered(partition, position, {generation, newest});
         if (round != round_) return;
-        if (response && error != 0) return react(error);
-        host_->shard(0).after(milliseconds(response ? 5 : 200),
+        if (response && error != 0 && !coordinator_is_elsewhere(error)) return react(error);
+        host_->shard(0).after(milliseconds(error == 0 ? 5 : 200),
                               [=, this] { read(partition, position, round); });
       });
 }
@@ -254,7 +247,7 @@ void GroupMember::commit_late() {
   request.topics[0].partitions.push_back(
       {.partition_index = *assigned_.begin(), .committed_offset = 0});
   client_.call<wire::OffsetCommitResponse>(
-      request, kCommitVersion,
+      coordinator(), request, kCommitVersion,
       [this, generation,
        newest = group_->newest_generation()](Result<wire::OffsetCommitResponse> response) {
         if (response && response->topics.at(0).partitions.at(0).error_code == 0)
@@ -264,15 +257,23 @@ void GroupMember::commit_late() {
       });
 }
 
+bool GroupMember::coordinator_is_elsewhere(int16_t error) {
+  const auto code = static_cast<wire::ErrorCode>(error);
+  const bool is_elsewhere = code == wire::ErrorCode::kNotCoordinator ||
+                            code == wire::ErrorCode::kCoordinatorNotAvailable ||
+                            code == wire::ErrorCode::kCoordinatorLoadInProgress;
+  if (is_elsewhere) client_.doubt(coordinator());
+  return is_elsewhere;
+}
+
 void GroupMember::react(int16_t error) {
   const auto code = static_cast<wire::ErrorCode>(error);
   if (code == wire::ErrorCode::kUnknownMemberId || code == wire::ErrorCode::kFencedInstanceId)
     member_id_.clear();
+  coordinator_is_elsewhere(error);
   ++round_;
   stable_ = false;
-  again(milliseconds(dice_.between({1, 100})), code == wire::ErrorCode::kNotCoordinator
-                                                   ? &GroupMember::find_coordinator
-                                                   : &GroupMember::join);
+  again(milliseconds(dice_.between({1, 100})), &GroupMember::join);
 }
 
 }  // namespace millrace::sim

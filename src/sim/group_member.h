@@ -3,6 +3,7 @@
 // Threads: one.
 #pragma once
 
+#include <optional>
 #include <set>
 
 #include "sim/client.h"
@@ -23,13 +24,12 @@ struct MemberOptions {
 
 class GroupMember {
  public:
-  GroupMember(Host& host, Oracle& records, GroupOracle& group, MemberOptions options);
+  GroupMember(const Site& site, Oracle& records, GroupOracle& group, MemberOptions options);
   void start();
   bool is_stable() const { return stable_; }
   const std::set<int32_t>& assigned() const { return assigned_; }
 
  private:
-  void find_coordinator();
   void join();
   void joined(Result<wire::JoinGroupResponse> response, int32_t newest_then);
   void sync(const wire::JoinGroupResponse& joined);
@@ -42,8 +42,11 @@ class GroupMember {
   void commit(int32_t partition, int64_t position, uint64_t round);
   // A commit of the generation before, as if it had been under way for long: it must be refused.
   void commit_late();
+  // Another broker coordinates the group, or will: it is asked what this one was.
+  bool coordinator_is_elsewhere(int16_t error);
   // What an error means for a member: start over, under a new id or not.
   void react(int16_t error);
+  Client::CoordinatorOf coordinator() const { return {options_.group}; }
   void come_back();
   void again(Duration pause, void (GroupMember::*step)());
 
@@ -57,7 +60,7 @@ class GroupMember {
   std::string member_id_;
   int32_t generation_ = -1;
   int32_t generation_before_ = -1;  // of a static member that went away
-  Instant went_away_;
+  std::optional<Instant> heard_;    // when a heartbeat was sent that the coordinator answered
   bool stable_ = false;
   std::set<int32_t> assigned_;
   uint64_t round_ = 0;  // what belongs to an earlier one is dropped

@@ -26,24 +26,20 @@ void GroupOracle::leader_assigns(int32_t generation, const Assignment& assignmen
 
 void GroupOracle::was_assigned(const std::string& member, int32_t generation,
                                const std::set<int32_t>& partitions) {
-  auto given = [&](const Assignment& assignment) {
-    auto own = assignment.find(member);
-    return (own == assignment.end() ? std::set<int32_t>{} : own->second) == partitions;
+  const auto was_not_given = [&](const Assignment& assignment) {
+    const auto own = assignment.find(member);
+    return (own == assignment.end() ? std::set<int32_t>{} : own->second) != partitions;
   };
-  auto known = assignments_.find(generation);
-  if (known == assignments_.end()) {
-    const auto& proposals = proposals_[generation];
-    auto proposal = std::ranges::find_if(proposals, given);
-    if (proposal == proposals.end())
-      return world_->violated("GR2", fmt::format("{} was given an assignment in generation {} that "
-                                                 "no leader made",
-                                                 member, generation));
-    assignments_[generation] = *proposal;
-  } else if (!given(known->second)) {
+  const auto [known, is_first] = assignments_.try_emplace(generation, proposals_[generation]);
+  std::erase_if(known->second, was_not_given);
+  if (known->second.empty() && is_first)
+    return world_->violated("GR2", fmt::format("{} was given an assignment in generation {} that "
+                                               "no leader made",
+                                               member, generation));
+  if (known->second.empty())
     return world_->violated("GR1", fmt::format("{} was given another assignment in generation {} "
                                                "than the others",
                                                member, generation));
-  }
   newest_ = std::max(newest_, generation);
 }
 

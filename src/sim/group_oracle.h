@@ -51,7 +51,9 @@ class GroupOracle {
   int32_t newest_ = 0;
   Instant last_seen_;
   std::map<int32_t, std::vector<Assignment>> proposals_;
-  std::map<int32_t, Assignment> assignments_;  // the one that members were given
+  // Those that members may have been given: an assignment that could not be written is followed by
+  // another one of the same generation, and one without partitions tells nobody which it was.
+  std::map<int32_t, std::vector<Assignment>> assignments_;
   std::map<int32_t, int64_t> committed_;
 };
 

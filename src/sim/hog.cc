@@ -1,6 +1,5 @@
 #include "sim/hog.h"
 
-#include "sim/broker.h"
 #include "wire/api_table.h"
 #include "wire/codec.h"
 #include "wire/describe_configs.h"
@@ -39,7 +38,11 @@ void add_frame(ByteBuffer& bytes, const Request& request, int16_t version) {
 
 }  // namespace
 
-Hog::Hog(Host& host) : host_(&host), shard_(&host.shard(0)), dice_(host.world().workload.next()) {}
+Hog::Hog(const Site& site)
+    : host_(site.host),
+      shard_(&host_->shard(0)),
+      dice_(host_->world().workload.next()),
+      broker_(site.bootstrap[dice_.below(site.bootstrap.size())]) {}
 
 Hog::~Hog() {
   if (stream_) stream_->set_events(nullptr);
@@ -52,15 +55,14 @@ void Hog::start() {
 void Hog::begin() {
   if (finishing_) return;
   busy_ = true;
-  host_->connect(*shard_, {.host = "broker", .port = Broker::kPort},
-                 [this, alive = std::weak_ptr(alive_)](auto stream) {
-                   if (alive.expired()) return;
-                   if (!stream) return end();
-                   stream_ = std::move(*stream);
-                   stream_->set_events(this);
-                   prepare();
-                   go_on();
-                 });
+  host_->connect(*shard_, broker_, [this, alive = std::weak_ptr(alive_)](auto stream) {
+    if (alive.expired()) return;
+    if (!stream) return end();
+    stream_ = std::move(*stream);
+    stream_->set_events(this);
+    prepare();
+    go_on();
+  });
 }
 
 // One large request to a topic that is not there; or many that have large answers, which are not

@@ -7,7 +7,7 @@
 
 #include <memory>
 
-#include "sim/host.h"
+#include "sim/client.h"
 
 namespace millrace::sim {
 
@@ -15,7 +15,7 @@ class Hog final : private env::ConnectionEvents {
  public:
   static constexpr size_t kLargestRequest = 600'000;
 
-  explicit Hog(Host& host);
+  explicit Hog(const Site& site);
   ~Hog();
   void start();
   // The turn under way is the last one.
@@ -35,6 +35,7 @@ class Hog final : private env::ConnectionEvents {
   Host* host_;
   env::Shard* shard_;
   Stream dice_;
+  env::Address broker_;
   std::unique_ptr<env::Connection> stream_;
   ByteBuffer outgoing_, incoming_;
   size_t unanswered_ = 0;

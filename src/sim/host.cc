@@ -38,19 +38,24 @@ class DiskThread final : public env::DiskThread {
 
 class Listener final : public env::Listener {
  public:
-  Listener(Network& network, uint16_t port) : network_(&network), port_(port) {}
-  ~Listener() override { network_->stop_listening(port_); }
-  uint16_t port() const override { return port_; }
+  Listener(Network& network, env::Address address)
+      : network_(&network), address_(std::move(address)) {}
+  ~Listener() override { network_->stop_listening(address_); }
+  uint16_t port() const override { return address_.port; }
 
  private:
   Network* network_;
-  uint16_t port_;
+  env::Address address_;
 };
 
 }  // namespace
 
 Shard::Shard(Host& host, size_t index)
     : host_(&host), index_(index), random_(host.world().schedule.next()) {}
+
+Shard::~Shard() {
+  for (Connection* connection : connections_) connection->abandon();
+}
 
 Instant Shard::now() const { return host_->world().now(); }
 
@@ -129,6 +134,7 @@ void Shard::die() {
 Host::Host(Network& network, Medium& medium, const HostOptions& options)
     : network_(&network), options_(options), disk_(medium), owner_(network.world().new_owner()) {
   for (size_t i = 0; i < options.shards; ++i) shards_.push_back(std::make_unique<Shard>(*this, i));
+  network.appeared(options_.name);
 }
 
 Host::~Host() { die(); }
@@ -144,12 +150,13 @@ std::unique_ptr<env::DiskThread> Host::start_disk_thread(const std::string&) {
 
 Result<std::unique_ptr<env::Listener>> Host::listen(const env::Address& address,
                                                     env::AcceptFunction accept) {
-  RETURN_IF_ERROR(network_->listen(address, {this, std::move(accept)}));
-  return std::make_unique<Listener>(*network_, address.port);
+  const env::Address own{.host = name(), .port = address.port};
+  RETURN_IF_ERROR(network_->listen(own, {this, std::move(accept)}));
+  return std::make_unique<Listener>(*network_, own);
 }
 
 void Host::connect(env::Shard& shard, const env::Address& address, env::ConnectFunction done) {
-  network_->connect(*this, shard, address.port, std::move(done));
+  network_->connect(*this, shard, address, std::move(done));
 }
 
 }  // namespace millrace::sim

@@ -4,6 +4,7 @@
 // Death: silence() is set at once when the process dies in the middle of a turn (Medium::die_at):
 // what it says from then on reaches nobody. die() drops all its events; then whatever lived on the
 // host may be destroyed, then the host.
+// Listening is on the host's own name, whatever the address says.
 // Threads: one.
 #pragma once
 
@@ -23,6 +24,7 @@ namespace millrace::sim {
 class Shard final : public env::Shard, public env::Clock {
  public:
   Shard(Host& host, size_t index);
+  ~Shard() override;
 
   size_t index() const override { return index_; }
   const env::Clock& clock() const override { return *this; }
@@ -78,6 +80,10 @@ class Host final : public env::Host {
   Result<std::unique_ptr<env::Listener>> listen(const env::Address& address,
                                                 env::AcceptFunction accept) override;
   void connect(env::Shard& shard, const env::Address& address, env::ConnectFunction done) override;
+
+  // SIGSTOP and SIGCONT. The machine goes on: it takes connections and bytes, and says nothing.
+  void pause() { world().pause(owner_); }
+  void go_on() { world().go_on(owner_); }
 
   // By how much this machine's wall clock is wrong.
   void set_clock_error(Duration error) { clock_error_ = error; }

@@ -3,6 +3,7 @@
 #include "record/batch.h"
 #include "record/record.h"
 #include "sim/hog.h"
+#include "sim/stored_log.h"
 #include "wire/metadata_record.h"
 
 namespace millrace::sim {
@@ -51,29 +52,9 @@ void Inspector::check_offsets(Broker& broker) {
     });
 }
 
-Offset Inspector::durable_end(const std::string& directory) const {
-  Offset end(0);
-  for (const auto& path : medium_->files_below(directory)) {
-    const bool is_snapshot = path.ends_with(".checkpoint");
-    const ByteBuffer* content = medium_->durable_file(path);
-    if (content == nullptr || (!path.ends_with(".log") && !is_snapshot)) continue;
-    if (is_snapshot) {
-      const size_t name = path.rfind('/') + 1;
-      end = std::max(end, Offset(std::atoll(path.substr(name, 20).c_str())));
-      continue;
-    }
-    record::BatchIterator batches(*content);
-    for (;;) {
-      auto batch = batches.next();
-      if (!batch || !*batch || !(*batch)->verify_crc()) break;
-      end = std::max(end, (*batch)->next_offset());
-    }
-  }
-  return end;
-}
-
 void Inspector::check_durable(const TopicPartition& partition, int64_t offset) {
-  const Offset end = durable_end(Broker::kDataDirectory + ("/" + partition.to_string()));
+  const Offset end =
+      stored_end(*medium_, Broker::kDataDirectory + ("/" + partition.to_string()), View::kDurable);
   if (end.value() <= offset)
     world_->violated("ST1", fmt::format("{} at {} was acknowledged, but only what is below {} is "
                                         "on the medium",
@@ -82,7 +63,7 @@ void Inspector::check_durable(const TopicPartition& partition, int64_t offset) {
 
 void Inspector::check_metadata(Broker& broker) {
   const Offset applied = broker.node().image()->last_offset();
-  const Offset end = durable_end(kMetadataDirectory);
+  const Offset end = stored_end(*medium_, kMetadataDirectory, View::kDurable);
   if (applied >= end)
     world_->violated("MD2", fmt::format("metadata is published up to {}, but only what is below {} "
                                         "is on the medium",
@@ -100,6 +81,16 @@ void Inspector::check_memory(const Broker& broker) {
   const size_t backlog = broker.server().longest_backlog();
   if (backlog > server::Connection::kMaxUnsentBytes + kLargestAnswer)
     world_->violated("ST4", fmt::format("{} bytes wait for a client that does not read", backlog));
+}
+
+void Inspector::check_recovered(Broker& broker) {
+  for (const auto& hosted : broker.node().partitions().all()) {
+    const std::string name = hosted.partition->name().to_string();
+    const std::string torn =
+        torn_segment(*medium_, hosted.volume()->directory().path() + "/" + name);
+    if (!torn.empty())
+      world_->violated("ST3", torn + " is left with bytes that are no batch after a start");
+  }
 }
 
 void Inspector::check_producers(Broker& broker) {

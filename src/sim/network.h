@@ -3,13 +3,19 @@
 // Not here: who speaks on them.
 //
 // A connection is two one-way streams with a bounded window each; what is written arrives after a
-// drawn delay, in order, and is read in pieces of drawn sizes. cut() lets nothing through between
-// two hosts until heal(); reset_all() breaks every connection of a host, as its death does.
+// drawn delay, in order, and is read in pieces of drawn sizes. Each has a listener's host and port
+// for its address; a name may have one host after the other, a life each.
+//
+// A cut is of one direction between two hosts: nothing gets through, not even that an end closed or
+// broke, until it heals; whoever connects is refused or waits, as drawn, for kConnectTime at most.
+// A process that dies has its peers told by its machine (Death::kProcess); a machine that goes dark
+// tells nobody and answers nobody; once the name has a host again, that knows nothing of them.
 // Threads: one.
 // Ownership: connections share their link; the network knows the listeners.
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -32,10 +38,34 @@ class Network {
   Duration mean_delay = std::chrono::microseconds(100);
   size_t largest_piece = 65536;
 
-  void cut(const std::string& host);
+  // Directions: from one host to another. A host alone: all of its directions.
+  struct Way {
+    std::string from, to;
+    friend auto operator<=>(const Way&, const Way&) = default;
+  };
+  void cut(const Way& way) { cut_.insert(way); }
+  void heal(const Way& way) { cut_.erase(way); }
+  void isolate(const std::string& host) { cut_hosts_.insert(host); }
+  void rejoin(const std::string& host) { cut_hosts_.erase(host); }
   void heal();
-  bool is_cut(const Link& link) const;
+  bool is_cut(const Way& way) const;
+  // What goes this way is later by this, on average; 0: no longer.
+  void slow_down(const Way& way, Duration mean) { late_[way] = mean; }
+
+  // Breaks the connections of a host, or those between two, at both ends.
   void reset_all(const std::string& host);
+  void reset_between(const Way& way);
+  enum class Death { kProcess, kMachine };
+  void died(const std::string& host, Death death);
+
+  // Is told what those who connect send: for faults that repeat it (sim/replays).
+  struct Piece {
+    uint64_t connection;  // its number
+    const std::string& from;
+    env::Address to;
+    ByteView bytes;  // none: the connection is closed
+  };
+  std::function<void(const Piece&)> tap;
 
   // For hosts.
   struct Listening {
@@ -43,18 +73,40 @@ class Network {
     env::AcceptFunction accept;
   };
   Result<> listen(const env::Address& address, Listening listening);
-  void stop_listening(uint16_t port) { listeners_.erase(port); }
-  void connect(Host& from, env::Shard& shard, uint16_t port, env::ConnectFunction done);
+  void stop_listening(const env::Address& address) { listeners_.erase(key_of(address)); }
+  void connect(Host& from, env::Shard& shard, const env::Address& to, env::ConnectFunction done);
+  // A host of this name lives.
+  void appeared(const std::string& host);
+  bool is_dark(const std::string& host) const { return dark_.contains(host); }
+  Duration draw_delay(const Way& way);
+  // The host's literal address: by the order in which names were first heard of.
+  std::string literal_of(const std::string& host);
   World& world() { return *world_; }
 
  private:
-  void open_link(Host& from, Shard& shard, const Listening& listening, env::ConnectFunction done);
+  using Place = std::pair<std::string, uint16_t>;  // host and port
+  static Place key_of(const env::Address& address) { return {address.host, address.port}; }
+  struct Attempt {
+    Host* from;
+    env::Shard* shard;
+    Place to;
+    env::ConnectFunction done;
+    Instant until;
+  };
+  void try_to_connect(std::shared_ptr<Attempt> attempt);
+  void open_link(Attempt& attempt, const Listening& listening);
+  std::vector<std::shared_ptr<Link>> links_of(const std::string& host);
 
   World* world_;
-  std::map<uint16_t, Listening> listeners_;
+  std::map<Place, Listening> listeners_;
   std::vector<std::weak_ptr<Link>> links_;
   std::set<std::string> cut_hosts_;
+  std::set<Way> cut_;
+  std::map<Way, Duration> late_;
+  std::set<std::string> dark_;
+  std::vector<std::string> names_;
   uint16_t last_port_ = 50000;
+  uint64_t last_link_ = 0;
 };
 
 // One end of a link.
@@ -70,11 +122,13 @@ class Connection final : public env::Connection {
   Result<size_t> write(std::span<const ByteView> pieces, bool more) override;
   Result<size_t> send_file(env::File& file, uint64_t position, size_t length) override;
   std::string peer() const override;
-  std::string peer_host() const override { return "10.0.0.1"; }
+  std::string peer_host() const override;
 
   // For the shard: calls what is due. False: nothing was.
   bool deliver();
   bool has_something_to_deliver() const;
+  // The shard is gone, and whoever holds this has not noticed.
+  void abandon();
   // For the link: something changed at this end.
   void changed();
 

@@ -27,6 +27,10 @@ class Listening : public env::ConnectionEvents {
   void writable() override {}
   env::Connection& stream() { return *stream_; }
   void close() { stream_.reset(); }
+  void say(std::string_view words) {
+    const ByteView bytes = as_bytes(words);
+    ASSERT_EQ(stream_->write({&bytes, 1}, false).value(), words.size());
+  }
 
   std::string text, ended;
 
@@ -46,18 +50,16 @@ class NetworkTest : public testing::Test {
     accepted_.close();
   }
   bool connect() {
-    bool reached = false;
-    client_.connect(client_.shard(0), {.host = "server", .port = 1}, [&](auto stream) {
-      reached = stream.has_value();
-      if (reached) connected_.take(std::move(*stream));
+    reached_ = ended_ = false;
+    client_.connect(client_.shard(0), {.host = "server", .port = 1}, [this](auto stream) {
+      reached_ = stream.has_value();
+      ended_ = true;
+      if (reached_) connected_.take(std::move(*stream));
     });
     world_.run_for(seconds(1));
-    return reached;
+    return reached_;
   }
-  void send(std::string_view text) {
-    const ByteView bytes = as_bytes(text);
-    ASSERT_EQ(connected_.stream().write({&bytes, 1}, false).value(), text.size());
-  }
+  void send(std::string_view text) { connected_.say(text); }
 
   World world_{3};
   Network network_{world_};
@@ -66,6 +68,7 @@ class NetworkTest : public testing::Test {
   Host client_{network_, medium_, {.name = "client"}};
   std::unique_ptr<env::Listener> listener_;
   Listening accepted_, connected_;
+  bool reached_ = false, ended_ = false;
 };
 
 TEST_F(NetworkTest, bytes_arrive_in_order_in_pieces_of_any_size) {
@@ -79,7 +82,7 @@ TEST_F(NetworkTest, bytes_arrive_in_order_in_pieces_of_any_size) {
 
 TEST_F(NetworkTest, nothing_gets_through_a_cut_until_it_heals) {
   ASSERT_TRUE(connect());
-  network_.cut("server");
+  network_.isolate("server");
   send("late");
   world_.run_for(seconds(5));
   EXPECT_EQ(accepted_.text, "");
@@ -103,6 +106,88 @@ TEST_F(NetworkTest, a_reset_ends_both_sides) {
   world_.run_for(seconds(1));
   EXPECT_EQ(accepted_.ended, "reset");
   EXPECT_EQ(connected_.ended, "reset");
+}
+
+TEST_F(NetworkTest, a_cut_of_one_direction_lets_the_other_through) {
+  ASSERT_TRUE(connect());
+  network_.cut({.from = "server", .to = "client"});
+  send("question");
+  accepted_.say("answer");
+  world_.run_for(seconds(5));
+  EXPECT_EQ(accepted_.text, "question");
+  EXPECT_EQ(connected_.text, "");
+  network_.heal({.from = "server", .to = "client"});
+  world_.run_for(seconds(1));
+  EXPECT_EQ(connected_.text, "answer");
+}
+
+TEST_F(NetworkTest, nobody_connects_through_a_cut_of_either_direction) {
+  network_.cut({.from = "server", .to = "client"});
+  EXPECT_FALSE(connect());
+  world_.run_for(seconds(60));
+  EXPECT_FALSE(reached_);
+  EXPECT_TRUE(ended_);
+}
+
+TEST_F(NetworkTest, a_reset_between_two_leaves_the_others) {
+  ASSERT_TRUE(connect());
+  network_.reset_between({"server", "other"});
+  world_.run_for(seconds(1));
+  EXPECT_EQ(connected_.ended, "");
+  network_.reset_between({"server", "client"});
+  world_.run_for(seconds(1));
+  EXPECT_EQ(connected_.ended, "reset");
+}
+
+TEST_F(NetworkTest, hosts_listen_on_one_port_each_under_its_name) {
+  Host other(network_, medium_, {.name = "other"});
+  bool reached_other = false;
+  auto listener =
+      other.listen({.host = "", .port = 1}, [&](env::Shard&, auto) { reached_other = true; });
+  ASSERT_TRUE(listener);
+  ASSERT_TRUE(connect());
+  EXPECT_FALSE(reached_other);
+  EXPECT_NE(connected_.stream().peer_host(), accepted_.stream().peer_host());
+}
+
+TEST_F(NetworkTest, the_machine_of_a_dead_process_tells_its_peers) {
+  ASSERT_TRUE(connect());
+  network_.died("server", Network::Death::kProcess);
+  world_.run_for(seconds(1));
+  EXPECT_EQ(connected_.ended, "reset");
+}
+
+TEST_F(NetworkTest, a_machine_without_power_tells_nobody_until_it_is_back) {
+  ASSERT_TRUE(connect());
+  network_.died("server", Network::Death::kMachine);
+  send("anybody there?");
+  world_.run_for(seconds(30));
+  EXPECT_EQ(connected_.ended, "");
+  EXPECT_FALSE(connect());
+  network_.appeared("server");
+  world_.run_for(seconds(30));
+  EXPECT_EQ(connected_.ended, "reset");
+}
+
+TEST_F(NetworkTest, a_process_that_stands_still_takes_what_came_when_it_goes_on) {
+  ASSERT_TRUE(connect());
+  server_.pause();
+  send("hello");
+  world_.run_for(seconds(30));
+  EXPECT_EQ(accepted_.text, "");
+  server_.go_on();
+  world_.run_for(seconds(1));
+  EXPECT_EQ(accepted_.text, "hello");
+}
+
+TEST_F(NetworkTest, what_is_slowed_down_is_late_that_way) {
+  ASSERT_TRUE(connect());
+  network_.slow_down({"client", "server"}, seconds(1000));
+  send("slow");
+  accepted_.say("quick");
+  world_.run_for(seconds(1));
+  EXPECT_EQ(accepted_.text, "");
+  EXPECT_EQ(connected_.text, "quick");
 }
 
 TEST_F(NetworkTest, a_port_that_nobody_listens_on_refuses) {

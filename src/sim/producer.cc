@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "record/builder.h"
-#include "sim/broker.h"
 #include "wire/errors.h"
 #include "wire/init_producer_id.h"
 
@@ -13,23 +12,30 @@ namespace {
 constexpr int16_t kProduceVersion = 9;
 constexpr int16_t kInitProducerIdVersion = 4;
 constexpr size_t kRemembered = 5;  // batches whose repetition a broker recognises
+constexpr Range kRetryMs{1, 200};
 constexpr double kRepeatChance = 0.02;
 
 }  // namespace
 
-Producer::Producer(Host& host, Oracle& oracle, ProducerOptions options)
-    : host_(&host),
+Producer::Producer(const Site& site, Oracle& oracle, ProducerOptions options)
+    : host_(site.host),
       oracle_(&oracle),
       options_(std::move(options)),
-      client_(host, options_.name),
-      dice_(host.world().workload.next()) {
+      client_(site, options_.name),
+      dice_(host_->world().workload.next()) {
   if (options_.idempotent) oracle_->is_idempotent(options_.name);
   for (int32_t i = 0; i < options_.partitions; ++i) lanes_[i];
 }
 
 void Producer::start() {
-  if (options_.idempotent) return get_id();
-  work();
+  if (!options_.idempotent) return work();
+  get_id([this](int64_t id, int16_t epoch) {
+    for (auto& [partition, lane] : lanes_) {
+      lane.id = id;
+      lane.epoch = epoch;
+    }
+    work();
+  });
 }
 
 bool Producer::is_done() const {
@@ -37,18 +43,19 @@ bool Producer::is_done() const {
          std::ranges::all_of(lanes_, [](auto& lane) { return lane.second.waiting.empty(); });
 }
 
-void Producer::get_id() {
+void Producer::get_id(std::function<void(int64_t id, int16_t epoch)> got) {
   wire::InitProducerIdRequest request{.transactional_id = std::nullopt,
                                       .transaction_timeout_ms = 60'000};
   client_.call<wire::InitProducerIdResponse>(
-      request, kInitProducerIdVersion, [this](Result<wire::InitProducerIdResponse> response) {
+      Client::AnyBroker{}, request, kInitProducerIdVersion,
+      [this, got = std::move(got)](Result<wire::InitProducerIdResponse> response) {
         if (!response || response->error_code != 0) {
-          host_->shard(0).after(milliseconds(200), [this] { get_id(); });
+          client_.doubt(Client::AnyBroker{});
+          host_->shard(0).after(milliseconds(200), [this, got] { get_id(got); });
           return;
         }
-        id_ = response->producer_id;
-        epoch_ = response->producer_epoch;
-        work();
+        oracle_->given_producer_id(response->producer_id);
+        got(response->producer_id, response->producer_epoch);
       });
 }
 
@@ -66,17 +73,24 @@ void Producer::work() {
 }
 
 void Producer::send(int32_t partition, Lane& lane) {
-  if (lane.repeating) return;
+  if (lane.repeating || host_->world().now() < lane.not_before) return;
   if (options_.idempotent && !paused_ && lane.waiting.empty() && !lane.recent.empty() &&
       dice_.chance(kRepeatChance))
     return repeat_one(partition, lane);
+  // A broker that knows nothing of the producer takes any sequence for its first: until it has one
+  // for certain, nothing is sent behind it.
+  const bool is_known = !options_.idempotent || !lane.recent.empty();
   for (Batch& batch : lane.waiting) {
+    if (!is_known && &batch != &lane.waiting.front()) break;
     if (std::exchange(batch.sent, true)) continue;
+    oracle_->sent(partition, {options_.name, partition, batch.first});
     ByteBuffer bytes;
     const auto request = request_of(partition, batch, bytes);
     client_.call<wire::ProduceResponse>(
-        request, kProduceVersion,
-        [this, partition, first = batch.first](Result<wire::ProduceResponse> response) {
+        at(partition), request, kProduceVersion,
+        [this, partition, first = batch.first,
+         attempt = lane.attempt](Result<wire::ProduceResponse> response) {
+          if (lanes_[partition].attempt != attempt) return;
           if (!response) return failed(partition, first, -1);
           const auto& answer = response->responses.at(0).partition_responses.at(0);
           answered(partition, first, answer.error_code, answer.base_offset);
@@ -85,11 +99,12 @@ void Producer::send(int32_t partition, Lane& lane) {
 }
 
 wire::ProduceRequest Producer::request_of(int32_t partition, const Batch& batch,
-                                          ByteBuffer& bytes) const {
+                                          ByteBuffer& bytes) {
+  const Lane& lane = lanes_[partition];
   record::BatchBuilder builder(
       {.codec = options_.codec,
-       .producer_id = ProducerId(id_),
-       .producer_epoch = ProducerEpoch(epoch_),
+       .producer_id = ProducerId(lane.id),
+       .producer_epoch = ProducerEpoch(lane.epoch),
        .base_sequence = options_.idempotent
                             ? ProducerSequence(static_cast<int32_t>(batch.first & 0x7FFFFFFF))
                             : record::kNoSequence});
@@ -110,13 +125,16 @@ wire::ProduceRequest Producer::request_of(int32_t partition, const Batch& batch,
 
 void Producer::answered(int32_t partition, int64_t first, int16_t error, int64_t base_offset) {
   Lane& lane = lanes_[partition];
-  if (lane.waiting.empty()) return;
-  if (error != 0) return failed(partition, first, error);
-  Batch batch = lane.waiting.front();
-  if (batch.first != first)
-    return host_->world().violated("C1", fmt::format("batch {} of {} was acknowledged before {}",
-                                                     first, options_.name, batch.first));
-  lane.waiting.pop_front();
+  if (error != 0 && !lane.waiting.empty()) return failed(partition, first, error);
+  const auto answered = std::ranges::find(lane.waiting, first, &Batch::first);
+  if (answered == lane.waiting.end()) return;
+  // The leader of before may still owe answers when the next one has given its first.
+  if (answered != lane.waiting.begin() && !oracle_->may_be_led_by_others())
+    return host_->world().violated(
+        "C1", fmt::format("batch {} of {} was acknowledged before {}", first, options_.name,
+                          lane.waiting.front().first));
+  Batch batch = *answered;
+  lane.waiting.erase(answered);
   batch.offset = base_offset;
   for (int32_t i = 0; i < batch.count; ++i)
     oracle_->acknowledged(partition, base_offset + i,
@@ -132,19 +150,22 @@ void Producer::repeat_one(int32_t partition, Lane& lane) {
   ByteBuffer bytes;
   const auto request = request_of(partition, batch, bytes);
   client_.call<wire::ProduceResponse>(
-      request, kProduceVersion, [this, partition, batch](Result<wire::ProduceResponse> response) {
+      at(partition), request, kProduceVersion,
+      [this, partition, batch](Result<wire::ProduceResponse> response) {
         lanes_[partition].repeating = false;
-        if (!response) return start_over();
+        if (!response) return start_over(partition);
         const auto& answer = response->responses.at(0).partition_responses.at(0);
-        if (answer.error_code == 0 && answer.base_offset != batch.offset)
+        if (answer.error_code != 0) client_.doubt(at(partition));
+        if (answer.error_code == 0 && answer.base_offset != batch.offset &&
+            !oracle_->had_unclean_election(partition))
           host_->world().violated(
               "ID2", fmt::format("batch {} of {} at {}-{} was appended again at {}", batch.first,
                                  options_.name, partition, batch.offset, answer.base_offset));
       });
 }
 
-// Idempotent: everything not answered is sent again, in order, on a new connection. Plain: what
-// was not answered is given up, since it may be there.
+// Idempotent: everything not answered is sent again, in order. Plain: what was not answered is
+// given up, since it may be there.
 void Producer::failed(int32_t partition, int64_t first, int16_t error) {
   Lane& lane = lanes_[partition];
   const auto code = static_cast<wire::ErrorCode>(error);
@@ -153,18 +174,34 @@ void Producer::failed(int32_t partition, int64_t first, int16_t error) {
       (code == wire::ErrorCode::kOutOfOrderSequenceNumber ||
        code == wire::ErrorCode::kDuplicateSequenceNumber ||
        code == wire::ErrorCode::kUnknownProducerId ||
-       code == wire::ErrorCode::kInvalidProducerEpoch))
+       code == wire::ErrorCode::kInvalidProducerEpoch)) {
+    if (oracle_->had_unclean_election(partition)) return begin_anew(partition);
     host_->world().violated("ID1", fmt::format("the oldest batch {} of {} to {} is refused with {}",
                                                first, options_.name, partition, error));
-  if (options_.idempotent) return start_over();
+  }
+  if (error > 0) client_.doubt(at(partition));
+  if (options_.idempotent) return start_over(partition);
   std::erase_if(lane.waiting, [&](const Batch& batch) { return batch.first == first; });
 }
 
-void Producer::start_over() {
-  bool any = false;
-  for (auto& [partition, lane] : lanes_)
-    for (Batch& batch : lane.waiting) any |= std::exchange(batch.sent, false);
-  if (any) client_.disconnect();
+void Producer::begin_anew(int32_t partition) {
+  lanes_[partition].repeating = true;
+  ++lanes_[partition].attempt;
+  get_id([this, partition](int64_t id, int16_t epoch) {
+    Lane& lane = lanes_[partition];
+    lane.id = id;
+    lane.epoch = epoch;
+    lane.recent.clear();
+    lane.repeating = false;
+    start_over(partition);
+  });
+}
+
+void Producer::start_over(int32_t partition) {
+  Lane& lane = lanes_[partition];
+  ++lane.attempt;
+  lane.not_before = host_->world().now() + milliseconds(dice_.between(kRetryMs));
+  for (Batch& batch : lane.waiting) batch.sent = false;
 }
 
 }  // namespace millrace::sim

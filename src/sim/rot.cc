@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "record/batch.h"
-#include "sim/broker.h"
 #include "storage/log_directory.h"
 
 namespace millrace::sim {
@@ -38,7 +37,7 @@ int64_t base_of(const std::string& path) {
 // As the broker reads them (storage/log_directory).
 storage::OffsetCheckpoint Rot::recovery_points() const {
   auto read = [&](const char* name) -> std::optional<storage::OffsetCheckpoint> {
-    const ByteBuffer* text = medium_->durable_file(std::string(Broker::kDataDirectory) + name);
+    const ByteBuffer* text = medium_->durable_file(directory + name);
     if (text == nullptr) return std::nullopt;
     auto offsets = storage::parse_offset_checkpoint(as_text(*text));
     return offsets ? std::optional(std::move(*offsets)) : std::nullopt;
@@ -52,7 +51,7 @@ std::vector<Rot::Batch> Rot::batches_of(const std::string& topic, Side side) con
   std::vector<Batch> found;
   storage::OffsetCheckpoint points = recovery_points();
   std::vector<std::string> logs;
-  for (const auto& path : medium_->files_below(Broker::kDataDirectory))
+  for (const auto& path : medium_->files_below(directory))
     if (path.ends_with(".log") && medium_->durable_file(path)) logs.push_back(path);
   for (size_t i = 0; i < logs.size(); ++i) {
     const auto partition = partition_of(logs[i]);
@@ -104,11 +103,32 @@ void Rot::damage(const Batch& batch) {
        true);
 }
 
-bool Rot::damage_batch() {
-  const auto batches = batches_of(topic_, Side::kBelow);
-  if (batches.empty()) return false;
-  damage(batches[medium_->world().faults.below(batches.size())]);
-  return true;
+std::optional<Rot::Batch> Rot::damage_batch(Kind kind, const Allowed& allowed) {
+  auto batches = batches_of(topic_, Side::kBelow);
+  if (allowed) std::erase_if(batches, [&](const Batch& batch) { return !allowed(batch); });
+  if (batches.empty()) return std::nullopt;
+  const Batch& batch = batches[medium_->world().faults.below(batches.size())];
+  if (kind == Kind::kFlip)
+    damage(batch);
+  else
+    overwrite(batch, kind);
+  return batch;
+}
+
+void Rot::overwrite(const Batch& batch, Kind kind) {
+  const bool is_lost = kind == Kind::kLostWrite;
+  medium_->world().note(fmt::format("{} bytes at {} of {} {}", batch.size, batch.position,
+                                    batch.path, is_lost ? "were never written" : "are others"));
+  oracle_->damaged(batch.partition.partition.value(),
+                   {.first = batch.first, .end = batch.segment_end});
+  const ByteBuffer before = medium_->find(batch.path)->content;
+  // What stands in the file a sector further on, as far as there is any.
+  for (uint64_t i = 0; i < batch.size; ++i) {
+    const uint64_t at = batch.position + i;
+    const uint8_t other = is_lost ? 0 : before[(at + kSectorBytes) % before.size()];
+    medium_->rot(
+        {.path = batch.path, .position = at, .bits = static_cast<uint8_t>(before[at] ^ other)});
+  }
 }
 
 bool Rot::damage_offsets() {
@@ -127,7 +147,7 @@ bool Rot::damage_metadata() {
 
 bool Rot::damage_aid() {
   std::vector<std::string> aids;
-  for (const auto& path : medium_->files_below(Broker::kDataDirectory))
+  for (const auto& path : medium_->files_below(directory))
     if (is_aid(path) && !medium_->find(path)->content.empty() &&
         !(is_there() && path.ends_with(kRecoveryPoints)))
       aids.push_back(path);

@@ -12,12 +12,13 @@
 // Threads: one.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/ids.h"
-#include "sim/disk.h"
+#include "sim/broker.h"
 #include "sim/oracle.h"
 #include "storage/checkpoint.h"
 
@@ -28,9 +29,21 @@ class Rot {
   Rot(Medium& medium, Oracle& oracle, std::string topic)
       : medium_(&medium), oracle_(&oracle), topic_(std::move(topic)) {}
 
+  std::string directory = Broker::kDataDirectory;  // the log directory that is damaged
+
+  struct Batch {
+    std::string path;
+    TopicPartition partition;
+    uint64_t position = 0;
+    uint64_t size = 0;
+    int64_t first = 0, end = 0;  // offsets
+    int64_t segment_end = 0;
+  };
+  enum class Kind { kFlip, kLostWrite, kMisdirectedWrite };
+  using Allowed = std::function<bool(const Batch&)>;
   // Of a random batch of the topic, or of the groups' offsets; the oracle is told of the former.
-  // False: nothing that lies below a recovery point.
-  bool damage_batch();
+  // Nothing: nothing that lies below a recovery point.
+  std::optional<Batch> damage_batch(Kind kind = Kind::kFlip, const Allowed& allowed = {});
   bool damage_offsets();
   // Of the metadata log: the broker must not start before it is repaired.
   bool damage_metadata();
@@ -46,18 +59,12 @@ class Rot {
   bool forbids_start() const { return metadata_rotted_; }
 
  private:
-  struct Batch {
-    std::string path;
-    TopicPartition partition;
-    uint64_t position = 0;
-    uint64_t size = 0;
-    int64_t first = 0, end = 0;  // offsets
-    int64_t segment_end = 0;
-  };
   enum class Side { kBelow, kBehind };
   storage::OffsetCheckpoint recovery_points() const;
   std::vector<Batch> batches_of(const std::string& topic, Side side) const;
   void damage(const Batch& batch);
+  // Something else stands where the batch was: nothing, or what was meant for another place.
+  void overwrite(const Batch& batch, Kind kind);
   void flip(Medium::Flip flip, bool repaired_later);
 
   struct Repair {

@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <memory>
 
-#include "sim/admin.h"
 #include "sim/broker.h"
-#include "sim/consumer.h"
 #include "sim/expiry.h"
 #include "sim/faults.h"
-#include "sim/group_member.h"
-#include "sim/hog.h"
 #include "sim/inspector.h"
-#include "sim/producer.h"
+#include "sim/txn_workload.h"
+#include "sim/workload.h"
 
 namespace millrace::sim {
 namespace {
@@ -48,7 +45,8 @@ struct Knobs {
         expiry_check_ms(dice.between({200, 3000})),
         hogs(dice.chance(0.2) && largest_piece > 1000 ? static_cast<int>(dice.between({1, 10}))
                                                       : 0),
-        tail_rots(dice.chance(0.25)) {
+        tail_rots(dice.chance(0.25)),
+        transactions(dice.chance(0.5)) {
     if (tail_rots) checkpoint_ms = kNeverMs;  // everything lies behind the recovery points
   }
 
@@ -57,6 +55,7 @@ struct Knobs {
     values["log.dirs"] = Broker::kDataDirectory;
     values["millrace.durability"] = page_cache ? "page-cache" : "fsync";
     values["offsets.topic.num.partitions"] = std::to_string(offsets_partitions);
+    values["transaction.state.log.num.partitions"] = std::to_string(offsets_partitions);
     values["group.min.session.timeout.ms"] = "1000";
     values["group.initial.rebalance.delay.ms"] = "100";
     values["log.flush.offset.checkpoint.interval.ms"] = std::to_string(checkpoint_ms);
@@ -75,10 +74,10 @@ struct Knobs {
   std::string to_string() const {
     return fmt::format(
         "partitions={} shards={} producers={} members={} {} compressed={} chaos={}s piece={} "
-        "segment_ms={} segment_bytes={} checkpoint_ms={} hogs={}",
+        "segment_ms={} segment_bytes={} checkpoint_ms={} hogs={}{}",
         partitions, shards, producers, members, page_cache ? "page-cache" : "fsync", compressed,
         std::chrono::duration_cast<seconds>(chaos).count(), largest_piece, segment_ms,
-        segment_bytes, checkpoint_ms, hogs);
+        segment_bytes, checkpoint_ms, hogs, transactions ? " transactions" : "");
   }
 
   int32_t partitions;
@@ -92,6 +91,7 @@ struct Knobs {
   int64_t expiry_check_ms;
   int hogs;
   bool tail_rots;
+  bool transactions;
 };
 
 class Scenario {
@@ -100,12 +100,14 @@ class Scenario {
   Outcome run();
 
  private:
-  HostOptions broker_options() const;
-  void make_clients();
-  void start_clients();
+  BrokerOptions broker_options() const;
+  WorkloadOptions workload_options() const;
+  void check_acknowledged(int32_t partition, int64_t offset);
   void inspect();
+  void create_topics();
   void drain();
   void read_and_check();
+  void check_transactions();
   void read_logs();
   void restart_cleanly();
   void check_expiry();
@@ -114,7 +116,6 @@ class Scenario {
   void let_tails_rot();
   // A while later by the broker's clock, with time to look what has expired.
   void let_offsets_age();
-  void check_offsets(const std::string& when, Expiry::Expected expected);
   void start_again();
   std::vector<void (Scenario::*)()> phases() const;
   // Runs until `reached`; a violation, named `what`, if the time is over before.
@@ -126,17 +127,13 @@ class Scenario {
   Medium medium_, client_medium_;
   Broker broker_;
   Host clients_;
-  Oracle oracle_;
-  GroupOracle group_oracle_, static_oracle_;
+  Site site_;
+  Workload workload_;
+  TxnWorkload transactions_;
   Inspector inspector_;
   Rot rot_;
   Faults faults_;
-  Admin admin_;
   Expiry expiry_;
-  std::vector<std::unique_ptr<Producer>> producers_;
-  std::vector<std::unique_ptr<Consumer>> consumers_;
-  std::vector<std::unique_ptr<GroupMember>> members_;
-  std::vector<std::unique_ptr<Hog>> hogs_;
 };
 
 Scenario::Scenario(uint64_t seed)
@@ -145,65 +142,41 @@ Scenario::Scenario(uint64_t seed)
       network_(world_),
       medium_(world_),
       client_medium_(world_),
-      broker_(network_, medium_, knobs_.properties(), broker_options()),
+      broker_(network_, medium_, broker_options()),
       clients_(network_, client_medium_, {.name = "clients"}),
-      oracle_(world_),
-      group_oracle_(world_),
-      static_oracle_(world_),
+      site_{&clients_, {{"broker", Broker::kPort}}},
+      workload_(site_, workload_options()),
+      transactions_(site_, {.producers = knobs_.transactions ? 2 : 0, .offsets_expire = true}),
       inspector_(world_, medium_),
-      rot_(medium_, oracle_, kTopic),
+      rot_(medium_, workload_.oracle(), kTopic),
       faults_(world_, {&network_, &medium_, &broker_, &rot_},
               {.power_loss = !knobs_.page_cache, .disk_time = knobs_.mean_disk_time}),
-      admin_(clients_, oracle_, kTopic),
-      expiry_(clients_, kTopic) {
+      expiry_(site_, kTopic) {
   network_.largest_piece = knobs_.largest_piece;
   network_.mean_delay = knobs_.mean_delay;
   world_.note("knobs " + knobs_.to_string());
 }
 
-HostOptions Scenario::broker_options() const {
-  return {.name = "broker",
-          .shards = knobs_.shards,
-          .mean_disk_time = knobs_.mean_disk_time,
-          .mean_stall = knobs_.mean_stall};
+BrokerOptions Scenario::broker_options() const {
+  const HostOptions host{.name = "broker",
+                         .shards = knobs_.shards,
+                         .mean_disk_time = knobs_.mean_disk_time,
+                         .mean_stall = knobs_.mean_stall};
+  return {.properties = knobs_.properties(), .host = host, .cluster_id = {}};
 }
 
-void Scenario::make_clients() {
-  for (int i = 0; i < knobs_.producers; ++i) {
-    auto producer = std::make_unique<Producer>(
-        clients_, oracle_,
-        ProducerOptions{.name = fmt::format("p{}", i),
-                        .topic = kTopic,
-                        .partitions = knobs_.partitions,
-                        .idempotent = i != 1,
-                        .most_in_flight = static_cast<size_t>(world_.workload.between({1, 5})),
-                        .pause = milliseconds(world_.workload.between({5, 80})),
-                        .codec = knobs_.compressed ? record::Codec::kLz4 : record::Codec::kNone});
-    if (!knobs_.page_cache)
-      producer->on_acknowledged = [this](int32_t partition, int64_t offset) {
-        if (world_.workload.chance(kDurableCheckChance) && !rot_.is_there())
-          inspector_.check_durable({kTopic, PartitionIndex(partition)}, offset);
-      };
-    producers_.push_back(std::move(producer));
-  }
-  for (int32_t i = 0; i < knobs_.partitions; ++i)
-    consumers_.push_back(std::make_unique<Consumer>(clients_, oracle_, kTopic, i));
-  const MemberOptions member{.group = "group", .topic = kTopic, .partitions = knobs_.partitions};
-  for (int i = 0; i < knobs_.members; ++i)
-    members_.push_back(std::make_unique<GroupMember>(clients_, oracle_, group_oracle_, member));
-  MemberOptions alone = member;
-  alone.group = "static";
-  alone.instance_id = "instance";
-  members_.push_back(std::make_unique<GroupMember>(clients_, oracle_, static_oracle_, alone));
-  for (int i = 0; i < knobs_.hogs; ++i) hogs_.push_back(std::make_unique<Hog>(clients_));
+WorkloadOptions Scenario::workload_options() const {
+  return {.topic = kTopic,
+          .partitions = knobs_.partitions,
+          .producers = knobs_.producers,
+          .members = knobs_.members,
+          .hogs = knobs_.hogs,
+          .compressed = knobs_.compressed};
 }
 
-void Scenario::start_clients() {
-  for (auto& producer : producers_) producer->start();
-  for (auto& consumer : consumers_) consumer->start();
-  for (auto& member : members_) member->start();
-  for (auto& hog : hogs_) hog->start();
-  admin_.start();
+void Scenario::check_acknowledged(int32_t partition, int64_t offset) {
+  if (world_.workload.chance(kDurableCheckChance) && !rot_.is_there())
+    inspector_.check_durable({kTopic, PartitionIndex(partition)}, offset);
 }
 
 void Scenario::inspect() {
@@ -211,6 +184,8 @@ void Scenario::inspect() {
     inspector_.check_offsets(broker_);
     if (!rot_.is_there()) inspector_.check_metadata(broker_);
     inspector_.check_memory(broker_);
+    if (const auto image = broker_.node().image())
+      transactions_.look(*image, [this](NodeId) { return &broker_.node(); });
   }
   world_.after(kInspection, Owner::kScenario, [this] { inspect(); });
 }
@@ -223,34 +198,46 @@ void Scenario::await(const std::string& what, const std::function<bool()>& reach
   }
 }
 
+void Scenario::create_topics() {
+  bool created = false;
+  workload_.create_topic(knobs_.topic_configs(), [&] { created = true; });
+  await("the topic cannot be created", [&] { return created; });
+  if (!knobs_.transactions) return;
+  created = false;
+  transactions_.create_topic(knobs_.topic_configs(), [&] { created = true; });
+  await("the topic of transactions cannot be created", [&] { return created; });
+}
+
 void Scenario::drain() {
-  admin_.finish();
-  for (auto& producer : producers_) producer->finish();
-  for (auto& hog : hogs_) hog->finish();
-  await("a producer does not finish after everything healed", [&] {
-    return std::ranges::all_of(producers_, [](auto& each) { return each->is_done(); });
-  });
+  workload_.finish();
+  transactions_.finish();
+  await("a producer does not finish after everything healed",
+        [&] { return workload_.producers_are_done(); });
+  await("TX7: a transactional producer does not finish after everything healed",
+        [&] { return transactions_.is_done(); });
   await("ST4: a large request is not answered after everything healed",
-        [&] { return std::ranges::all_of(hogs_, [](auto& each) { return each->is_done(); }); });
-  await("GR5: a group does not settle after everything healed", [&] {
-    return std::ranges::all_of(members_, [](auto& each) { return each->is_stable(); });
-  });
+        [&] { return workload_.hogs_are_done(); });
+  await("GR5: a group does not settle after everything healed",
+        [&] { return workload_.groups_are_stable(); });
 }
 
 void Scenario::read_logs() {
-  size_t left = consumers_.size();
-  for (int32_t i = 0; i < knobs_.partitions; ++i)
-    consumers_[static_cast<size_t>(i)]->read_all([this, i, &left](const auto& contents) {
-      if (contents) oracle_.check_contents(i, *contents);
-      --left;
-    });
-  await("a log cannot be read to its end", [&] { return left == 0; });
+  bool done = false;
+  workload_.read_all([&] { done = true; });
+  await("a log cannot be read to its end", [&] { return done; });
+}
+
+void Scenario::check_transactions() {
+  bool done = false;
+  transactions_.check([&] { done = true; });
+  await("TX7: a transaction stays open", [&] { return done; });
 }
 
 void Scenario::read_and_check() {
   read_logs();
+  if (knobs_.transactions) check_transactions();
   bool checked = false;
-  admin_.check([&] { checked = true; });
+  workload_.admin().check([&] { checked = true; });
   await("metadata cannot be read", [&] { return checked; });
   if (world_.has_failed()) return;
   inspector_.check_producers(broker_);
@@ -275,34 +262,16 @@ void Scenario::let_offsets_age() {
   world_.run_for(milliseconds(2 * knobs_.expiry_check_ms) + kExpirySlack);
 }
 
-void Scenario::check_offsets(const std::string& when, Expiry::Expected expected) {
-  bool done = false;
-  expiry_.check(when, expected, [&] { done = true; });
-  await("committed offsets cannot be read", [&] { return done; });
-}
-
 void Scenario::check_expiry() {
-  bool done = false;
-  expiry_.commit([&] { done = true; });
-  await("offsets cannot be committed", [&] { return done; });
-  let_offsets_age();
-  check_offsets("before the retention is over", {true, true, true});
-  let_offsets_age();
-  check_offsets("while there is a member", {true, false, false});
-  done = false;
-  expiry_.leave([&] { done = true; });
-  await("a group cannot be left", [&] { return done; });
-  if (world_.has_failed()) return;
-  const Duration clock_error = broker_.host().clock_error();
-  broker_.kill();
-  start_again();
-  if (world_.has_failed()) return;
-  broker_.host().set_clock_error(clock_error);
-  check_offsets("after a restart", {true, false, false});
-  let_offsets_age();
-  check_offsets("soon after the last member left", {true, false, false});
-  let_offsets_age();
-  check_offsets("when the retention is over", {false, false, false});
+  expiry_.run({.age = [this] { let_offsets_age(); },
+               .restart =
+                   [this] {
+                     const Duration clock_error = broker_.host().clock_error();
+                     broker_.kill();
+                     start_again();
+                     if (broker_.is_running()) broker_.host().set_clock_error(clock_error);
+                   },
+               .await = [this](const auto& what, const auto& reached) { await(what, reached); }});
 }
 
 void Scenario::let_data_rot() {
@@ -319,7 +288,7 @@ void Scenario::let_data_rot() {
 void Scenario::let_tails_rot() {
   world_.expect_errors(true);
   broker_.kill();
-  for (auto& producer : producers_) producer->pause(true);  // what is cut would be appended again
+  workload_.pause(true);  // what is cut would be appended again
   for (int32_t i = 0; i < knobs_.partitions; ++i)
     if (world_.faults.chance(0.7)) rot_.damage_tail(i);
   start_again();
@@ -336,19 +305,20 @@ std::vector<void (Scenario::*)()> Scenario::phases() const {
 Outcome Scenario::run() {
   if (auto started = broker_.start(); !started)
     world_.violated("ST2", "the broker does not start: " + started.error().message);
-  bool created = false;
-  admin_.create_data_topic(knobs_.partitions, knobs_.topic_configs(), [&] { created = true; });
-  await("the topic cannot be created", [&] { return created; });
-  make_clients();
-  start_clients();
+  create_topics();
+  if (!knobs_.page_cache)
+    workload_.on_acknowledged = [this](int32_t partition, int64_t offset) {
+      check_acknowledged(partition, offset);
+    };
+  workload_.start();
+  if (knobs_.transactions) transactions_.start();
   inspect();
   faults_.on_started = [this] {
     inspector_.check_producers(broker_);
     inspector_.check_image(broker_);
+    if (!rot_.is_there()) inspector_.check_recovered(broker_);
   };
-  faults_.on_quiet = [this](bool quiet) {
-    for (auto& producer : producers_) producer->pause(quiet);
-  };
+  faults_.on_quiet = [this](bool quiet) { workload_.pause(quiet); };
   faults_.begin();
   world_.run_for(knobs_.chaos);
   faults_.heal();
@@ -357,14 +327,9 @@ Outcome Scenario::run() {
   drain();
   for (auto phase : phases())
     if (!world_.has_failed()) (this->*phase)();
-  return {.failure = world_.failure(),
-          .trace_hash = world_.trace_hash(),
-          .events = world_.events_run(),
-          .virtual_time = world_.now().since_start,
-          .acknowledged = oracle_.acknowledged_count(),
-          .lives = broker_.lives(),
-          .knobs = knobs_.to_string() + " faults=" + faults_.enabled(),
-          .last_lines = {world_.last_lines().begin(), world_.last_lines().end()}};
+  return outcome_of(world_, {.acknowledged = workload_.oracle().acknowledged_count(),
+                             .lives = broker_.lives(),
+                             .knobs = knobs_.to_string() + " faults=" + faults_.enabled()});
 }
 
 }  // namespace

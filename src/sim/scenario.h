@@ -7,23 +7,11 @@
 // Threads: one; one scenario a process at a time.
 #pragma once
 
-#include <string>
-#include <vector>
+#include <cstdint>
 
-#include "sim/world.h"
+#include "sim/outcome.h"
 
 namespace millrace::sim {
-
-struct Outcome {
-  std::string failure;  // empty: every invariant held
-  uint64_t trace_hash = 0;
-  uint64_t events = 0;
-  Duration virtual_time{};
-  size_t acknowledged = 0;
-  int lives = 0;
-  std::string knobs;  // what the seed drew
-  std::vector<std::string> last_lines;
-};
 
 Outcome run_scenario(uint64_t seed);
 

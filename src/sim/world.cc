@@ -7,7 +7,7 @@
 namespace millrace::sim {
 namespace {
 
-constexpr size_t kLinesKept = 200;
+constexpr size_t kLinesKept = 1000;
 
 World* g_world = nullptr;  // whose log lines they are
 
@@ -72,6 +72,7 @@ void World::drop(Owner owner) {
   dead_[index] = true;
   // Destroying one event may add others, which at() refuses by now.
   std::vector<env::Work> dropped;
+  const auto held = paused_.extract(owner);
   for (auto event = events_.begin(); event != events_.end();) {
     if (event->second.owner == owner) {
       dropped.push_back(std::move(event->second.work));
@@ -87,10 +88,25 @@ bool World::is_alive(Owner owner) const {
   return index >= dead_.size() || !dead_[index];
 }
 
+bool World::hold(const Key& key, Event& event) {
+  auto paused = paused_.find(event.owner);
+  if (paused == paused_.end()) return false;
+  paused->second.emplace(key, std::move(event));
+  return true;
+}
+
+void World::go_on(Owner owner) {
+  auto held = paused_.extract(owner);
+  if (held.empty()) return;
+  for (auto& [key, event] : held.mapped())
+    events_.emplace(Key{now_, key.tie, ++last_sequence_}, std::move(event));
+}
+
 void World::run_until(Instant until) {
   while (!has_failed() && !events_.empty() && events_.begin()->first.when <= until) {
     auto event = events_.extract(events_.begin());
     now_ = event.key().when;
+    if (hold(event.key(), event.mapped())) continue;
     mix(static_cast<uint64_t>(now_.since_start.count()));
     mix(static_cast<uint64_t>(event.mapped().owner));
     event.mapped().work();

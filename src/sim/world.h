@@ -67,6 +67,9 @@ class World {
   // The owner is dead: its events are destroyed unrun, later ones are not taken.
   void drop(Owner owner);
   bool is_alive(Owner owner) const;
+  // The owner stands still (SIGSTOP): what falls due meanwhile runs when it goes on.
+  void pause(Owner owner) { paused_[owner]; }
+  void go_on(Owner owner);
 
   // Runs events up to `until`, or until the first failure.
   void run_until(Instant until);
@@ -99,11 +102,13 @@ class World {
     Owner owner;
     env::Work work;
   };
+  bool hold(const Key& key, Event& event);
   static void take_log_line(log::Level level, std::string_view line);
 
   uint64_t seed_;
   Instant now_;
   std::map<Key, Event> events_;
+  std::map<Owner, std::map<Key, Event>> paused_;  // with what fell due since
   std::vector<bool> dead_;
   uint64_t last_sequence_ = 0;
   uint32_t last_owner_ = 0;

@@ -105,6 +105,11 @@ std::string print_offset_checkpoint(const OffsetCheckpoint& offsets) {
   return text;
 }
 
+LeaderEpoch epoch_of(const std::vector<EpochStart>& epochs, Offset offset) {
+  const auto after = std::ranges::upper_bound(epochs, offset, {}, &EpochStart::start);
+  return after == epochs.begin() ? kNoLeaderEpoch : std::prev(after)->epoch;
+}
+
 Result<std::vector<EpochStart>> parse_epoch_checkpoint(std::string_view text) {
   ASSIGN_OR_RETURN(auto lines, counted_lines(text, 2));
   std::vector<EpochStart> epochs;

@@ -36,6 +36,8 @@ struct EpochStart {
   Offset start;
   friend bool operator==(const EpochStart&, const EpochStart&) = default;
 };
+// The epoch in which the record at `offset` was written; kNoLeaderEpoch: before all of them.
+LeaderEpoch epoch_of(const std::vector<EpochStart>& epochs, Offset offset);
 Result<std::vector<EpochStart>> parse_epoch_checkpoint(std::string_view text);
 std::string print_epoch_checkpoint(const std::vector<EpochStart>& epochs);
 

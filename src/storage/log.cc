@@ -13,20 +13,7 @@
 namespace millrace::storage {
 namespace {
 
-// Of the log's end, in which the last batches of producers that were at work are looked for.
-constexpr uint64_t kProducerTailBytes = 128 * 1024;
-
 constexpr size_t kMaxControlBatch = 1 << 20;
-
-std::optional<int64_t> digits_before(std::string_view name, std::string_view suffix) {
-  if (!name.ends_with(suffix) || name.size() != 20 + suffix.size()) return std::nullopt;
-  int64_t value = 0;
-  for (char c : name.substr(0, 20)) {
-    if (c < '0' || c > '9' || value > INT64_MAX / 10 - 1) return std::nullopt;
-    value = value * 10 + (c - '0');
-  }
-  return value;
-}
 
 }  // namespace
 
@@ -43,214 +30,6 @@ Result<std::unique_ptr<Log>> Log::open(env::Disk& disk, const std::string& direc
   }
   if (!loaded) return std::unexpected(std::move(loaded).error().within(directory));
   return log;
-}
-
-Result<> Log::load(const LogRecovery& recovery) {
-  log_start_ = log_end_ = recovery_point_ = recovery.log_start;
-  if (!recovery.may_exist || !disk_->exists(directory_)) return {};
-  ASSIGN_OR_RETURN(auto entries, disk_->list(directory_));
-  for (const auto& entry : entries) {
-    if (entry.name.ends_with(".deleted") || entry.name.ends_with(".cleaned")) {
-      RETURN_IF_ERROR(disk_->remove(directory_ + "/" + entry.name));
-    } else if (auto base = digits_before(entry.name, ".log")) {
-      segments_.push_back(std::make_unique<Segment>(*disk_, directory_, Offset(*base)));
-      segments_.back()->set_size(entry.size);
-    }
-  }
-  RETURN_IF_ERROR(load_epochs());
-  if (segments_.empty()) return {};
-  log_start_ = std::max(recovery.log_start, segments_.front()->base_offset());
-  log_end_ = segments_.back()->base_offset();
-  if (recovery.clean) {
-    ASSIGN_OR_RETURN(bool resumed, resume());
-    if (resumed) return {};
-  }
-  changed_ = true;
-  const size_t first = recovery.clean ? segments_.size() - 1
-                                      : segment_of(std::max(recovery.recovery_point, log_start_));
-  RETURN_IF_ERROR(restore_producers(first));
-  if (first > 0) RETURN_IF_ERROR(complete_producers(*segments_[first - 1]));
-  load_transaction_indexes(first);
-  if (recovery.clean) return scan_active();
-  return recover_from(first, recovery.recovery_point);
-}
-
-Result<> Log::load_epochs() {
-  auto text = env::read_file(*disk_, directory_ + "/leader-epoch-checkpoint");
-  if (!text) return {};
-  auto epochs = parse_epoch_checkpoint(as_text(*text));
-  if (epochs)
-    epochs_ = std::move(*epochs);
-  else
-    LOG_WARN("{}: leader-epoch-checkpoint: {}; it is rebuilt", directory_, epochs.error().message);
-  return {};
-}
-
-// After a clean stop: indexes, snapshot and checkpoints say it all. False: one of them is not there
-// or does not fit, and the active segment is scanned.
-Result<bool> Log::resume() {
-  if (epochs_.empty()) return false;
-  ASSIGN_OR_RETURN(auto end, active()->resume(options_.index_interval_bytes));
-  if (!end) return false;
-  ASSIGN_OR_RETURN(bool restored, restore_producers_at(*end));
-  if (!restored) return false;
-  RETURN_IF_ERROR(complete_producers(*active()));
-  load_transaction_indexes(segments_.size());
-  log_end_ = recovery_point_ = *end;
-  return true;
-}
-
-Result<bool> Log::restore_producers_at(Offset offset) {
-  auto bytes = env::read_file(*disk_, directory_ + "/" + segment_file_name(offset) + ".snapshot");
-  if (!bytes) return false;
-  auto state = ProducerState::parse_snapshot(*bytes);
-  if (!state) return false;
-  producers_ = std::move(*state);
-  return true;
-}
-
-// The newest snapshot at or below the base of the first segment that is scanned; what follows it is
-// replayed by that scan.
-// `last` is the segment that ends where the snapshot was taken.
-Result<> Log::complete_producers(Segment& last) {
-  if (producers_.producers().empty()) return {};
-  ASSIGN_OR_RETURN(uint64_t from, last.tail_position(kProducerTailBytes));
-  ProducerState recent;
-  RETURN_IF_ERROR(last.scan(from, [&](const record::BatchHeader& header, ByteView, uint64_t) {
-    if (header.has_producer_id() && !header.attributes.control())
-      recent.update(header, header.max_timestamp);
-    return true;
-  }));
-  producers_.complete_from(recent);
-  return {};
-}
-
-// The state at the beginning of segment `first`: the newest snapshot up to there, and the batches
-// behind it, for a snapshot may be missing (it was not written, for want of space, or is broken).
-Result<> Log::restore_producers(size_t first) {
-  Offset known = segments_.front()->base_offset();
-  ASSIGN_OR_RETURN(auto entries, disk_->list(directory_));
-  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-    auto offset = digits_before(entry->name, ".snapshot");
-    if (!offset || Offset(*offset) > segments_[first]->base_offset()) continue;
-    ASSIGN_OR_RETURN(bool restored, restore_producers_at(Offset(*offset)));
-    if (restored) {
-      known = std::max(known, Offset(*offset));
-      break;
-    }
-    LOG_WARN("{}/{} cannot be read; an older one is taken", directory_, entry->name);
-  }
-  const auto visit = [&](const record::BatchHeader& header, ByteView batch, uint64_t) {
-    if (header.base_offset >= known) note_batch(header, batch, header.max_timestamp);
-    return true;
-  };
-  for (size_t i = segment_of(known); i < first; ++i) {
-    ASSIGN_OR_RETURN(uint64_t walked, segments_[i]->walk_headers(Offset(INT64_MAX), visit));
-    if (walked != segments_[i]->size())
-      return fail(Errc::kCorrupt,
-                  fmt::format("{}.log at {}: no batch", segments_[i]->path(), walked));
-  }
-  return {};
-}
-
-// Of the segments that are not scanned anew.
-void Log::load_transaction_indexes(size_t segment_count) {
-  for (size_t i = 0; i < segment_count; ++i) {
-    auto bytes = env::read_file(*disk_, segments_[i]->path() + ".txnindex");
-    if (!bytes) continue;
-    if (auto parsed = aborted_.parse(*bytes); !parsed)
-      LOG_WARN("{}.txnindex: {}", segments_[i]->path(), parsed.error().message);
-  }
-}
-
-Result<> Log::write_transaction_index(const Segment& segment) {
-  const ByteBuffer bytes = aborted_.print({.from = segment.base_offset(), .below = log_end_});
-  if (bytes.empty()) return {};
-  return env::write_file_atomically(*disk_, segment.path() + ".txnindex", bytes);
-}
-
-// Clean stop, but what it left is not whole: the active segment is walked, to learn the log end and
-// the producers since its base.
-Result<> Log::scan_active() {
-  Segment& segment = *active();
-  const uint64_t listed = segment.size();
-  segment.forget_indexes();
-  segment.set_size(listed);
-  std::vector<record::BatchHeader> headers;
-  Segment fresh(*disk_, directory_, segment.base_offset());
-  fresh.set_size(listed);
-  log_end_ = segment.base_offset();
-  bool ascends = true;
-  RETURN_IF_ERROR(fresh.scan(0, [&](const record::BatchHeader& header, ByteView batch, uint64_t) {
-    ascends = header.base_offset >= log_end_;
-    if (!ascends) return false;
-    headers.push_back(header);
-    note_batch(header, batch, header.max_timestamp);
-    log_end_ = header.next_offset();
-    return true;
-  }));
-  if (!ascends)
-    return fail(Errc::kCorrupt,
-                fmt::format("{}.log: offsets do not ascend behind {}", segment.path(), log_end_));
-  segment.forget_indexes();
-  for (const auto& header : headers) segment.note_appended(header, options_.index_interval_bytes);
-  recovery_point_ = log_end_;
-  return {};
-}
-
-Result<> Log::recover_from(size_t first, Offset trusted_below) {
-  log_end_ = segments_[first]->base_offset();
-  for (size_t i = first; i < segments_.size(); ++i) {
-    ASSIGN_OR_RETURN(bool whole, recover_segment(*segments_[i], trusted_below));
-    if (whole) continue;
-    PROBE("log.recovery_cuts_tail");
-    for (size_t gone = i + 1; gone < segments_.size(); ++gone) {
-      LOG_WARN("{}.log lies behind a cut and is removed", segments_[gone]->path());
-      RETURN_IF_ERROR(segments_[gone]->mark_deleted());
-    }
-    segments_.resize(i + 1);
-  }
-  recovery_point_ = std::min(std::max(trusted_below, log_start_), log_end_);
-  std::erase_if(epochs_, [&](const EpochStart& each) { return each.start > log_end_; });
-  for (const auto& each : segments_)
-    if (auto file = each->file(); file && &each >= &segments_[first]) unsynced_.push_back(*file);
-  directory_unsynced_ = true;
-  return {};
-}
-
-// Walks one segment, checks every batch at or behind `trusted_below`, rebuilds its indexes. False:
-// a tail was cut off.
-Result<bool> Log::recover_segment(Segment& segment, Offset trusted_below) {
-  const uint64_t listed = segment.size();
-  Segment source(*disk_, directory_, segment.base_offset());
-  source.set_size(listed);
-  segment.forget_indexes();
-  Offset next = segment.base_offset();
-  const auto visit = [&](const record::BatchHeader& header, ByteView bytes, uint64_t) {
-    if (header.base_offset < next) return false;
-    if (header.last_offset() >= trusted_below && !record::BatchView::parse(bytes)->verify_crc())
-      return false;
-    next = header.next_offset();
-    segment.note_appended(header, options_.index_interval_bytes);
-    note_batch(header, bytes, header.max_timestamp);
-    return true;
-  };
-  ASSIGN_OR_RETURN(uint64_t trusted, source.walk_headers(trusted_below, visit));
-  auto end = source.scan(trusted, visit);
-  if (!end && end.error().code != Errc::kCorrupt) return std::unexpected(std::move(end).error());
-  const uint64_t valid = segment.size();
-  log_end_ = std::max(log_end_, next);
-  if (valid == listed) return true;
-  if (next < trusted_below)
-    return fail(
-        Errc::kCorrupt,
-        fmt::format("{}.log is damaged at byte {} (offset {}), below the recovery point {}: "
-                    "this data was synced, so the medium lost it; nothing is cut",
-                    segment.path(), valid, next, trusted_below));
-  LOG_WARN("{}.log: cut from {} to {} bytes, the end of the last whole batch (offset {})",
-           segment.path(), listed, valid, next);
-  RETURN_IF_ERROR(segment.truncate(valid));
-  return false;
 }
 
 void Log::note_batch(const record::BatchHeader& header, ByteView batch, TimestampMs now) {
@@ -272,15 +51,15 @@ void Log::end_transaction(const record::BatchHeader& header, ByteView batch) {
   auto producer = producers_.producers().find(header.producer_id);
   const bool aborts =
       marker.key && record::parse_control_key(*marker.key) == record::ControlType::kAbort;
-  if (aborts && producer != producers_.producers().end() && producer->second.transaction_start) {
-    const Offset first = *producer->second.transaction_start;
-    const auto unstable = producers_.first_unstable_offset();
-    aborted_.add({.producer_id = header.producer_id,
-                  .first_offset = first,
-                  .last_offset = header.last_offset(),
-                  .last_stable_offset = unstable ? *unstable : header.last_offset()});
-  }
+  std::optional<Offset> first;
+  if (producer != producers_.producers().end()) first = producer->second.transaction_start;
   producers_.end_transaction(header, known ? load_big<int32_t>(marker.value->data() + 2) : -1);
+  if (!aborts || !first) return;
+  const auto unstable = producers_.first_unstable_offset();
+  aborted_.add({.producer_id = header.producer_id,
+                .first_offset = *first,
+                .last_offset = header.last_offset(),
+                .last_stable_offset = unstable ? *unstable : header.last_offset() + 1});
 }
 
 Result<> Log::make_directory() {
@@ -297,14 +76,15 @@ Result<> Log::make_directory() {
 Result<> Log::roll(Offset base_offset) {
   if (segments_.empty() && !disk_->exists(directory_ + "/partition.metadata"))
     RETURN_IF_ERROR(make_directory());
-  auto next = std::make_unique<Segment>(*disk_, directory_, base_offset);
-  RETURN_IF_ERROR(next->create());
   if (Segment* sealed = active()) {
     ASSIGN_OR_RETURN(auto indexes, sealed->seal());
     std::ranges::move(indexes, std::back_inserter(unsynced_));
     RETURN_IF_ERROR(write_transaction_index(*sealed));
     RETURN_IF_ERROR(write_producer_snapshot());
   }
+  // Last: a start reads the last segment again, and believes what stands beside the others.
+  auto next = std::make_unique<Segment>(*disk_, directory_, base_offset);
+  RETURN_IF_ERROR(next->create());
   segments_.push_back(std::move(next));
   active_since_ = kNoTimestamp;
   directory_unsynced_ = true;
@@ -312,7 +92,7 @@ Result<> Log::roll(Offset base_offset) {
   return {};
 }
 
-Result<> Log::roll_if_needed(const record::BatchHeader& next, size_t bytes, TimestampMs now) {
+Result<> Log::roll_if_needed(const Coming& coming, TimestampMs now) {
   Segment* segment = active();
   if (segment == nullptr) return roll(log_end_);
   if (segment->size() == 0) return {};
@@ -320,10 +100,10 @@ Result<> Log::roll_if_needed(const record::BatchHeader& next, size_t bytes, Time
   // theirs.
   const bool dated = segment->first_timestamp() != kNoTimestamp;
   const TimestampMs since = dated ? segment->first_timestamp() : active_since_;
-  const TimestampMs until = dated ? next.max_timestamp : now;
-  const bool full = segment->size() + bytes > options_.segment_bytes;
+  const TimestampMs until = dated ? coming.first.max_timestamp : now;
+  const bool full = segment->size() + coming.bytes > options_.segment_bytes;
   const bool old = since != kNoTimestamp && until - since > options_.segment_ms;
-  const bool far = log_end_ + next.last_offset_delta - segment->base_offset() > INT32_MAX;
+  const bool far = coming.last_offset - segment->base_offset() > INT32_MAX;
   if (!full && !old && !far && !segment->index_is_full(options_.max_index_bytes)) return {};
   return roll(log_end_);
 }
@@ -331,11 +111,20 @@ Result<> Log::roll_if_needed(const record::BatchHeader& next, size_t bytes, Time
 Result<Offset> Log::append(std::span<const MutableByteView> batches, LeaderEpoch epoch,
                            TimestampMs now) {
   ASSERT(!batches.empty());
+  const record::BatchHeader first = record::BatchView::parse(batches[0])->header();
+  auto base = append_behind_end(batches, first, {.epoch = epoch, .now = now});
+  if (!base && first.has_producer_id()) producers_.refuse(first);
+  return base;
+}
+
+Result<Offset> Log::append_behind_end(std::span<const MutableByteView> batches,
+                                      const record::BatchHeader& first, Appending how) {
+  const auto [epoch, now] = how;
   size_t bytes = 0;
   for (MutableByteView batch : batches) bytes += batch.size();
-  RETURN_IF_ERROR(roll_if_needed(record::BatchView::parse(batches[0])->header(), bytes, now));
+  RETURN_IF_ERROR(roll_if_needed(
+      {.first = first, .last_offset = log_end_ + first.last_offset_delta, .bytes = bytes}, now));
   RETURN_IF_ERROR(assign_epoch(epoch, log_end_));
-  Segment& segment = *active();
   const Offset base = log_end_;
   Offset next = base;
   std::vector<ByteView> pieces;
@@ -345,23 +134,46 @@ Result<Offset> Log::append(std::span<const MutableByteView> batches, LeaderEpoch
     next = record::BatchView::parse(batch)->next_offset();
     pieces.push_back(batch);
   }
+  RETURN_IF_ERROR(write(pieces, now));
+  return base;
+}
+
+Result<> Log::append_as_is(std::span<const record::BatchView> batches, TimestampMs now) {
+  if (batches.empty()) return {};
+  std::vector<ByteView> pieces;
+  size_t bytes = 0;
+  for (const record::BatchView& batch : batches) {
+    pieces.push_back(batch.bytes());
+    bytes += batch.size_in_bytes();
+  }
+  RETURN_IF_ERROR(roll_if_needed({.first = batches.front().header(),
+                                  .last_offset = batches.back().last_offset(),
+                                  .bytes = bytes},
+                                 now));
+  for (const record::BatchView& batch : batches)
+    RETURN_IF_ERROR(assign_epoch(batch.header().leader_epoch, batch.base_offset()));
+  return write(pieces, now);
+}
+
+Result<> Log::write(std::span<const ByteView> pieces, TimestampMs now) {
+  Segment& segment = *active();
   if (auto written = segment.write(pieces); !written) {
     PROBE("log.append_failed");
     (void)segment.truncate(segment.size());  // what was written in part must not be found later
     return std::unexpected(std::move(written).error());
   }
-  for (MutableByteView batch : batches) {
-    const record::BatchHeader header = record::BatchView::parse(batch)->header();
+  for (ByteView piece : pieces) {
+    const record::BatchHeader header = record::BatchView::parse(piece)->header();
     segment.note_appended(header, options_.index_interval_bytes);
-    note_batch(header, batch, now);
+    note_batch(header, piece, now);
+    log_end_ = header.next_offset();
+    appended_bytes_ += piece.size();
   }
   if (active_since_ == kNoTimestamp) active_since_ = now;
-  log_end_ = next;
-  appended_bytes_ += bytes;
   changed_ = true;
   ASSIGN_OR_RETURN(auto file, segment.file());
   if (unsynced_.empty() || unsynced_.back() != file) unsynced_.push_back(file);
-  return base;
+  return {};
 }
 
 size_t Log::segment_of(Offset offset) const {
@@ -374,7 +186,7 @@ size_t Log::segment_of(Offset offset) const {
 // there is one.
 Result<uint64_t> Log::position_of(Segment& segment, Offset offset,
                                   std::optional<size_t>* batch_size) {
-  if (auto known = segment.indexed_batch(offset)) {
+  if (auto known = segment.indexed_batch(offset); known && segment.damage().empty()) {
     if (batch_size) *batch_size = known->size;
     return known->position;
   }
@@ -382,6 +194,15 @@ Result<uint64_t> Log::position_of(Segment& segment, Offset offset,
   ASSIGN_OR_RETURN(auto file, segment.file());
   uint8_t bytes[record::kBatchHeaderSize];
   while (position < segment.size()) {
+    if (const DamagedRange* damage = segment.damage_behind(position);
+        damage && damage->position <= position) {
+      if (offset < damage->below && !batch_size) return damage->position;
+      if (offset < damage->below)
+        return fail(Errc::kCorrupt,
+                    fmt::format("{}.log is damaged, {}", segment.path(), damage->to_string()));
+      position = damage->end;
+      continue;
+    }
     ASSIGN_OR_RETURN(size_t got, file->read_at(bytes, position));
     ASSIGN_OR_RETURN(auto header, record::peek_header({bytes, got}));
     if (!header)
@@ -415,6 +236,8 @@ Result<ReadSlice> Log::read(const ReadRequest& request) {
       ASSIGN_OR_RETURN(end, position_of(segment, request.below, nullptr));
     }
     end = std::min(end, segment.size());
+    if (const DamagedRange* damage = segment.damage_behind(begin))
+      end = std::min(end, damage->position);
     if (end < begin || segment.size() - begin < *first_batch)
       return fail(Errc::kCorrupt, fmt::format("{}.log: the batch at {} is longer than the file",
                                               segment.path(), begin));
@@ -480,10 +303,7 @@ EpochStart Log::end_of_epoch(LeaderEpoch epoch) const {
   return {std::prev(after)->epoch, after->start};
 }
 
-LeaderEpoch Log::epoch_of(Offset offset) const {
-  auto after = std::ranges::upper_bound(epochs_, offset, {}, &EpochStart::start);
-  return after == epochs_.begin() ? kNoLeaderEpoch : std::prev(after)->epoch;
-}
+LeaderEpoch Log::epoch_of(Offset offset) const { return storage::epoch_of(epochs_, offset); }
 
 Result<> Log::assign_epoch(LeaderEpoch epoch, Offset start) {
   if (epoch <= latest_epoch()) return {};
@@ -503,11 +323,22 @@ Result<> Log::write_producer_snapshot() {
       *disk_, directory_ + "/" + segment_file_name(log_end_) + ".snapshot", producers_.snapshot());
 }
 
+// They tell of records that were cut off.
+Result<> Log::remove_snapshots_behind(Offset offset) {
+  if (!disk_->exists(directory_)) return {};
+  ASSIGN_OR_RETURN(auto entries, disk_->list(directory_));
+  for (const auto& entry : entries)
+    if (auto at = offset_in_file_name(entry.name, ".snapshot"); at && *at > offset)
+      RETURN_IF_ERROR(disk_->remove(directory_ + "/" + entry.name));
+  return {};
+}
+
 Unsynced Log::take_unsynced() {
   return {.files = std::exchange(unsynced_, {}),
           .directory = std::exchange(directory_unsynced_, false),
           .log_end = log_end_,
-          .appended_bytes = appended_bytes_};
+          .appended_bytes = appended_bytes_,
+          .cuts = cuts_};
 }
 
 Result<bool> Log::should_delete(Segment& segment, TimestampMs now, uint64_t total) const {
@@ -529,7 +360,7 @@ Result<std::vector<std::string>> Log::delete_old_segments(Offset limit, Timestam
     ASSIGN_OR_RETURN(bool goes, should_delete(*segments_.front(), now, size_in_bytes()));
     if (!goes) break;
     if (segments_.size() == 1) RETURN_IF_ERROR(roll(log_end_));
-    ASSIGN_OR_RETURN(auto renamed, segments_.front()->mark_deleted());
+    ASSIGN_OR_RETURN(auto renamed, mark_deleted(*segments_.front()));
     files.insert(files.end(), renamed.begin(), renamed.end());
     segments_.erase(segments_.begin());
     changed_ = true;
@@ -538,35 +369,56 @@ Result<std::vector<std::string>> Log::delete_old_segments(Offset limit, Timestam
   return files;
 }
 
+Result<std::vector<std::string>> Log::mark_deleted(Segment& segment) {
+  RETURN_IF_ERROR(forget_damage(segment, 0));
+  return segment.mark_deleted();
+}
+
 Result<> Log::truncate_to(Offset offset) {
-  if (offset >= log_end_) return {};
+  // Epochs that began there and have no records go even when nothing is cut (KAFKA-10706).
+  const bool stale = std::erase_if(epochs_, [&](const EpochStart& e) { return e.start >= offset; });
+  if (offset >= log_end_) return stale ? write_epochs() : Result<>{};
   changed_ = true;
+  ++cuts_;
   while (segments_.size() > 1 && segments_.back()->base_offset() >= offset) {
-    RETURN_IF_ERROR(segments_.back()->mark_deleted());
+    RETURN_IF_ERROR(mark_deleted(*segments_.back()));
     segments_.pop_back();
   }
   Segment& segment = *active();
   ASSIGN_OR_RETURN(uint64_t cut, position_of(segment, offset, nullptr));
+  RETURN_IF_ERROR(forget_damage(segment, cut));
   RETURN_IF_ERROR(segment.truncate(cut));
   producers_.clear();
   aborted_.truncate(segment.base_offset());
+  RETURN_IF_ERROR(remove_snapshots_behind(offset));
   RETURN_IF_ERROR(restore_producers(segments_.size() - 1));
   log_end_ = segment.base_offset();
-  RETURN_IF_ERROR(recover_segment(segment, log_start_));
+  RETURN_IF_ERROR(recover_segment(segment, {offset, offset}));
   std::erase_if(epochs_, [&](const EpochStart& each) { return each.start >= log_end_; });
   recovery_point_ = std::min(recovery_point_, log_end_);
+  ASSIGN_OR_RETURN(auto file, segment.file());
+  unsynced_.push_back(std::move(file));
+  directory_unsynced_ = true;
   return write_epochs();
 }
 
 Result<> Log::start_over_at(Offset offset) {
-  for (const auto& segment : segments_) RETURN_IF_ERROR(segment->mark_deleted());
+  for (const auto& segment : segments_) RETURN_IF_ERROR(mark_deleted(*segment));
   segments_.clear();
   epochs_.clear();
   producers_.clear();
   aborted_.truncate(Offset(0));
+  RETURN_IF_ERROR(remove_snapshots_behind(Offset(-1)));
   unsynced_.clear();
+  ++cuts_;
+  changed_ = true;
   log_start_ = log_end_ = recovery_point_ = offset;
   return write_epochs();
+}
+
+void Log::moved_to(const std::string& directory) {
+  directory_ = directory;
+  for (const auto& segment : segments_) segment->moved_to(directory);
 }
 
 std::string Log::file_of(Offset offset) const {
@@ -600,6 +452,9 @@ Result<> Log::replay(const Segment::Visit& visit) {
                                file_of(header.base_offset), position, header.base_offset));
     return goes_on = false;
   };
+  if (is_damaged())
+    return fail(Errc::kCorrupt, fmt::format("{} is damaged, {}", file_of(damage().front().from),
+                                            damage().front().to_string()));
   for (size_t i = 0; goes_on && i < segments_.size(); ++i)
     RETURN_IF_ERROR(segments_[i]->scan(0, check));
   return outcome;

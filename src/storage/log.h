@@ -14,6 +14,7 @@
 //   L2 log_start <= recovery_point <= log_end (recovery_point may lie below log_start after
 //      DeleteRecords).
 //   L3 recovery cuts only what lies at or behind the recovery point and is no valid batch.
+//   L4 what is known to be damaged is in no slice that is read, and no offset moves for it.
 #pragma once
 
 #include <memory>
@@ -24,6 +25,7 @@
 
 #include "env/disk.h"
 #include "storage/checkpoint.h"
+#include "storage/damage.h"
 #include "storage/producer_state.h"
 #include "storage/segment.h"
 #include "storage/transaction_index.h"
@@ -37,6 +39,7 @@ struct LogOptions {
   uint64_t index_interval_bytes = 4096;
   uint64_t max_index_bytes = 10 << 20;
   bool delete_old = true;                       // the cleanup policy contains delete
+  bool compacts = false;                        // and compact: offsets may be missing
   int64_t retention_ms = 7 * 24 * 3'600'000LL;  // -1: for ever
   int64_t retention_bytes = -1;                 // -1: no limit
 };
@@ -47,6 +50,8 @@ struct LogRecovery {
   Offset log_start{0};
   bool clean = false;     // the last process stopped cleanly: nothing needs to be scanned
   bool may_exist = true;  // false: there is no such directory, nobody needs to look
+  // Damage below the recovery point is kept aside and all else served; else it is an error.
+  bool keeps_damage = false;
 };
 
 // A run of whole batches in a file, beginning with the one that holds the offset asked for.
@@ -74,6 +79,7 @@ struct Unsynced {
   bool directory = false;
   Offset log_end;
   uint64_t appended_bytes = 0;  // as Log::appended_bytes()
+  uint64_t cuts = 0;            // how often the log was cut by then
 };
 
 class Log {
@@ -86,6 +92,9 @@ class Log {
   // base offset.
   Result<Offset> append(std::span<const MutableByteView> batches, LeaderEpoch epoch,
                         TimestampMs now);
+  // Appends batches as another replica has them: with their offsets, which ascend from the log's
+  // end or behind it, and their epochs.
+  Result<> append_as_is(std::span<const record::BatchView> batches, TimestampMs now);
   Result<ReadSlice> read(const ReadRequest& request);
 
   Offset log_start() const { return log_start_; }
@@ -96,6 +105,8 @@ class Log {
   const std::string& directory() const { return directory_; }
   const ProducerState& producers() const { return producers_; }
   void expire_producers(TimestampMs before) { producers_.expire(before); }
+  // What lies below the high watermark is replicated.
+  void replicated(Offset high_watermark) { producers_.replicated(high_watermark); }
   void set_options(const LogOptions& options) { options_ = options; }
   void set_topic_id(const Uuid& topic_id) { topic_id_ = topic_id; }
 
@@ -108,6 +119,7 @@ class Log {
   EpochStart end_of_epoch(LeaderEpoch epoch) const;
   // The epoch in which the record at `offset` was written.
   LeaderEpoch epoch_of(Offset offset) const;
+  const std::vector<EpochStart>& epochs() const { return epochs_; }
 
   // The aborted transactions that a reader of the range meets.
   std::vector<AbortedTransaction> aborted_transactions(TransactionIndex::Range range) const {
@@ -116,16 +128,24 @@ class Log {
 
   Unsynced take_unsynced();
   void mark_synced(Offset up_to) { recovery_point_ = std::max(recovery_point_, up_to); }
+  // False: the log was cut since that was taken. What is there now may be other records at the same
+  // offsets, and only the next sync says how far they are durable.
+  bool is_current(const Unsynced& unsynced) const { return unsynced.cuts == cuts_; }
+  uint64_t cuts() const { return cuts_; }  // how often it was
   const std::string& path() const { return directory_; }
+  // Its directory has another name now.
+  void moved_to(const std::string& directory);
 
   // DeleteRecords: everything below `offset` is gone for readers. At most log_end.
   void advance_log_start(Offset offset) { log_start_ = std::max(log_start_, offset); }
   // Applies retention to segments that end at or below `limit`; returns files to remove later.
   Result<std::vector<std::string>> delete_old_segments(Offset limit, TimestampMs now);
-  // Cuts everything from `offset` on.
+  // Cuts everything from `offset` on. The recovery point on disk must not lie behind it (R25): what
+  // is appended then would count as synced.
   Result<> truncate_to(Offset offset);
+  void lower_recovery_point(Offset offset) { recovery_point_ = std::min(recovery_point_, offset); }
   // Throws everything away; the next record gets `offset`. For a log that goes on behind a
-  // snapshot.
+  // snapshot, or behind what its leader has deleted.
   Result<> start_over_at(Offset offset);
   // The file that has, or would have, the record.
   std::string file_of(Offset offset) const;
@@ -133,6 +153,31 @@ class Log {
   // Writes what a clean stop leaves: indexes, producer snapshot. Nothing when the last clean stop
   // has left it and nothing has changed since.
   Result<> close();
+  // Damage (storage/damage). A read of an offset that is damaged is kCorrupt, and one of those
+  // before it ends in front of it. replay() is kCorrupt.
+  bool is_damaged() const;
+  std::vector<DamagedRange> damage() const;
+  // That which the offset lies in; null: none that is known.
+  const DamagedRange* damage_of(Offset offset) const;
+  // Looks at the batch that holds the offset: how far it is damaged, if it is.
+  Result<std::optional<DamagedRange>> examine(Offset offset);
+  // Of the segment that holds the offset: where the next one begins, or the log ends.
+  Offset segment_end(Offset offset) const;
+  // Gives the batch that holds the offset, if it is whole, the leader epoch that it should have: no
+  // checksum covers it, and the log knows it. Whether it had another one.
+  Result<bool> right_epoch(Offset offset);
+  // Keeps it aside; where that fails (and says so) it is not served all the same.
+  void quarantine(const DamagedRange& range);
+  // Good batches in place of the front of what is damaged: every record of it below `below`.
+  struct Mended {
+    ByteView batches;
+    Offset below;
+  };
+  // First they are written, which take_unsynced() tells; kInvalid: they do not fit. Served they are
+  // when shrink_damage() is told that they are synced.
+  Result<> overwrite_damage(const DamagedRange& range, const Mended& mended);
+  Result<> shrink_damage(const DamagedRange& range, const Mended& mended);
+
   // Calls `visit` for every batch of the segments until it says false; used to replay metadata and
   // coordinators. kCorrupt names what has no right checksum.
   Result<> replay(const Segment::Visit& visit);
@@ -143,21 +188,68 @@ class Log {
 
   Result<> load(const LogRecovery& recovery);
   Result<> load_epochs();
+  // What is below must be there; where the end is not found, it is at `end` at least.
+  struct Trust {
+    Offset below;
+    Offset end;
+  };
   Result<> recover_from(size_t first, Offset trusted_below);
-  Result<bool> recover_segment(Segment& segment, Offset trusted_below);
+  Result<bool> recover_segment(Segment& segment, const Trust& trust);
+  struct Place {
+    uint64_t position = 0;
+    Offset next;  // the offset that is expected there
+  };
+  struct Suspect {
+    Place last;  // the batch before, when there is one
+    Place bad;
+  };
+  struct Walked {
+    Suspect suspect;
+    Offset end;
+  };
+  Result<Walked> walk_segment(Segment& segment, uint64_t listed, Offset trusted_below);
+  Result<bool> ends_well(Segment& segment, const Walked& walked, const Trust& trust);
+  // Whether the batch there is whole and has the offsets that it can have.
+  static Result<bool> stands_right(env::File& file, const Place& place);
+  Result<DamagedRange> extent_of_damage(Segment& segment, const Suspect& suspect,
+                                        Offset claimed_end);
+  Result<std::optional<BatchFound>> find_good_batch(Segment& segment, uint64_t damaged,
+                                                    const BatchSearch& search);
+  void quarantine(Segment& segment, const DamagedRange& range);
+  Result<> keep_aside(Segment& segment, const DamagedRange& range);
+  Result<> load_damage(const std::vector<std::string>& names);
+  Result<> forget_damage(Segment& segment, uint64_t from_position);
+  Result<> put_away(const std::string& path);
+  std::string damage_path(const Segment& segment, const DamagedRange& range) const;
+  Result<std::vector<std::string>> mark_deleted(Segment& segment);
+  Result<> replay_headers(Segment& segment, const Segment::Visit& visit);
+  Segment* segment_with(const DamagedRange& range);
   Result<bool> resume();
-  Result<> scan_active();
+  Result<> scan_active(Offset recovery_point);
   Result<> complete_producers(Segment& last);
   Result<> restore_producers(size_t first);
   Result<bool> restore_producers_at(Offset offset);
   void note_batch(const record::BatchHeader& header, ByteView batch, TimestampMs now);
 
+  Result<> write(std::span<const ByteView> pieces, TimestampMs now);
   Result<> make_directory();
   Result<> roll(Offset base_offset);
-  Result<> roll_if_needed(const record::BatchHeader& next, size_t bytes, TimestampMs now);
+  struct Coming {
+    const record::BatchHeader& first;
+    Offset last_offset;
+    size_t bytes = 0;
+  };
+  Result<> roll_if_needed(const Coming& coming, TimestampMs now);
+  struct Appending {
+    LeaderEpoch epoch;
+    TimestampMs now;
+  };
+  Result<Offset> append_behind_end(std::span<const MutableByteView> batches,
+                                   const record::BatchHeader& first, Appending how);
   Result<> assign_epoch(LeaderEpoch epoch, Offset start);
   Result<> write_epochs();
   Result<> write_producer_snapshot();
+  Result<> remove_snapshots_behind(Offset offset);
   Result<> write_transaction_index(const Segment& segment);
   void load_transaction_indexes(size_t segment_count);
   void end_transaction(const record::BatchHeader& header, ByteView batch);
@@ -182,7 +274,9 @@ class Log {
   std::vector<std::shared_ptr<env::File>> unsynced_;
   bool directory_unsynced_ = false;
   bool changed_ = false;  // since the last clean stop
+  bool keeps_damage_ = false;
   uint64_t appended_bytes_ = 0;
+  uint64_t cuts_ = 0;
 };
 
 }  // namespace millrace::storage

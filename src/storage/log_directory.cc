@@ -15,7 +15,18 @@ constexpr const char* kLogStarts = "/log-start-offset-checkpoint";
 constexpr const char* kHighWatermarks = "/replication-offset-checkpoint";
 constexpr const char* kRecoveryPointsCopy = "/.millrace-recovery-points";
 constexpr const char* kFailedSync = "/.millrace-failed-sync";
+constexpr const char* kDurableEpoch = "/.millrace-durable-epoch";
 constexpr size_t kCopyBytes = 1 << 20;
+constexpr std::string_view kFutureSuffix = "-future";
+constexpr std::string_view kDeleteSuffix = "-delete";
+constexpr size_t kHexDigits = 32;
+constexpr size_t kMaxName = 255;  // bytes that a file name may have
+
+std::string hex_of(const Uuid& id) {
+  std::string hex;
+  for (uint8_t byte : id.bytes) hex += fmt::format("{:02x}", byte);
+  return hex;
+}
 
 Offset offset_of(const OffsetCheckpoint& offsets, const TopicPartition& partition) {
   auto found = offsets.find(partition);
@@ -50,12 +61,29 @@ std::optional<TopicPartition> parse_partition_directory(std::string_view name) {
                         PartitionIndex(static_cast<int32_t>(partition))};
 }
 
+std::optional<TopicPartition> parse_future_directory(std::string_view name) {
+  if (!name.ends_with(kFutureSuffix)) return std::nullopt;
+  name.remove_suffix(kFutureSuffix.size());
+  const size_t dot = name.rfind('.');
+  const bool is_hex = dot != std::string_view::npos && name.size() - dot - 1 == kHexDigits &&
+                      name.find_first_not_of("0123456789abcdef", dot + 1) == std::string_view::npos;
+  return is_hex ? parse_partition_directory(name.substr(0, dot)) : std::nullopt;
+}
+
+bool can_be_moved(const TopicPartition& partition) {
+  return partition.to_string().size() + 1 + kHexDigits + kFutureSuffix.size() <= kMaxName;
+}
+
 Result<MetaProperties> LogDirectory::read_identity(env::Disk& disk, const std::string& path) {
   ASSIGN_OR_RETURN(auto text, env::read_file(disk, path + "/meta.properties"));
   auto properties = parse_meta_properties(as_text(text));
   if (!properties)
     return std::unexpected(std::move(properties).error().within(path + "/meta.properties"));
   return properties;
+}
+
+bool is_of_the_disk(const Error& error) {
+  return error.code == Errc::kIo || error.code == Errc::kNotFound;
 }
 
 Result<std::unique_ptr<LogDirectory>> LogDirectory::open(env::Disk& disk, const std::string& path,
@@ -73,15 +101,24 @@ Result<> LogDirectory::load(const MetaProperties& expected) {
     stopped_cleanly_ = true;
     previous_broker_epoch_ = parse_clean_shutdown(as_text(*text));
   }
+  // Epochs grow: the larger is of the later process.
+  if (auto text = env::read_file(*disk_, path_ + kDurableEpoch))
+    previous_broker_epoch_ = std::max(previous_broker_epoch_, parse_clean_shutdown(as_text(*text)));
   ASSIGN_OR_RETURN(recovery_points_, read_recovery_points());
-  if (disk_->exists(path_ + kFailedSync)) RETURN_IF_ERROR(write_doubtful_files_again());
+  const auto failed_sync = env::read_file(*disk_, path_ + kFailedSync);
+  if (failed_sync) RETURN_IF_ERROR(write_doubtful_files_again());
+  if (!failed_sync && failed_sync.error().code != Errc::kNotFound)
+    return std::unexpected(failed_sync.error());
   ASSIGN_OR_RETURN(auto log_starts, read_checkpoint(kLogStarts));
   log_starts_ = std::move(log_starts).value_or(OffsetCheckpoint{});
+  ASSIGN_OR_RETURN(auto high_watermarks, read_checkpoint(kHighWatermarks));
+  high_watermarks_ = std::move(high_watermarks).value_or(OffsetCheckpoint{});
+  RETURN_IF_ERROR(remove_deleted());
   ASSIGN_OR_RETURN(auto entries, disk_->list(path_));
   for (const auto& entry : entries) {
     if (!entry.is_directory) continue;
-    if (entry.name.ends_with("-delete"))
-      RETURN_IF_ERROR(remove_tree(path_ + "/" + entry.name));
+    if (auto future = parse_future_directory(entry.name))
+      futures_.emplace(std::move(*future), entry.name);
     else if (auto partition = parse_partition_directory(entry.name))
       partitions_.insert(std::move(*partition));
   }
@@ -132,14 +169,64 @@ Offset LogDirectory::checkpointed_recovery_point(const TopicPartition& partition
   return offset_of(recovery_points_, partition);
 }
 
+Offset LogDirectory::checkpointed_high_watermark(const TopicPartition& partition) const {
+  return offset_of(high_watermarks_, partition);
+}
+
+std::optional<Uuid> LogDirectory::topic_id_of(const TopicPartition& partition) const {
+  auto text = env::read_file(*disk_, path_of(partition) + "/partition.metadata");
+  if (!text) return std::nullopt;
+  auto id = parse_partition_metadata(as_text(*text));
+  return id ? std::optional(*id) : std::nullopt;
+}
+
+LogRecovery LogDirectory::recovery_of(const TopicPartition& partition, bool may_exist) const {
+  return {.recovery_point = checkpointed_recovery_point(partition),
+          .log_start = offset_of(log_starts_, partition),
+          .clean = stopped_cleanly_,
+          .may_exist = may_exist,
+          .keeps_damage = true};
+}
+
 Result<std::unique_ptr<Log>> LogDirectory::open_log(const TopicPartition& partition,
                                                     const LogOptions& options) {
   const bool may_exist = !partitions_.insert(partition).second;
-  return Log::open(*disk_, path_of(partition), options,
-                   {.recovery_point = checkpointed_recovery_point(partition),
-                    .log_start = offset_of(log_starts_, partition),
-                    .clean = stopped_cleanly_,
-                    .may_exist = may_exist});
+  return Log::open(*disk_, path_of(partition), options, recovery_of(partition, may_exist));
+}
+
+Result<std::unique_ptr<Log>> LogDirectory::open_future(const TopicPartition& partition,
+                                                       const LogOptions& options,
+                                                       const Uuid& suffix) {
+  const auto [named, fresh] = futures_.try_emplace(
+      partition, fmt::format("{}.{}{}", partition.to_string(), hex_of(suffix), kFutureSuffix));
+  const std::string path = path_ + "/" + named->second;
+  if (fresh) {
+    RETURN_IF_ERROR(disk_->make_directories(path));
+    RETURN_IF_ERROR(disk_->sync_directory(path_));
+  }
+  const LogRecovery recovery =
+      fresh ? LogRecovery{.may_exist = false, .keeps_damage = true} : recovery_of(partition, true);
+  return Log::open(*disk_, path, options, recovery);
+}
+
+Result<std::string> LogDirectory::promote_future(const TopicPartition& partition) {
+  const std::string from = path_ + "/" + futures_.at(partition), to = path_of(partition);
+  if (disk_->exists(from)) {  // an empty log has no directory
+    RETURN_IF_ERROR(disk_->rename(from, to));
+    RETURN_IF_ERROR(disk_->sync_directory(path_));
+  }
+  futures_.erase(partition);
+  partitions_.insert(partition);
+  return to;
+}
+
+Result<std::string> LogDirectory::mark_future_deleted(const TopicPartition& partition,
+                                                      const Uuid& suffix) {
+  auto named = futures_.find(partition);
+  if (named == futures_.end()) return std::string();
+  const std::string from = path_ + "/" + named->second;
+  futures_.erase(named);
+  return rename_deleted(from, partition, suffix);
 }
 
 void LogDirectory::note_failed_sync(env::Disk& disk, const std::string& path) {
@@ -181,18 +268,41 @@ Result<> LogDirectory::write_again(const std::string& directory, Offset trusted_
 
 Result<std::string> LogDirectory::mark_deleted(const TopicPartition& partition,
                                                const Uuid& suffix) {
-  const std::string from = path_of(partition);
-  if (!disk_->exists(from)) return std::string();
-  std::string hex;
-  for (uint8_t byte : suffix.bytes) hex += fmt::format("{:02x}", byte);
-  // A file name has at most 255 bytes: the topic's part gives way.
-  std::string name = partition.to_string();
-  name.resize(std::min<size_t>(name.size(), 255 - hex.size() - 8));
-  const std::string to = fmt::format("{}/{}.{}-delete", path_, name, hex);
-  RETURN_IF_ERROR(disk_->rename(from, to));
+  ASSIGN_OR_RETURN(auto renamed, rename_deleted(path_of(partition), partition, suffix));
   partitions_.erase(partition);
+  // They say nothing of the next one of that name.
+  for (auto* points : {&recovery_points_, &log_starts_, &high_watermarks_})
+    points->erase(partition);
+  return renamed;
+}
+
+Result<std::string> LogDirectory::rename_deleted(const std::string& from,
+                                                 const TopicPartition& partition,
+                                                 const Uuid& suffix) {
+  if (!disk_->exists(from)) return std::string();
+  const std::string hex = hex_of(suffix);
+  // The topic's part of the name gives way.
+  std::string name = partition.to_string();
+  name.resize(std::min(name.size(), kMaxName - hex.size() - 1 - kDeleteSuffix.size()));
+  const std::string to = fmt::format("{}/{}.{}{}", path_, name, hex, kDeleteSuffix);
+  RETURN_IF_ERROR(disk_->rename(from, to));
   RETURN_IF_ERROR(disk_->sync_directory(path_));
   return to;
+}
+
+Result<> LogDirectory::restore(const TopicPartition& partition, const std::string& marked) {
+  partitions_.insert(partition);
+  if (marked.empty()) return {};
+  RETURN_IF_ERROR(disk_->rename(marked, path_of(partition)));
+  return disk_->sync_directory(path_);
+}
+
+Result<> LogDirectory::remove_deleted() {
+  ASSIGN_OR_RETURN(auto entries, disk_->list(path_));
+  for (const auto& entry : entries)
+    if (entry.is_directory && entry.name.ends_with(kDeleteSuffix))
+      RETURN_IF_ERROR(remove_tree(path_ + "/" + entry.name));
+  return {};
 }
 
 Result<> LogDirectory::remove_tree(const std::string& path) {
@@ -228,6 +338,11 @@ Result<> LogDirectory::clear_clean_shutdown() {
   if (!disk_->exists(path_ + kCleanShutdown)) return {};
   RETURN_IF_ERROR(disk_->remove(path_ + kCleanShutdown));
   return disk_->sync_directory(path_);
+}
+
+Result<> LogDirectory::note_durable_epoch(BrokerEpoch epoch) {
+  return env::write_file_atomically(*disk_, path_ + kDurableEpoch,
+                                    as_bytes(print_clean_shutdown(epoch)));
 }
 
 }  // namespace millrace::storage

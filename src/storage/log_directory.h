@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -21,6 +22,15 @@ namespace millrace::storage {
 // The name of a partition's directory, taken apart. Names of other kinds (deleted, stray, not a
 // partition) give nothing.
 std::optional<TopicPartition> parse_partition_directory(std::string_view name);
+// `<topic>-<partition>.<32 hex digits>-future`: a copy that is to take the place of a log in
+// another log directory. Nothing: another kind of name.
+std::optional<TopicPartition> parse_future_directory(std::string_view name);
+// Whether the names of these directories fit into what a file system takes.
+bool can_be_moved(const TopicPartition& partition);
+
+// Whether what failed is the directory rather than what was asked of it. A file that is gone is as
+// bad as one that cannot be read; a full disk is not, since there may be room again.
+bool is_of_the_disk(const Error& error);
 
 class LogDirectory {
  public:
@@ -39,16 +49,35 @@ class LogDirectory {
   const std::string& path() const { return path_; }
   const Uuid& id() const { return id_; }
   bool stopped_cleanly() const { return stopped_cleanly_; }
+  // Of the process before, if nothing that it acknowledged can have been lost with it: it stopped
+  // cleanly, or had called note_durable_epoch(). -1: neither.
   BrokerEpoch previous_broker_epoch() const { return previous_broker_epoch_; }
   Offset checkpointed_recovery_point(const TopicPartition& partition) const;
+  // At the last stop; 0 when it is not known.
+  Offset checkpointed_high_watermark(const TopicPartition& partition) const;
+  // Of the topic that the partition's log was made for; nothing: there is none, or it does not say.
+  std::optional<Uuid> topic_id_of(const TopicPartition& partition) const;
 
   // Whether the partition's log was opened here, or is here to be opened.
   bool has(const TopicPartition& partition) const { return partitions_.contains(partition); }
   Result<std::unique_ptr<Log>> open_log(const TopicPartition& partition, const LogOptions& options);
 
+  // The same of a future log. That there is one, the next process knows from here on.
+  bool has_future(const TopicPartition& partition) const { return futures_.contains(partition); }
+  Result<std::unique_ptr<Log>> open_future(const TopicPartition& partition,
+                                           const LogOptions& options, const Uuid& suffix);
+  // It is the partition's log from now on; returns its path.
+  Result<std::string> promote_future(const TopicPartition& partition);
+  // As mark_deleted().
+  Result<std::string> mark_future_deleted(const TopicPartition& partition, const Uuid& suffix);
+
   // Renames the partition's directory so that it is gone for every later start; returns the new
   // path.
   Result<std::string> mark_deleted(const TopicPartition& partition, const Uuid& suffix);
+  // Takes that back.
+  Result<> restore(const TopicPartition& partition, const std::string& marked);
+  // All directories that are marked.
+  Result<> remove_deleted();
   Result<> remove_tree(const std::string& path);
   Result<> remove_file(const std::string& path) { return disk_->remove(path); }
 
@@ -58,6 +87,9 @@ class LogDirectory {
   // The last act of a clean stop, and the first of a start.
   Result<> write_clean_shutdown(BrokerEpoch epoch);
   Result<> clear_clean_shutdown();
+  // Under this epoch everything is synced before it is acknowledged, so that a crash loses nothing
+  // of it. A file of our own: .kafka_cleanshutdown would say that no log need be recovered.
+  Result<> note_durable_epoch(BrokerEpoch epoch);
 
  private:
   LogDirectory(env::Disk& disk, std::string path) : disk_(&disk), path_(std::move(path)) {}
@@ -70,6 +102,9 @@ class LogDirectory {
   Result<std::optional<OffsetCheckpoint>> read_checkpoint(const std::string& name);
   Result<> write_checkpoint(const std::string& name, const std::string& text);
   std::string path_of(const TopicPartition& partition) const;
+  LogRecovery recovery_of(const TopicPartition& partition, bool may_exist) const;
+  Result<std::string> rename_deleted(const std::string& from, const TopicPartition& partition,
+                                     const Uuid& suffix);
 
   env::Disk* disk_;
   std::string path_;
@@ -77,8 +112,9 @@ class LogDirectory {
   Uuid id_;
   bool stopped_cleanly_ = false;
   BrokerEpoch previous_broker_epoch_{-1};
-  OffsetCheckpoint recovery_points_, log_starts_;
+  OffsetCheckpoint recovery_points_, log_starts_, high_watermarks_;
   std::unordered_set<TopicPartition> partitions_;
+  std::unordered_map<TopicPartition, std::string> futures_;  // the names of their directories
 };
 
 }  // namespace millrace::storage

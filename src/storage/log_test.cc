@@ -254,6 +254,30 @@ TEST_F(LogTest, a_flipped_bit_behind_the_recovery_point_is_cut_and_below_it_refu
   EXPECT_EQ(log_->log_end(), Offset(3));
 }
 
+TEST_F(LogTest, what_lies_behind_an_end_that_did_not_reach_the_medium_is_cut) {
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(append(1).has_value());
+  auto& content = disk_.content(kDirectory + "/00000000000000000000.log");
+  record::BatchIterator batches(content);
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(batches.next()->has_value());
+  const size_t kept = batches.position();
+  ASSERT_LT(kept, content.size());
+  content.resize(kept);  // of files that were not synced the second is whole, the first is not
+  reopen({.recovery_point = Offset(2)});
+  EXPECT_EQ(log_->log_end(), Offset(5));
+  EXPECT_EQ(read_offsets(Offset(0)), numbers(5));
+}
+
+TEST_F(LogTest, a_compacted_log_has_gaps_between_its_files_and_loses_nothing) {
+  options_.compacts = true;
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(append(1).has_value());
+  auto& content = disk_.content(kDirectory + "/00000000000000000000.log");
+  record::BatchIterator batches(content);
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(batches.next()->has_value());
+  content.resize(batches.position());
+  reopen({.recovery_point = Offset(2)});
+  EXPECT_EQ(log_->log_end(), Offset(30));
+}
+
 TEST_F(LogTest, damage_below_the_recovery_point_is_reported_and_nothing_is_cut) {
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(append(3).has_value());
   const std::string path = kDirectory + "/00000000000000000000.log";
@@ -377,6 +401,24 @@ TEST(ProducerState, a_new_epoch_begins_at_zero_and_an_old_one_is_fenced) {
             SequenceError::kInvalidProducerEpoch);
 }
 
+TEST(ProducerState, what_was_sent_behind_a_batch_that_could_not_be_written_waits_for_it) {
+  ProducerState state;
+  state.refuse(produced(0));
+  EXPECT_EQ(std::get<SequenceError>(state.check(produced(2))), SequenceError::kBehindRefused);
+  EXPECT_TRUE(std::holds_alternative<Accepted>(state.check(produced(0))));
+  state.update(produced(0), kNow);
+  EXPECT_EQ(std::get<SequenceError>(state.check(produced(4))), SequenceError::kOutOfOrderSequence);
+  state.refuse(produced(2));
+  EXPECT_EQ(std::get<SequenceError>(state.check(produced(4))), SequenceError::kBehindRefused);
+  state.refuse(produced(4));
+  EXPECT_EQ(std::get<SequenceError>(state.check(produced(4))), SequenceError::kBehindRefused);
+  EXPECT_TRUE(std::holds_alternative<ProducedBatch>(state.check(produced(0))));
+  EXPECT_EQ(std::get<SequenceError>(state.check(produced(4, 1))),
+            SequenceError::kOutOfOrderSequence);
+  state.update(produced(2), kNow);
+  EXPECT_TRUE(std::holds_alternative<Accepted>(state.check(produced(4))));
+}
+
 TEST(ProducerState, the_sequence_wraps_to_zero) {
   ProducerState state;
   state.update(produced(INT32_MAX - 1), kNow);
@@ -415,6 +457,29 @@ TEST(LogDirectory, refuses_another_cluster_and_another_node) {
             std::string::npos);
 }
 
+TEST(LogDirectory, tells_the_epoch_of_a_process_that_lost_nothing) {
+  env::testing::MemoryDisk disk;
+  const MetaProperties ours{.cluster_id = "c1", .node_id = NodeId(1), .directory_id = Uuid{{1}}};
+  auto open = [&] { return *LogDirectory::open(disk, "/data", ours); };
+  EXPECT_EQ(open()->previous_broker_epoch(), BrokerEpoch(-1));
+  ASSERT_TRUE(open()->write_clean_shutdown(BrokerEpoch(3)).has_value());
+  EXPECT_EQ(open()->previous_broker_epoch(), BrokerEpoch(3));
+  ASSERT_TRUE(open()->note_durable_epoch(BrokerEpoch(7)).has_value());
+  ASSERT_TRUE(open()->clear_clean_shutdown().has_value());
+  EXPECT_EQ(open()->previous_broker_epoch(), BrokerEpoch(7));
+  EXPECT_FALSE(open()->stopped_cleanly()) << "its logs are to be recovered";
+  ASSERT_TRUE(open()->write_clean_shutdown(BrokerEpoch(9)).has_value());
+  EXPECT_EQ(open()->previous_broker_epoch(), BrokerEpoch(9));
+}
+
+TEST_F(LogTest, a_directory_that_cannot_be_read_is_no_empty_log) {
+  append(1);
+  disk_.fault = [](auto, const auto&) -> Result<> { return fail(Errc::kIo, "broken"); };
+  const auto log = Log::open(disk_, kDirectory, options_, {});
+  ASSERT_FALSE(log.has_value());
+  EXPECT_EQ(log.error().code, Errc::kIo);
+}
+
 TEST(LogDirectory, takes_partition_names_apart_and_leaves_others_alone) {
   EXPECT_EQ(parse_partition_directory("a-b-12"), (TopicPartition{"a-b", PartitionIndex(12)}));
   for (const char* name : {"x", "-1", "a-", "a-1x", "t-0.0123-delete", "a-99999999999"})
@@ -435,25 +500,33 @@ TEST(TransactionIndex, gives_what_overlaps_a_range_and_prints_what_it_parsed) {
   EXPECT_FALSE(again.parse(ByteView(bytes).first(33)).has_value());
 }
 
-TEST_F(LogTest, an_aborted_transaction_is_known_again_after_a_restart) {
-  record::BatchOptions data{.producer_id = ProducerId(7),
-                            .producer_epoch = ProducerEpoch(0),
-                            .base_sequence = ProducerSequence(0),
-                            .transactional = true};
-  ByteBuffer records = batch_of(3, data);
-  const auto key = std::array<uint8_t, 4>{0, 0, 0, 0};
-  record::BatchBuilder marker({.producer_id = ProducerId(7),
-                               .producer_epoch = ProducerEpoch(0),
-                               .transactional = true,
-                               .control = true});
-  marker.append({.timestamp = kNow,
-                 .key = ByteView(key),
-                 .value = as_bytes(std::string_view("\0\0\0\0\0\1", 6))});
-  ByteBuffer abort = std::move(marker).build();
-  for (ByteBuffer* batch : {&records, &abort}) {
-    const MutableByteView view = *batch;
-    ASSERT_TRUE(log_->append({&view, 1}, LeaderEpoch(0), kNow).has_value());
+class AbortedTransactionTest : public LogTest {
+ protected:
+  // Three records and the marker.
+  void abort_transaction_of(ProducerId producer) {
+    record::BatchOptions data{.producer_id = producer,
+                              .producer_epoch = ProducerEpoch(0),
+                              .base_sequence = ProducerSequence(0),
+                              .transactional = true};
+    ByteBuffer records = batch_of(3, data);
+    const auto key = std::array<uint8_t, 4>{0, 0, 0, 0};
+    record::BatchBuilder marker({.producer_id = producer,
+                                 .producer_epoch = ProducerEpoch(0),
+                                 .transactional = true,
+                                 .control = true});
+    marker.append({.timestamp = kNow,
+                   .key = ByteView(key),
+                   .value = as_bytes(std::string_view("\0\0\0\0\0\1", 6))});
+    ByteBuffer abort = std::move(marker).build();
+    for (ByteBuffer* batch : {&records, &abort}) {
+      const MutableByteView view = *batch;
+      ASSERT_TRUE(log_->append({&view, 1}, LeaderEpoch(0), kNow).has_value());
+    }
   }
+};
+
+TEST_F(AbortedTransactionTest, is_known_again_after_a_restart) {
+  abort_transaction_of(ProducerId(7));
   const TransactionIndex::Range all{Offset(0), Offset(100)};
   ASSERT_EQ(log_->aborted_transactions(all).size(), 1u);
   const AbortedTransaction expected = log_->aborted_transactions(all)[0];
@@ -467,6 +540,27 @@ TEST_F(LogTest, an_aborted_transaction_is_known_again_after_a_restart) {
   EXPECT_EQ(log_->aborted_transactions(all), std::vector({expected}));
   reopen({.recovery_point = Offset(0)});
   EXPECT_EQ(log_->aborted_transactions(all), std::vector({expected}));
+}
+
+// What a start finds beside a segment that is not the last one is believed.
+TEST_F(AbortedTransactionTest, is_known_again_whatever_the_roll_behind_it_had_come_to) {
+  bool failed = true;
+  for (int64_t step = 0; failed; ++step) {
+    abort_transaction_of(ProducerId(step));
+    failed = false;
+    disk_.fault = [&, left = step](std::string_view operation, const std::string&) mutable {
+      failed |= operation != "list" && operation != "exists" && left-- <= 0;
+      return failed && operation != "list" ? fail(Errc::kIo, "no space") : Result<>();
+    };
+    const size_t files = disk_.list(kDirectory)->size();
+    while (append(3) && disk_.list(kDirectory)->size() == files) {
+    }
+    disk_.fault = nullptr;
+    reopen({.recovery_point = log_->log_end()});
+    EXPECT_EQ(log_->aborted_transactions({Offset(0), log_->log_end()}).size(),
+              static_cast<size_t>(step + 1))
+        << "failed at step " << step;
+  }
 }
 
 }  // namespace

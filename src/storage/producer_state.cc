@@ -27,8 +27,16 @@ ProducerSequence ProducedBatch::base_sequence() const {
 
 SequenceVerdict ProducerState::check(const record::BatchHeader& header) const {
   auto found = producers_.find(header.producer_id);
-  if (found == producers_.end()) return Accepted{};
-  const ProducerEntry& producer = found->second;
+  const bool known = found != producers_.end();
+  const SequenceVerdict verdict =
+      known ? check_known(header, found->second) : SequenceVerdict(Accepted{});
+  const auto* refused = std::get_if<SequenceError>(&verdict);
+  const bool leaves_gap = known ? refused && *refused == SequenceError::kOutOfOrderSequence : true;
+  return leaves_gap && is_behind_refused(header) ? SequenceError::kBehindRefused : verdict;
+}
+
+SequenceVerdict ProducerState::check_known(const record::BatchHeader& header,
+                                           const ProducerEntry& producer) const {
   if (header.producer_epoch < producer.epoch) return SequenceError::kInvalidProducerEpoch;
   if (header.producer_epoch > producer.epoch)
     return header.base_sequence.value() == 0 ? SequenceVerdict(Accepted{})
@@ -39,14 +47,34 @@ SequenceVerdict ProducerState::check(const record::BatchHeader& header) const {
         batch.last_sequence == header.last_sequence())
       return batch;
   }
+  // Behind a marker with a new epoch, as at the start of any, sequences begin at 0.
   const ProducedBatch* last = producer.last();
-  if (last == nullptr || last->last_sequence == record::kNoSequence) return Accepted{};
-  if (record::advance_sequence(last->last_sequence, 1) != header.base_sequence)
-    return SequenceError::kOutOfOrderSequence;
+  const bool has_sequence = last && last->last_sequence != record::kNoSequence;
+  const ProducerSequence expected =
+      has_sequence ? record::advance_sequence(last->last_sequence, 1) : ProducerSequence(0);
+  if (header.base_sequence != expected) return SequenceError::kOutOfOrderSequence;
   return Accepted{};
 }
 
+// Sequences go around at 2^31: behind is what lies less than half of that further on.
+bool ProducerState::is_behind_refused(const record::BatchHeader& header) const {
+  auto found = refused_.find(header.producer_id);
+  if (found == refused_.end() || found->second.epoch != header.producer_epoch) return false;
+  const uint32_t distance = (static_cast<uint32_t>(header.base_sequence.value()) -
+                             static_cast<uint32_t>(found->second.base_sequence.value())) &
+                            INT32_MAX;
+  return distance != 0 && distance < uint32_t{1} << 30;
+}
+
+void ProducerState::refuse(const record::BatchHeader& header) {
+  if (is_behind_refused(header)) return;
+  if (refused_.size() >= kMaxRefused) refused_.clear();
+  refused_[header.producer_id] = {.epoch = header.producer_epoch,
+                                  .base_sequence = header.base_sequence};
+}
+
 void ProducerState::update(const record::BatchHeader& header, TimestampMs now) {
+  refused_.erase(header.producer_id);
   ProducerEntry& producer = producers_[header.producer_id];
   if (header.producer_epoch != producer.epoch) producer.batch_count = 0;
   producer.epoch = header.producer_epoch;
@@ -59,8 +87,9 @@ void ProducerState::update(const record::BatchHeader& header, TimestampMs now) {
                                               .offset_delta = header.last_offset_delta,
                                               .timestamp = header.max_timestamp};
   producer.last_timestamp = now;
-  if (header.attributes.transactional() && !producer.transaction_start)
-    producer.transaction_start = header.base_offset;
+  if (!header.attributes.transactional() || producer.transaction_start) return;
+  producer.transaction_start = header.base_offset;
+  open_.insert(header.base_offset);
 }
 
 void ProducerState::end_transaction(const record::BatchHeader& marker, int32_t coordinator_epoch) {
@@ -69,6 +98,9 @@ void ProducerState::end_transaction(const record::BatchHeader& marker, int32_t c
   producer.epoch = marker.producer_epoch;
   producer.coordinator_epoch = coordinator_epoch;
   producer.last_timestamp = marker.max_timestamp;
+  if (!producer.transaction_start) return;
+  open_.erase(*producer.transaction_start);
+  ended_.push_back({*producer.transaction_start, marker.base_offset});
   producer.transaction_start.reset();
 }
 
@@ -90,11 +122,21 @@ void ProducerState::expire(TimestampMs before) {
 }
 
 std::optional<Offset> ProducerState::first_unstable_offset() const {
-  std::optional<Offset> first;
-  for (const auto& [id, producer] : producers_)
-    if (producer.transaction_start && (!first || *producer.transaction_start < *first))
-      first = producer.transaction_start;
+  if (open_.empty()) return std::nullopt;
+  return *open_.begin();
+}
+
+std::optional<Offset> ProducerState::first_unstable_offset(Offset high_watermark) const {
+  std::optional<Offset> first = first_unstable_offset();
+  for (const Ended& ended : ended_)
+    if (ended.marker >= high_watermark && (!first || ended.start < *first)) first = ended.start;
   return first;
+}
+
+void ProducerState::replicated(Offset high_watermark) {
+  const auto reached = std::ranges::find_if(
+      ended_, [&](const Ended& ended) { return ended.marker >= high_watermark; });
+  ended_.erase(ended_.begin(), reached);
 }
 
 ByteBuffer ProducerState::snapshot() const {
@@ -141,7 +183,9 @@ Result<ProducerState> ProducerState::parse_snapshot(ByteView bytes) {
     producer.last_timestamp = TimestampMs(load_big<int64_t>(at + 26));
     producer.coordinator_epoch = load_big<int32_t>(at + 34);
     const Offset start(load_big<int64_t>(at + 38));
-    if (start.value() >= 0) producer.transaction_start = start;
+    if (start.value() < 0) continue;
+    producer.transaction_start = start;
+    state.open_.insert(start);
   }
   return state;
 }

@@ -12,7 +12,9 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <set>
 #include <variant>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -45,7 +47,11 @@ struct ProducerEntry {
 };
 
 // What to do with a batch of an idempotent producer.
-enum class SequenceError { kOutOfOrderSequence, kInvalidProducerEpoch };
+enum class SequenceError {
+  kOutOfOrderSequence,
+  kInvalidProducerEpoch,
+  kBehindRefused  // one that comes before it could not be written (refuse()): it may come again
+};
 struct Accepted {};
 using SequenceVerdict = std::variant<Accepted, ProducedBatch, SequenceError>;  // batch: a duplicate
 
@@ -53,6 +59,10 @@ class ProducerState {
  public:
   // `header` as the client sent it (base offset not yet given).
   SequenceVerdict check(const record::BatchHeader& header) const;
+  // The batch passed check() and could not be written. Those that its producer had sent behind it
+  // are not out of order, which would have the producer begin a new epoch and write again what is
+  // in doubt elsewhere: they wait for it as it does for the disk.
+  void refuse(const record::BatchHeader& header);
   // The batch stands in the log.
   void update(const record::BatchHeader& header, TimestampMs now);
   // A snapshot holds the last batch of each producer only. `recent` are the producers as the last
@@ -64,17 +74,37 @@ class ProducerState {
 
   // Forgets producers that wrote nothing since `before` and have no open transaction.
   void expire(TimestampMs before);
-  void clear() { producers_.clear(); }
+  void clear() { *this = {}; }
 
   const std::map<ProducerId, ProducerEntry>& producers() const { return producers_; }
   // The start of the oldest transaction that is still open.
   std::optional<Offset> first_unstable_offset() const;
+  // The same, where one whose marker lies at or behind `high_watermark` counts as open: a marker
+  // that is not replicated may be lost, and the transaction end in another way.
+  std::optional<Offset> first_unstable_offset(Offset high_watermark) const;
+  // What lies below is replicated.
+  void replicated(Offset high_watermark);
 
   ByteBuffer snapshot() const;
   static Result<ProducerState> parse_snapshot(ByteView bytes);
 
  private:
+  static constexpr size_t kMaxRefused = 1000;
+  struct Refused {
+    ProducerEpoch epoch;
+    ProducerSequence base_sequence;
+  };
+  struct Ended {
+    Offset start;
+    Offset marker;
+  };
+  SequenceVerdict check_known(const record::BatchHeader& header, const ProducerEntry& known) const;
+  bool is_behind_refused(const record::BatchHeader& header) const;
+
   std::map<ProducerId, ProducerEntry> producers_;
+  std::map<ProducerId, Refused> refused_;  // the first one of each that is still missing
+  std::set<Offset> open_;                  // where the open transactions begin
+  std::vector<Ended> ended_;  // whose markers were not replicated when last looked at; ascending
 };
 
 }  // namespace millrace::storage

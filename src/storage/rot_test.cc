@@ -3,42 +3,20 @@
 
 #include <functional>
 
-#include "env/testing/memory_disk.h"
-#include "record/builder.h"
 #include "storage/log_directory.h"
+#include "storage/testing/twenty_batches.h"
 
 namespace millrace::storage {
 namespace {
 
-constexpr TimestampMs kNow{1'700'000'000'000};
-constexpr int kBatches = 20;
-const std::string kDirectory = "/data/t-0";
+using testing::kBatches, testing::kNow;
 
-// Twenty batches of two records over some segments, stopped cleanly.
-class RotTest : public ::testing::Test {
+class RotTest : public testing::TwentyBatches {
  protected:
-  RotTest() {
-    auto log = Log::open(disk_, kDirectory, kOptions, {});
-    for (int i = 0; i < kBatches; ++i) {
-      record::BatchBuilder builder({});
-      for (int j = 0; j < 2; ++j)
-        builder.append({.timestamp = kNow + 10 * i, .value = as_bytes("twenty bytes of value")});
-      ByteBuffer batch = std::move(builder).build();
-      const MutableByteView view = batch;
-      EXPECT_TRUE((*log)->append({&view, 1}, LeaderEpoch(0), kNow).has_value());
-    }
-    EXPECT_TRUE((*log)->close().has_value());
-  }
   std::unique_ptr<Log> open() {
     auto log = Log::open(disk_, kDirectory, kOptions, {.clean = true});
     EXPECT_TRUE(log.has_value()) << log.error().message;
     return std::move(*log);
-  }
-  std::vector<std::string> files(std::string_view suffix) {
-    std::vector<std::string> found;
-    for (const auto& entry : *disk_.list(kDirectory))
-      if (entry.name.ends_with(suffix)) found.push_back(kDirectory + "/" + entry.name);
-    return found;
   }
   // Calls `check` with each bit of the files flipped, one at a time.
   void with_each_bit(const std::vector<std::string>& paths, const std::function<void()>& check) {
@@ -64,9 +42,6 @@ class RotTest : public ::testing::Test {
     EXPECT_GE(batch->last_offset(), from);
     return true;
   }
-
-  static constexpr LogOptions kOptions{.segment_bytes = 1000, .index_interval_bytes = 200};
-  env::testing::MemoryDisk disk_;
 };
 
 TEST_F(RotTest, in_an_index_hides_no_record) {

@@ -20,10 +20,24 @@ std::string segment_file_name(Offset base_offset) {
   return fmt::format("{:020}", base_offset.value());
 }
 
+std::optional<Offset> offset_in_file_name(std::string_view name, std::string_view suffix) {
+  if (!name.ends_with(suffix) || name.size() != 20 + suffix.size()) return std::nullopt;
+  int64_t value = 0;
+  for (char c : name.substr(0, 20)) {
+    if (c < '0' || c > '9' || value > INT64_MAX / 10 - 1) return std::nullopt;
+    value = value * 10 + (c - '0');
+  }
+  return Offset(value);
+}
+
 Segment::Segment(env::Disk& disk, const std::string& directory, Offset base_offset)
     : disk_(&disk),
       base_offset_(base_offset),
       path_(directory + "/" + segment_file_name(base_offset)) {}
+
+void Segment::moved_to(const std::string& directory) {
+  path_ = directory + "/" + segment_file_name(base_offset_);
+}
 
 Result<std::shared_ptr<env::File>> Segment::file() {
   if (!file_) {
@@ -174,11 +188,39 @@ Result<uint64_t> Segment::scan_position(TimestampMs target) {
   return 0;
 }
 
+void Segment::add_damage(const DamagedRange& range) {
+  std::erase_if(damage_, [&](const DamagedRange& known) {
+    return known.position < range.end && range.position < known.end;
+  });
+  damage_.insert(std::ranges::upper_bound(damage_, range.position, {}, &DamagedRange::position),
+                 range);
+}
+
+const DamagedRange* Segment::damage_behind(uint64_t position) const {
+  auto found = std::ranges::upper_bound(damage_, position, {}, &DamagedRange::end);
+  return found == damage_.end() ? nullptr : &*found;
+}
+
 Result<uint64_t> Segment::scan(uint64_t position, const Visit& visit) {
+  for (;;) {
+    const DamagedRange* damage = damage_behind(position);
+    if (damage && damage->position <= position) {
+      position = damage->end;
+      continue;
+    }
+    const uint64_t limit = damage ? damage->position : size_;
+    ASSIGN_OR_RETURN(position, scan_up_to({.position = position, .limit = limit}, visit));
+    if (!damage || position != limit) return position;
+  }
+}
+
+Result<uint64_t> Segment::scan_up_to(const Walk& walk, const Visit& visit) {
+  const uint64_t limit = walk.limit;
+  uint64_t position = walk.position;
   ASSIGN_OR_RETURN(auto from, file());
-  ByteBuffer piece(std::min<uint64_t>(kScanPiece, size_ - std::min(size_, position)));
-  while (position < size_) {
-    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(piece.size(), size_ - position));
+  ByteBuffer piece(std::min<uint64_t>(kScanPiece, limit - std::min(limit, position)));
+  while (position < limit) {
+    const size_t wanted = static_cast<size_t>(std::min<uint64_t>(piece.size(), limit - position));
     ASSIGN_OR_RETURN(size_t got, from->read_at(MutableByteView(piece).first(wanted), position));
     record::BatchIterator batches(ByteView(piece).first(got));
     for (;;) {
@@ -196,7 +238,7 @@ Result<uint64_t> Segment::scan(uint64_t position, const Visit& visit) {
     }
     // The batch at the front is larger than the piece, or torn.
     auto header = record::peek_header(ByteView(piece).first(got));
-    if (!header || !*header || position + static_cast<uint64_t>((*header)->size_in_bytes()) > size_)
+    if (!header || !*header || position + static_cast<uint64_t>((*header)->size_in_bytes()) > limit)
       return fail(Errc::kCorrupt, fmt::format("{}.log at {}: half a batch", path_, position));
     piece.resize(static_cast<size_t>((*header)->size_in_bytes()));
   }
@@ -204,18 +246,32 @@ Result<uint64_t> Segment::scan(uint64_t position, const Visit& visit) {
 }
 
 Result<uint64_t> Segment::walk_headers(Offset below, const Visit& visit) {
+  for (uint64_t position = 0;;) {
+    const DamagedRange* damage = damage_behind(position);
+    if (damage && damage->position <= position) {
+      position = damage->end;
+      continue;
+    }
+    const uint64_t limit = damage ? damage->position : size_;
+    ASSIGN_OR_RETURN(position,
+                     walk_up_to({.position = position, .limit = limit, .below = below}, visit));
+    if (!damage || position != limit) return position;
+  }
+}
+
+Result<uint64_t> Segment::walk_up_to(const Walk& walk, const Visit& visit) {
   ASSIGN_OR_RETURN(auto from, file());
   ByteBuffer piece(kHeaderPiece), whole;
-  uint64_t position = 0;
-  while (position < size_) {
+  uint64_t position = walk.position;
+  while (position < walk.limit) {
     ASSIGN_OR_RETURN(size_t got, from->read_at(piece, position));
     ByteView rest = ByteView(piece).first(got);
     const uint64_t begin = position;
-    while (!rest.empty()) {
+    while (!rest.empty() && position < walk.limit) {
       auto header = record::peek_header(rest);
       if (!header || !*header) break;
       const auto size = static_cast<uint64_t>((*header)->size_in_bytes());
-      if (size > size_ - position || (*header)->last_offset() >= below) return position;
+      if (size > walk.limit - position || (*header)->last_offset() >= walk.below) return position;
       ByteView batch = rest.first(std::min<uint64_t>(size, rest.size()));
       if ((*header)->attributes.control() && batch.size() < size) {
         whole.resize(size);

@@ -16,6 +16,7 @@
 #include "base/ids.h"
 #include "env/disk.h"
 #include "record/batch.h"
+#include "storage/damage.h"
 
 namespace millrace::storage {
 
@@ -51,6 +52,7 @@ class Segment {
     return (offset_index_.size() + 1) * 8 > max_index_bytes;
   }
   const std::string& path() const { return path_; }  // without suffix
+  void moved_to(const std::string& directory);
 
   Result<std::shared_ptr<env::File>> file();
   // A new, empty segment: creates its file.
@@ -74,9 +76,17 @@ class Segment {
   // Where a scan for the first record with a timestamp of at least `target` begins.
   Result<uint64_t> scan_position(TimestampMs target);
 
-  // Calls `visit(header, position)` for each whole batch from `position` on; false from it stops.
-  // kCorrupt names the position of bytes that are no batch, or of half a batch at the end. Returns
-  // the position behind the last batch.
+  // What is known to be damaged, ascending. Scans and walks pass over it.
+  const std::vector<DamagedRange>& damage() const { return damage_; }
+  // In place of what was known of these bytes. Keeps nothing aside.
+  void add_damage(const DamagedRange& range);
+  void forget_damage(const DamagedRange& range) { std::erase(damage_, range); }
+  // The first that ends behind `position`.
+  const DamagedRange* damage_behind(uint64_t position) const;
+
+  // Calls `visit(header, batch, position)` for each whole batch from `position` on; false from it
+  // stops. kCorrupt names the position of bytes that are no batch, or of half a batch at the end.
+  // Returns the position behind the last batch.
   using Visit = std::function<bool(const record::BatchHeader&, ByteView batch, uint64_t position)>;
   Result<uint64_t> scan(uint64_t position, const Visit& visit);
   // As scan(), from the front, for batches that end below `below`, without reading their records:
@@ -100,6 +110,14 @@ class Segment {
   Result<std::vector<std::string>> mark_deleted();
 
  private:
+  // As the public ones, up to the position `limit`, before which there is no known damage.
+  struct Walk {
+    uint64_t position = 0;
+    uint64_t limit = 0;
+    Offset below;  // of walks
+  };
+  Result<uint64_t> scan_up_to(const Walk& walk, const Visit& visit);
+  Result<uint64_t> walk_up_to(const Walk& walk, const Visit& visit);
   Result<> load_indexes();
   // Of an entry of the offset index; 0, and the index is forgotten, if no such batch is there.
   Result<uint64_t> checked_position(IndexEntry& entry);
@@ -115,11 +133,14 @@ class Segment {
   bool indexes_loaded_ = false;
   std::vector<IndexEntry> offset_index_;
   std::vector<TimeIndexEntry> time_index_;
+  std::vector<DamagedRange> damage_;
   TimestampMs first_timestamp_ = kNoTimestamp;
   TimestampMs largest_timestamp_ = kNoTimestamp;
   Offset largest_timestamp_offset_;
 };
 
 std::string segment_file_name(Offset base_offset);  // 20 digits
+// Of `<20 digits><suffix>`; nothing: it is another name.
+std::optional<Offset> offset_in_file_name(std::string_view name, std::string_view suffix);
 
 }  // namespace millrace::storage

@@ -46,7 +46,7 @@ class Basics:
         self.assertEqual("86400000", topic["configs"]["retention.ms"])
         self.assertEqual([(0, 0), (0, 2), (0, 0)], [(p["start_offset"], p["end_offset"]) for p in topic["partitions"]])
         self.assertEqual([[1], [1], [1]], [p["isr"] for p in topic["partitions"]])
-        self.assertRegex(self.millrace("topic", "describe", "whole"), r"(?m)^1 +1 +1 +1 +- +0 +2 +2$")
+        self.assertRegex(self.millrace("topic", "describe", "whole"), r"(?m)^1 +1 +1 +1 +- +- +0 +2 +2$")
         self.millrace("topic", "delete", "whole")
         self.assertNotIn("whole", [each["name"] for each in self.json("topic", "list")])
 

@@ -97,6 +97,26 @@ class Scripts(BrokerTest):
         self.assertIn("Expected another, but read " + CLUSTER, self.format("-s", "-g", cluster="another", expect=1))
         self.assertEqual({"__cluster_metadata-0", "bootstrap.checkpoint", "meta.properties"}, {each.name for each in self.data.iterdir()})
 
+    def test_the_first_voters_can_be_several_or_known_elsewhere(self):
+        voters = "1@localhost:9093:JEXY6aqzQY-32P5TStzaFg,2@localhost:9094:MvDxzVmcRsaTz33bUuRU6A"
+        self.assertIn("No colon following port could be found. It is '2@b:9'", self.format("-I", voters + ",2@b:9", expect=1))
+        self.assertIn("only one of them", self.format("-I", voters, "-N", expect=1))
+        self.assertEqual("Formatting dynamic metadata voter directory F/data with metadata.version 4.3-IV0.\n", self.format("-I", voters))
+        self.assertIn("directory.id=JEXY6aqzQY-32P5TStzaFg\n", (self.data / "meta.properties").read_text())
+        joining = self.folder / "joining.properties"
+        joining.write_text(self.file.read_text().replace(str(self.data), str(self.folder / "other")))
+        self.assertEqual("Formatting metadata directory F/other with metadata.version 4.3-IV0.\n", self.format("-N", file=joining))
+        self.assertEqual({"bootstrap.checkpoint", "meta.properties"}, {each.name for each in (self.folder / "other").iterdir()})
+
+    def test_brokers_alone_and_controllers_alone_are_formatted(self):
+        for role, listeners, name in (("broker", "PLAINTEXT://localhost:9092", "b"), ("controller", "CONTROLLER://localhost:9093", "c")):
+            file = self.folder / f"{role}.properties"
+            file.write_text(f"process.roles={role}\nnode.id=1\nlisteners={listeners}\ncontroller.listener.names=CONTROLLER\n"
+                            f"controller.quorum.bootstrap.servers=localhost:9093\nlog.dirs={self.folder}/{name}\n")
+        self.assertIn("You can only use --standalone on a controller.", self.format("-s", file=self.folder / "broker.properties", expect=1))
+        self.assertEqual("Formatting metadata directory F/b with metadata.version 4.3-IV0.\n", self.format(file=self.folder / "broker.properties"))
+        self.assertIn("dynamic metadata voter directory F/c", self.format("-s", file=self.folder / "controller.properties"))
+
     def test_a_static_quorum_is_configured(self):
         self.assertIn("You cannot specify controller.quorum.voters and format the node with", self.format("--standalone", file=self.static, expect=1))
         self.assertEqual("Formatting metadata directory F/data with metadata.version 4.3-IV0.\n", self.format(file=self.static))

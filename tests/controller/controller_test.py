@@ -84,11 +84,11 @@ class Controller(BrokerTest):
         self.assertTrue(self.beat(registered["BrokerEpoch"], WantShutDown=True)["ShouldShutDown"])
 
     def test_what_does_not_fit_is_refused(self):
-        for changed, error in (({"ClusterId": "other"}, "INCONSISTENT_CLUSTER_ID"), ({"Features": []}, "UNSUPPORTED_VERSION"),
+        for changed, error in (({"ClusterId": "other"}, "INCONSISTENT_CLUSTER_ID"), ({"Features": []}, "INVALID_REGISTRATION"),
                                ({"LogDirs": []}, "INVALID_REGISTRATION"), ({"BrokerId": 1}, "DUPLICATE_BROKER_REGISTRATION")):
             with self.subTest(changed):
                 self.assertEqual(error, ERRORS[self.register(**changed)["ErrorCode"]])
-        self.assertEqual("BROKER_ID_NOT_REGISTERED", ERRORS[self.beat(5)["ErrorCode"]])
+        self.assertEqual("STALE_BROKER_EPOCH", ERRORS[self.beat(5)["ErrorCode"]])
         epoch = self.register()["BrokerEpoch"]
         self.assertEqual("STALE_BROKER_EPOCH", ERRORS[self.beat(epoch + 1)["ErrorCode"]])
         ids = [self.controllers.ask("AllocateProducerIds", 0, BrokerId=2, BrokerEpoch=epoch) for _ in range(2)]

@@ -1,12 +1,13 @@
 """Apache Kafka from Maven Central: its jars in a cache of the user's, its broker on a data directory, its command line tools."""
 
 import hashlib
-import os
 import signal
 import subprocess
 import time
 import tomllib
 from pathlib import Path
+
+from support.cache import installed_once
 
 POM = Path(__file__).with_name("pom.xml")
 VERSION = tomllib.loads((POM.parent.parent / "versions.toml").read_text())["apache-kafka"]["version"]
@@ -15,6 +16,7 @@ JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"]
 
 TOOLS = {
+    "transactions": "org.apache.kafka.tools.TransactionsCommand",
     "topics": "org.apache.kafka.tools.TopicCommand",
     "consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "console-producer": "org.apache.kafka.tools.ConsoleProducer",
@@ -22,18 +24,22 @@ TOOLS = {
     "configs": "kafka.admin.ConfigCommand",
     "get-offsets": "org.apache.kafka.tools.GetOffsetShell",
     "dump-log": "org.apache.kafka.tools.DumpLogSegments",
+    "cluster": "org.apache.kafka.tools.ClusterTool",
+    "features": "org.apache.kafka.tools.FeatureCommand",
+    "leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
+    "metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
+    "log-dirs": "org.apache.kafka.tools.LogDirsCommand",
+    "reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
 }
 
 
 def jars():
     """The folder of the jars, filled at first use; named after the version and what the pom says."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "millrace"
-    folder = cache / f"apache-kafka-{VERSION}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}"
-    if not (folder / ".complete").exists():
+    def install(folder):
         subprocess.run(["mvn", "-q", "-B", "-f", POM, COPY, f"-DoutputDirectory={folder}", "-DincludeScope=runtime",
                         f"-Dkafka.version={VERSION}", "-Dstyle.color=never"], check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        (folder / ".complete").touch()
-    return folder
+
+    return installed_once(f"apache-kafka-{VERSION}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:12]}", install)
 
 
 def command_line(name):

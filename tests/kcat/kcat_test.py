@@ -47,6 +47,11 @@ class Kcat(BrokerTest):
         self.kcat("-P", "-t", "once", "-X", "enable.idempotence=true", send=sent)
         self.assertEqual(sent, self.consume("once"))
 
+    def test_transactional_producer(self):
+        sent = "".join(f"{i}\n" for i in range(5000))
+        self.kcat("-P", "-t", "whole", "-X", "transactional.id=kcat", send=sent)
+        self.assertEqual(sent, self.consume("whole", "-X", "isolation.level=read_committed"))
+
     def test_record_just_below_the_limit_and_one_above(self):
         below, above = "b" * 900_000 + "\n", "a" * 1_100_000 + "\n"
         self.kcat("-P", "-t", "large", send=below)

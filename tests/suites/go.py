@@ -6,9 +6,9 @@ import re
 import shutil
 from pathlib import Path
 
-from suites.suite import CACHE, VERSIONS, Result, Suite, must, run
+from support.cache import CACHE, installed_once
 
-SECONDS = 600
+from suites.suite import VERSIONS, Result, Suite, must, run
 
 
 @functools.cache
@@ -18,17 +18,16 @@ def go():
     wanted = tuple(map(int, re.search(r"go(\d+)\.(\d+)", pinned["version"]).groups()))
     if tuple(map(int, re.search(r"go(\d+)\.(\d+)", must(["go", "version"])).groups())) >= wanted:
         return "go"
-    folder = CACHE / f"go-{pinned['version']}"
-    if not (folder / ".complete").exists():
-        copy_module(pinned, folder, "go")
-        for program in [*folder.glob("bin/*"), *folder.glob("pkg/tool/*/*")]:
-            program.chmod(0o755)
-        (folder / ".complete").touch()
-    return folder / "bin/go"
+    return installed_once(f"go-{pinned['version']}", lambda folder: install_go(pinned, folder)) / "bin/go"
+
+
+def install_go(pinned, folder):
+    copy_module(pinned, folder, "go")
+    for program in [*folder.glob("bin/*"), *folder.glob("pkg/tool/*/*")]:
+        program.chmod(0o755)
 
 
 def copy_module(pinned, folder, program):
-    CACHE.mkdir(parents=True, exist_ok=True)
     found = json.loads(must([program, "mod", "download", "-json", f"{pinned['module']}@{pinned['version']}"], CACHE,
                             {"GOFLAGS": "-mod=mod"}))
     shutil.copytree(found["Dir"], folder, dirs_exist_ok=True)
@@ -37,18 +36,20 @@ def copy_module(pinned, folder, program):
 
 class GoSuite(Suite):
     packages = ["."]
+    tags = ""
+    seconds = 600
     environment = {}
     constant = {"GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}  # not every module's go.mod is tidy
 
     def install(self, folder):
-        copy_module(VERSIONS[self.name], folder, go())
+        copy_module(VERSIONS[self.source], folder, go())
 
-    def run(self, broker, tests):
+    def run(self, target, tests):
         """Runs the top level tests that have one of `tests` in them; the parts of them that are not asked for run too."""
         tops = sorted({test.split("/")[0] for test in tests})
-        command = [go(), "test", "-json", "-count=1", f"-timeout={SECONDS}s", "-run", f"^({'|'.join(tops)})$"]
-        environment = {name: value.format(address=broker.address) for name, value in self.environment.items()}
-        _, output = run(command + self.packages, self.installed(), self.constant | environment, SECONDS + 60)
+        command = [go(), "test", "-json", "-count=1", f"-timeout={self.seconds}s", f"-tags={self.tags}", "-run", f"^({'|'.join(tops)})$"]
+        environment = {name: value.format(address=target.address, copies=self.nodes) for name, value in self.environment.items()}
+        _, output = run(command + self.packages, self.installed(), self.constant | environment, self.seconds + 60)
         return results_of(output)
 
 
@@ -72,17 +73,19 @@ def results_of(output):
 
 
 class FranzGo(GoSuite):
-    name = "franz-go"
+    name = source = "franz-go"
+    nodes = 3
     packages = ["./pkg/kgo"]
     properties = {"message.max.bytes": "200000000", "socket.request.max.bytes": "210000000",
                   "offsets.topic.num.partitions": "4", "group.initial.rebalance.delay.ms": "0"}
-    environment = {"KGO_SEEDS": "{address}", "KGO_LOG_LEVEL": "error", "KGO_TEST_RF": "1", "KGO_TEST_RECORDS": "20000"}
+    cluster_properties = {"min.insync.replicas": "2"}
+    environment = {"KGO_SEEDS": "{address}", "KGO_LOG_LEVEL": "error", "KGO_TEST_RF": "{copies}", "KGO_TEST_RECORDS": "20000"}
 
 
 class KafkaGo(GoSuite):
     """The address of its broker, localhost:9092, and its node id are written into the tests."""
 
-    name = "kafka-go"
+    name = source = "kafka-go"
     port = 9092
     packages = [".", "./topics"]
     properties = FranzGo.properties | {"advertised.listeners": "PLAINTEXT://localhost:9092"}

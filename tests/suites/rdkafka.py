@@ -8,23 +8,33 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from interop.apache import command_line
+from interop.apache import command_line, jars
 from suites.suite import VERSIONS, Result, Suite, must, run
 
 AT_ONCE = 6         # they wait more than they work
-TEST_SECONDS = 240
+TEST_SECONDS = 360
 QUICK = ("0055", "0061", "0113", "0137")  # in full 0113 takes nine minutes, and the others have parts with transactions
+# Tests that lose a race of their own now and then, whatever the broker does: these are run once more.
+RACES = {
+    # It produces eight times and takes for granted that the first answer about the topics comes later: behind it produce() itself refuses the
+    # invalid topic, with another error. A loop that is held up for three milliseconds loses.
+    "0057_invalid_topic",
+}
 CLAIMED = "4.2.0.0"  # the runner leaves out what the broker is too old for, and cannot find out by itself
 
 
 class Librdkafka(Suite):
-    name = "librdkafka"
+    name = source = "librdkafka"
+    nodes = 3
+    scenario = "default"
     properties = {"broker.rack": "RACK1", "num.partitions": "4", "offsets.topic.num.partitions": "4",
                   "message.max.bytes": "15000000", "group.initial.rebalance.delay.ms": "100",
                   "group.max.session.timeout.ms": "1000000"}
+    cluster_properties = {"auto.create.topics.enable": "true", "default.replication.factor": "3", "min.insync.replicas": "2",
+                          "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector"}
 
     def install(self, folder):
-        pinned = VERSIONS[self.name]
+        pinned = VERSIONS[self.source]
         archive = must(["npm", "pack", "--silent", f"{pinned['npm']}@{pinned['version']}"], folder).split()[-1]
         must(["tar", "xzf", archive, "--strip-components=3", "package/deps/librdkafka"], folder)
         (folder / archive).unlink()
@@ -33,22 +43,25 @@ class Librdkafka(Suite):
         must(["make", jobs, "libs"], folder)
         must(["make", jobs, "-C", "tests", "build"], folder)
 
-    def run(self, broker, tests):
+    def run(self, target, tests):
         numbers = list(dict.fromkeys(test[:4] for test in tests))  # what the runner selects by
         with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(AT_ONCE) as pool:
             kafka = tool_scripts(Path(scratch))
-            told = dict(zip(numbers, pool.map(lambda number: self.run_number(kafka, broker, number), numbers)))
+            told = dict(zip(numbers, pool.map(lambda number: self.run_number(kafka, target.address, number), numbers)))
+            for test in RACES.intersection(tests):
+                if not told[test[:4]](test).passed:
+                    told[test[:4]] = self.run_number(kafka, target.address, test[:4])
         return [told[test[:4]](test) for test in tests]
 
-    def run_number(self, kafka, broker, number):
+    def run_number(self, kafka, address, number):
         """Runs the tests of a number; gives what makes a Result of a test's name."""
         folder = self.installed()
         with tempfile.TemporaryDirectory() as scratch:
             conf, report = Path(scratch, "test.conf"), Path(scratch, "report.json")
-            conf.write_text(f"bootstrap.servers={broker.address}\ntest.topic.random=true\ntest.timeout.multiplier=2\n")
-            environment = {"RDKAFKA_TEST_CONF": conf, "TESTS": number, "TEST_REPORT": report, "TEST_SCENARIO": "default",
+            conf.write_text(f"bootstrap.servers={address}\ntest.topic.random=true\ntest.timeout.multiplier=2\n")
+            environment = {"RDKAFKA_TEST_CONF": conf, "TESTS": number, "TEST_REPORT": report, "TEST_SCENARIO": self.scenario,
                            "TEST_KAFKA_VERSION": CLAIMED, "TEST_CONSUMER_GROUP_PROTOCOL": "classic",
-                           "KAFKA_PATH": kafka, "BROKERS": broker.address,
+                           "KAFKA_PATH": kafka, "BROKERS": address,
                            "LD_LIBRARY_PATH": f"{folder}/src:{folder}/src-cpp"}
             command = ["./test-runner", "-L", "-K", "-E", "-p1", *(["-Q"] if number in QUICK else [])]
             status, output = run(command, folder / "tests",
@@ -65,17 +78,27 @@ class Librdkafka(Suite):
         return result
 
 
+class LibrdkafkaWithoutAutomaticTopics(Librdkafka):
+    """The tests of the runner's other scenario."""
+
+    name = "librdkafka-noautocreate"
+    scenario = "noautocreate"
+    cluster_properties = {**Librdkafka.cluster_properties, "auto.create.topics.enable": "false"}
+
+
 def complaints(output):
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
-    lines = [line for line in plain.splitlines()
-             if re.search(r"SKIPPING TEST|failed at|assertion failed|TEST FAILURE", line)]
+    lines = re.findall(r"^.*SKIPPING TEST.*|^.*assertion failed.*|^.*failed at.*\n.*", plain, re.M)   # why is on the line behind it
     return " | ".join(lines)[:600] or plain[-300:]
 
 
 def tool_scripts(folder):
-    """A folder with the scripts of Apache Kafka that some tests call."""
+    """What some tests call or compile against, laid out as in a distribution of Apache Kafka."""
+    (folder / "libs").symlink_to(jars())
     (folder / "bin").mkdir()
-    script = folder / "bin" / "kafka-topics.sh"
-    script.write_text(f"#!/bin/sh\nexec {shlex.join(command_line('topics'))} \"$@\"\n")
-    script.chmod(0o755)
+    for name, command in (("kafka-topics.sh", shlex.join(command_line("topics"))),
+                          ("kafka-run-class.sh", f'java -cp "$CLASSPATH:{jars()}/*"')):
+        script = folder / "bin" / name
+        script.write_text(f"#!/bin/sh\nexec {command} \"$@\"\n")
+        script.chmod(0o755)
     return folder

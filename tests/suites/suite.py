@@ -1,14 +1,16 @@
-"""What every foreign suite has: where it is kept, how its programs run, the lists that its results are held to."""
+"""What every foreign suite has: where it is kept, what it runs against, how its programs run, the lists that its results are held to."""
 
 import os
-import shutil
 import subprocess
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.broker import Broker
+from support.cache import installed_once
+from support.cluster import MILLRACE, Cluster, combined
+
 HERE = Path(__file__).resolve().parent
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "millrace"
 VERSIONS = tomllib.loads((HERE.parent / "versions.toml").read_text())
 # CI=true makes some suites leave tests out or wait longer.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "CI"}
@@ -45,26 +47,34 @@ def must(command, folder=None, environment=None):
 
 
 class Suite:
-    """`properties` go into the broker's server.properties; `port` is fixed for clients that have it written into them."""
+    """`properties` go into every node's server.properties, `cluster_properties` where it is one of several; `port` is fixed for clients that
+    have it written into them. `source` names its entry in versions.toml."""
 
-    name = ""
+    name = source = ""
+    nodes = 1
     properties = {}
+    cluster_properties = {}
+    client_ports = {}       # as Cluster's
     port = None
+
+    def target(self, folder):
+        """What it runs against, not started: has `address`, start(), stop() and error_lines(). The nodes of a cluster are in racks of their own."""
+        if self.nodes == 1:
+            return Broker(folder, self.properties, port=self.port)
+        kinds = os.environ.get("CLUSTER_KIND", MILLRACE).split(",")
+        plans = combined(self.nodes, kinds=[kinds[i % len(kinds)] for i in range(self.nodes)])
+        for plan in plans:
+            plan.rack = f"RACK{plan.id}"
+        return Cluster(folder, plans, properties=self.properties | self.cluster_properties, client_ports=self.client_ports).format()
 
     def installed(self):
         """The suite's folder in the cache, made at first use."""
-        folder = CACHE / f"{self.name}-{VERSIONS[self.name]['version']}"
-        if not (folder / ".complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            self.install(folder)
-            (folder / ".complete").touch()
-        return folder
+        return installed_once(f"{self.source}-{VERSIONS[self.source]['version']}", self.install)
 
     def install(self, folder):
         raise NotImplementedError
 
-    def run(self, broker, tests):
+    def run(self, target, tests):
         """A Result for each of `tests`, in any order; what is not there has failed."""
         raise NotImplementedError
 

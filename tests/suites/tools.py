@@ -33,7 +33,7 @@ TOOLS = {
 @dataclass
 class Step:
     name: str
-    command: str           # the tool and its arguments; {b} is the broker, {file} a file that holds `input`
+    command: str           # the tool and its arguments; {b} is the broker's address, {file} a file that holds `input`
     says: tuple = ()       # regular expressions, all to be found in what it prints
     input: str = ""
     lacks: tuple = ()      # none of these is
@@ -108,7 +108,14 @@ STEPS = [
     Step("producer-perf", "producer-perf --topic fast --num-records 30000 --record-size 120 --throughput -1 --command-property bootstrap.servers={b}",
          ("30000 records sent",)),
     Step("consumer-perf", f"consumer-perf {TO} --topic fast --num-records 30000 --timeout 20000", (r"(?m), 30000, ",)),
-    Step("producers", f"transactions {TO} describe-producers --topic fast --partition 0", (r"ProducerId\s+ProducerEpoch",)),
+    Step("producer-perf-in-transactions", "producer-perf --topic fast --num-records 10000 --record-size 100 --throughput -1 --transactional-id perf "
+         "--transaction-duration-ms 50 --command-property bootstrap.servers={b}", ("10000 records sent",)),
+    Step("consume-what-is-committed", f"{READ} --topic fast --isolation-level read_committed --max-messages 40000",
+         ("Processed a total of 40000 messages",)),
+    Step("transaction-list", f"transactions {TO} list", (r"(?m)^perf\s+1\s+\d+\s+CompleteCommit",)),
+    Step("transaction-describe", f"transactions {TO} describe --transactional-id perf", (r"(?m)^1\s+perf\s+\d+\s+\d+\s+CompleteCommit",)),
+    Step("transaction-describe-unknown", f"transactions {TO} describe --transactional-id nobody", ("the ID could not be found",), fails=True),
+    Step("producers", f"transactions {TO} describe-producers --topic fast --partition 0", (r"ProducerId\s+ProducerEpoch", r"(?m)^\d+\s+\d+\s")),
     Step("no-hanging-transactions", f"transactions {TO} find-hanging --broker-id 1"),
     Step("verifiable-producer", f"verifiable-producer {TO} --topic counted --max-messages 3000 --throughput -1 --acks -1",
          (r'"sent":3000,"acked":3000|"acked":3000,"sent":3000',)),
@@ -122,31 +129,31 @@ STEPS = [
 
 
 class Tools(Suite):
-    name = "tools"
+    name = source = "tools"
     properties = {"group.initial.rebalance.delay.ms": "0", "offsets.topic.num.partitions": "4"}
 
     def installed(self):
         command_line("topics")  # fetches the jars
 
-    def run(self, broker, tests):
+    def run(self, target, tests):
         with tempfile.TemporaryDirectory() as scratch:
-            return [play(step, broker, Path(scratch, "input")) for step in STEPS if step.name in tests]
+            return [play(step, target.address, Path(scratch, "input")) for step in STEPS if step.name in tests]
 
 
-def play(step, broker, file):
+def play(step, address, file):
     begun = time.monotonic()
     for attempt in range(step.tries):
         time.sleep(0.5 * bool(attempt))
-        wrong = play_once(step, broker, file)
+        wrong = play_once(step, address, file)
         if not wrong:
             break
     return Result(step.name, not wrong, time.monotonic() - begun, wrong)
 
 
-def play_once(step, broker, file):
+def play_once(step, address, file):
     """What is wrong with what the tool did, or nothing."""
     file.write_text(step.input)
-    tool, *arguments = step.command.format(b=broker.address, file=file).split()
+    tool, *arguments = step.command.format(b=address, file=file).split()
     try:
         done = subprocess.run(command_line(TOOLS.get(tool, tool)) + arguments, input=step.input, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS)

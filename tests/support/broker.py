@@ -1,6 +1,8 @@
 """Starts, stops and kills the real `millrace` on free loopback ports, with its data and logs in a folder of its own."""
 
+import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -13,15 +15,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("MILLRACE", ROOT / "build" / "release" / "millrace"))
 START_SECONDS = 30
+PORTS = (10000, 29000)
+given_ports = set()
 
 
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
+    """Below those that the kernel gives to connections: nobody takes one of them while its node is down. Never the same twice."""
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(*PORTS)
+        with contextlib.suppress(OSError), socket.socket() as candidate:
+            candidate.bind(("127.0.0.1", port))
+            if port not in given_ports:
+                given_ports.add(port)
+                ports.append(port)
     return ports
 
 
@@ -44,6 +51,8 @@ class Broker:
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{self.controller_port}",
             "log.dirs": str(self.data),
             "offsets.topic.replication.factor": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
             **(properties or {}),
         }
         self.log_path = self.folder / "broker.log"

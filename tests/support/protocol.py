@@ -168,19 +168,27 @@ class Asker(Client):
     """A connection that asks by name: asker.ask("Metadata", 12, Topics=[...]) gives the response as a dictionary."""
 
     def ask(self, api, version, **values):
+        return self.send(api, version, **values)()
+
+    def send(self, api, version, **values):
+        """What it returns, called, waits for the response. Responses come in the order of the requests."""
         codec = Codec(api + "Request", version)
         header = b"\0" if codec.flexible else b""   # no tagged fields, before and after
         self.correlation += 1
-        frame = struct.pack(">hhi", codec.message.key, version, self.correlation) + struct.pack(">h", 5) + b"tests"
+        correlation = self.correlation
+        frame = struct.pack(">hhi", codec.message.key, version, correlation) + struct.pack(">h", 5) + b"tests"
         frame += header + codec.encode(values)
         self.send_raw(struct.pack(">i", len(frame)) + frame)
-        answer = self.read_frame()
-        assert struct.unpack_from(">i", answer)[0] == self.correlation, "an answer out of order"
-        response = Codec(api + "Response", version)
-        begin = 5 if response.flexible and api != "ApiVersions" else 4
-        values = response.decode(answer[begin:])
-        assert response.at == len(answer) - begin, f"{len(answer) - begin - response.at} bytes behind the answer"
-        return values
+
+        def receive():
+            answer = self.read_frame()
+            assert struct.unpack_from(">i", answer)[0] == correlation, "an answer out of order"
+            response = Codec(api + "Response", version)
+            begin = 5 if response.flexible and api != "ApiVersions" else 4
+            values = response.decode(answer[begin:])
+            assert response.at == len(answer) - begin, f"{len(answer) - begin - response.at} bytes behind the answer"
+            return values
+        return receive
 
     def alter(self, kind, name, *changes, validate_only=False):
         """IncrementalAlterConfigs of one resource, changes (name, operation, value): (error, message)."""

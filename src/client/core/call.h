@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/frame_buffer.h"
 #include "base/ids.h"
 #include "base/time.h"
 #include "client/core/messages.h"
@@ -40,10 +41,25 @@ struct Call {
   Duration timeout{};      // zero: the client's
 };
 
-// What came back for a call: the body of the response, and the version that it is in.
+// The body of a response. A long one lies in the frame that it was received in.
+class AnswerBody {
+ public:
+  AnswerBody() = default;
+  AnswerBody(ByteView bytes) : frame_(bytes.size()) { frame_.append(bytes); }
+  AnswerBody(const ByteBuffer& bytes) : AnswerBody(ByteView(bytes)) {}
+  AnswerBody(FrameBuffer frame, size_t begin) : frame_(std::move(frame)), begin_(begin) {}
+
+  operator ByteView() const { return frame_.view().subspan(begin_); }
+
+ private:
+  FrameBuffer frame_;
+  size_t begin_ = 0;
+};
+
+// What came back for a call, and the version that it is in.
 struct Answer {
   int16_t version = 0;
-  ByteBuffer body;
+  AnswerBody body;
 };
 
 // The versions of an API that this client speaks. The names of topics are what its machines know of

@@ -66,7 +66,7 @@ class FuzzedClient {
 
   void step(int kind, ByteView bytes) {
     if (kind == kAnswer) answer(bytes);
-    if (kind == kStream) take(connection_.resume(Connection::Received{bytes}));
+    if (kind == kStream) receive(bytes);
     if (kind == kTime) pass(milliseconds(100) * static_cast<int64_t>(bytes.size()));
     if (kind == kLost) take(connection_.resume(Connection::Lost{{Errc::kClosed, "cut"}}));
     settle();
@@ -102,6 +102,16 @@ class FuzzedClient {
       answer(api_versions(versions_below_, asked_.front().version));
   }
 
+  void receive(ByteView bytes) {
+    while (!bytes.empty() && !connection_.over()) {
+      const MutableByteView room = connection_.room();
+      const ByteView piece = bytes.first(std::min(bytes.size(), room.size()));
+      std::ranges::copy(piece, room.begin());
+      bytes = bytes.subspan(piece.size());
+      take(connection_.resume(Connection::Received{piece.size()}));
+    }
+  }
+
   // The oldest call is answered with `body`.
   void answer(ByteView body) {
     if (asked_.empty()) return;
@@ -114,7 +124,7 @@ class FuzzedClient {
                 wire::ResponseHeader{.correlation_id = asked.correlation_id});
     writer.raw(body);
     writer.patch_int32(0, static_cast<int32_t>(writer.buffer().size() - 4));
-    take(connection_.resume(Connection::Received{writer.buffer()}));
+    receive(writer.buffer());
   }
 
   void pass(Duration time) {

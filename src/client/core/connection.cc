@@ -11,6 +11,8 @@ namespace millrace::client::core {
 namespace {
 
 constexpr size_t kSizePrefix = 4;
+constexpr size_t kLongAnswer = 16 * 1024;  // which is worth more than a copy
+constexpr size_t kMostAhead = 4;           // times what has arrived
 
 int16_t newest_of_ours() { return spoken_versions(wire::ApiKey::kApiVersions).max; }
 
@@ -52,8 +54,22 @@ void Connection::on(Submitted& event, Action& action) {
     action.ended.push_back({event.id, std::unexpected(std::move(sent).error())});
 }
 
+MutableByteView Connection::room() {
+  const size_t arrived = received_.size();
+  const size_t frame =
+      arrived < kSizePrefix ? 0 : kSizePrefix + load_big<uint32_t>(received_.view().data());
+  const size_t wanted = arrived == 0 ? std::max(kReadBytes, usual_frame_)
+                                     : std::max(kReadBytes, std::min(frame, kMostAhead * arrived));
+  if (received_.capacity() < wanted) {
+    FrameBuffer larger(wanted);
+    larger.append(received_.view());
+    received_ = std::move(larger);
+  }
+  return received_.free_space();
+}
+
 void Connection::on(const Received& event, Action& action) {
-  received_.insert(received_.end(), event.bytes.begin(), event.bytes.end());
+  received_.added(event.count);
   if (auto taken = take_frames(action); !taken) end_all(taken.error(), action);
 }
 
@@ -126,19 +142,22 @@ void Connection::write_frame(const Sent& request, ByteView body, Action& action)
 
 Result<> Connection::take_frames(Action& action) {
   size_t position = 0;
-  while (received_.size() - position >= kSizePrefix) {
-    const auto size = load_big<int32_t>(received_.data() + position);
+  while (position + kSizePrefix <= received_.size()) {
+    const auto size = load_big<int32_t>(received_.view().data() + position);
     if (size < 0 || static_cast<size_t>(size) > options_.max_answer_bytes)
       return fail(Errc::kLimit,
                   fmt::format("the broker announces an answer of {} bytes; is it a Kafka port?",
                               static_cast<uint32_t>(size)));
     if (received_.size() - position - kSizePrefix < static_cast<size_t>(size)) break;
     const ByteView frame =
-        ByteView(received_).subspan(position + kSizePrefix, static_cast<size_t>(size));
+        received_.view().subspan(position + kSizePrefix, static_cast<size_t>(size));
     RETURN_IF_ERROR(take_frame(frame, action));
     position += kSizePrefix + static_cast<size_t>(size);
   }
-  received_.erase(received_.begin(), received_.begin() + static_cast<ptrdiff_t>(position));
+  if (position >= received_.size())
+    received_ = {};
+  else if (position > 0)
+    received_.drop_front(position);
   return {};
 }
 
@@ -156,8 +175,17 @@ Result<> Connection::take_frame(ByteView frame, Action& action) {
   sent_.pop_front();
   const ByteView body = frame.subspan(reader.position());
   if (state_ == State::kAgreeing) return agree(body, asked.version, action);
-  action.ended.push_back({asked.id, Answer{.version = asked.version, .body = copy_of(body)}});
+  action.ended.push_back({asked.id, Answer{.version = asked.version, .body = take_body(body)}});
   return {};
+}
+
+// The last one that was received takes its frame along.
+AnswerBody Connection::take_body(ByteView body) {
+  const ByteView received = received_.view();
+  if (body.size() < kLongAnswer || body.end() != received.end()) return body;
+  usual_frame_ = std::max(received.size(), usual_frame_ / 2);
+  const auto begin = static_cast<size_t>(body.data() - received.data());
+  return {std::exchange(received_, {}), begin};
 }
 
 // A broker that does not have our version of ApiVersions answers in version 0, and says which it

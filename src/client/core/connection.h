@@ -9,8 +9,10 @@
 //   CC1 every call ends exactly once: with its answer or with an error.
 //   CC2 no call is sent before versions are agreed on, and calls are sent in the order they came.
 //   CC3 an answer whose announced size is over the bound, or whose correlation id is not the oldest
-//      outstanding one (Kafka answers in order), ends the conversation; an announced size allocates
-//      nothing.
+//      outstanding one (Kafka answers in order), ends the conversation; an announced size alone
+//      allocates nothing: no more than kReadBytes, what an answer had before, or a few times
+//      of what has arrived.
+// Copies: the stream is read to where a long answer stays.
 #pragma once
 
 #include <deque>
@@ -36,8 +38,9 @@ class Connection {
  public:
   // The stream is there.
   struct Connected {};
+  // So many bytes were read into room().
   struct Received {
-    ByteView bytes;
+    size_t count = 0;
   };
   struct Submitted {
     CallId id;
@@ -61,6 +64,10 @@ class Connection {
 
   explicit Connection(ConnectionOptions options = {}) : options_(std::move(options)) {}
 
+  static constexpr size_t kReadBytes = 64 * 1024;
+
+  // Where the next bytes of the stream are to be read to: some, at least; until the next event.
+  MutableByteView room();
   Action resume(Event event);
 
   bool ready() const { return state_ == State::kReady; }
@@ -90,13 +97,15 @@ class Connection {
   void write_frame(const Sent& request, ByteView body, Action& action);
   Result<> take_frames(Action& action);
   Result<> take_frame(ByteView frame, Action& action);
+  AnswerBody take_body(ByteView body);
   Result<> agree(ByteView body, int16_t version, Action& action);
   void end_all(const Error& why, Action& action);
 
   ConnectionOptions options_;
   State state_ = State::kConnecting;
   int32_t next_correlation_ = 0;
-  ByteBuffer received_;
+  FrameBuffer received_;
+  size_t usual_frame_ = 0;  // how large long answers were
   std::deque<Sent> sent_;
   std::deque<std::pair<CallId, Call>> waiting_;  // until versions are agreed on
   wire::ApiVersionsResponse broker_;

@@ -44,8 +44,18 @@ wire::ApiVersionsResponse served(std::vector<std::tuple<int16_t, int16_t, int16_
 class ConnectionTest : public ::testing::Test {
  protected:
   Connection::Action connect() { return connection.resume(Connection::Connected{}); }
-  Connection::Action receive(const ByteBuffer& bytes) {
-    return connection.resume(Connection::Received{bytes});
+  // What came of it when all was there.
+  Connection::Action receive(const ByteBuffer& all) {
+    ByteView bytes = all;
+    Connection::Action action;
+    do {
+      const MutableByteView room = connection.room();
+      const size_t count = std::min(bytes.size(), room.size());
+      std::ranges::copy(bytes.first(count), room.begin());
+      bytes = bytes.subspan(count);
+      action = connection.resume(Connection::Received{count});
+    } while (!bytes.empty());
+    return action;
   }
   Connection::Action submit(uint64_t id, Call call) {
     return connection.resume(Connection::Submitted{static_cast<CallId>(id), std::move(call)});
@@ -157,6 +167,52 @@ TEST_F(ConnectionTest, an_answer_to_another_question_ends_the_conversation) {
   EXPECT_TRUE(action.close);
   ASSERT_EQ(action.ended.size(), 1);
   EXPECT_EQ(action.ended[0].answer.error().code, Errc::kCorrupt);
+}
+
+TEST_F(ConnectionTest, a_long_answer_stays_where_it_was_received) {
+  agree();
+  wire::MetadataResponse response;
+  response.cluster_id = std::string(100'000, 'c');
+  const ByteBuffer frame = answer_frame(response, 12, 1);
+  submit(1, call_of(wire::MetadataRequest{}));
+  const auto first = receive(frame);
+  ASSERT_EQ(first.ended.size(), 1);
+  EXPECT_EQ(response_to<wire::MetadataRequest>(*first.ended[0].answer), response);
+
+  // The next one of that size is received at once.
+  submit(2, call_of(wire::MetadataRequest{}));
+  const MutableByteView room = connection.room();
+  ASSERT_GE(room.size(), frame.size());
+  std::ranges::copy(answer_frame(response, 12, 2), room.begin());
+  const auto second = connection.resume(Connection::Received{frame.size()});
+  ASSERT_EQ(second.ended.size(), 1);
+  const ByteView body = second.ended[0].answer->body;
+  EXPECT_EQ(body.data() + body.size(), room.data() + frame.size());
+  EXPECT_EQ(response_to<wire::MetadataRequest>(*second.ended[0].answer), response);
+}
+
+TEST_F(ConnectionTest, a_long_answer_with_another_behind_it_ends_both_calls) {
+  agree();
+  wire::MetadataResponse response;
+  response.cluster_id = std::string(30'000, 'c');
+  ByteBuffer bytes = answer_frame(response, 12, 1);
+  const ByteBuffer second = answer_frame(response, 12, 2);
+  bytes.insert(bytes.end(), second.begin(), second.end());
+  submit(1, call_of(wire::MetadataRequest{}));
+  submit(2, call_of(wire::MetadataRequest{}));
+  const auto action = receive(bytes);
+  ASSERT_EQ(action.ended.size(), 2);
+  for (const auto& ended : action.ended)
+    EXPECT_EQ(response_to<wire::MetadataRequest>(*ended.answer), response);
+}
+
+TEST_F(ConnectionTest, an_announced_size_allocates_a_few_times_of_what_has_arrived) {
+  agree();
+  submit(1, call_of(wire::MetadataRequest{}));
+  receive(ByteBuffer{0x0F, 0xFF, 0xFF, 0xFF});
+  EXPECT_LE(connection.room().size(), Connection::kReadBytes);
+  receive(ByteBuffer(Connection::kReadBytes));
+  EXPECT_LE(connection.room().size(), 4 * Connection::kReadBytes);
 }
 
 TEST_F(ConnectionTest, an_answer_that_nobody_asked_for_ends_the_conversation) {

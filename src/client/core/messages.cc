@@ -39,6 +39,11 @@ void to_version(wire::OffsetFetchRequest& request, int16_t version) {
       request.topics->push_back({.name = topic.name, .partition_indexes = topic.partition_indexes});
 }
 
+void to_version(wire::DescribeClusterRequest& request, int16_t version) {
+  constexpr int16_t kFencedBrokers = 2;
+  if (version < kFencedBrokers) request.include_fenced_brokers = false;
+}
+
 void from_version(wire::FindCoordinatorResponse& response, int16_t version) {
   constexpr int16_t kSeveralKeys = 4;
   if (version >= kSeveralKeys) return;

@@ -4,6 +4,8 @@
 // same in other fields, to_version() and from_version() move it there and back.
 #pragma once
 
+#include "wire/add_raft_voter.h"
+#include "wire/alter_partition_reassignments.h"
 #include "wire/api_versions.h"
 #include "wire/consumer_group_describe.h"
 #include "wire/create_partitions.h"
@@ -16,6 +18,8 @@
 #include "wire/describe_groups.h"
 #include "wire/describe_log_dirs.h"
 #include "wire/describe_quorum.h"
+#include "wire/describe_topic_partitions.h"
+#include "wire/elect_leaders.h"
 #include "wire/fetch.h"
 #include "wire/find_coordinator.h"
 #include "wire/heartbeat.h"
@@ -25,12 +29,15 @@
 #include "wire/leave_group.h"
 #include "wire/list_groups.h"
 #include "wire/list_offsets.h"
+#include "wire/list_partition_reassignments.h"
 #include "wire/metadata.h"
 #include "wire/offset_commit.h"
 #include "wire/offset_delete.h"
 #include "wire/offset_fetch.h"
 #include "wire/produce.h"
+#include "wire/remove_raft_voter.h"
 #include "wire/sync_group.h"
+#include "wire/unregister_broker.h"
 
 namespace millrace::client::core {
 
@@ -42,6 +49,8 @@ struct Exchange;
   struct Exchange<wire::name##Request> {   \
     using Response = wire::name##Response; \
   }
+MILLRACE_EXCHANGE(AddRaftVoter);
+MILLRACE_EXCHANGE(AlterPartitionReassignments);
 MILLRACE_EXCHANGE(ApiVersions);
 MILLRACE_EXCHANGE(ConsumerGroupDescribe);
 MILLRACE_EXCHANGE(CreatePartitions);
@@ -54,6 +63,8 @@ MILLRACE_EXCHANGE(DescribeConfigs);
 MILLRACE_EXCHANGE(DescribeGroups);
 MILLRACE_EXCHANGE(DescribeLogDirs);
 MILLRACE_EXCHANGE(DescribeQuorum);
+MILLRACE_EXCHANGE(DescribeTopicPartitions);
+MILLRACE_EXCHANGE(ElectLeaders);
 MILLRACE_EXCHANGE(Fetch);
 MILLRACE_EXCHANGE(FindCoordinator);
 MILLRACE_EXCHANGE(Heartbeat);
@@ -63,12 +74,15 @@ MILLRACE_EXCHANGE(JoinGroup);
 MILLRACE_EXCHANGE(LeaveGroup);
 MILLRACE_EXCHANGE(ListGroups);
 MILLRACE_EXCHANGE(ListOffsets);
+MILLRACE_EXCHANGE(ListPartitionReassignments);
 MILLRACE_EXCHANGE(Metadata);
 MILLRACE_EXCHANGE(OffsetCommit);
 MILLRACE_EXCHANGE(OffsetDelete);
 MILLRACE_EXCHANGE(OffsetFetch);
 MILLRACE_EXCHANGE(Produce);
+MILLRACE_EXCHANGE(RemoveRaftVoter);
 MILLRACE_EXCHANGE(SyncGroup);
+MILLRACE_EXCHANGE(UnregisterBroker);
 #undef MILLRACE_EXCHANGE
 
 template <class Request>
@@ -80,6 +94,7 @@ void to_version(wire::FindCoordinatorRequest& request, int16_t version);  // coo
 void to_version(wire::LeaveGroupRequest& request, int16_t version);       // members
 void to_version(wire::DeleteTopicsRequest& request, int16_t version);     // topics
 void to_version(wire::OffsetFetchRequest& request, int16_t version);      // groups
+void to_version(wire::DescribeClusterRequest& request, int16_t version);  // fenced brokers
 
 template <class Response>
 void from_version(Response&, int16_t) {}

@@ -11,12 +11,18 @@ namespace millrace::controller::testing {
 class ClusterTest : public ::testing::Test {
  protected:
   static constexpr const char* kClusterId = "JBnGmM1nQnKjv6nDT2mAzQ";
-  static constexpr int16_t kKraftVersion = 1;
 
   ClusterTest() {
-    controller_.activate(kClusterId, kKraftVersion, now_);
+    activate();
     commit(Controller::bootstrap_records());
     add_broker(1);
+  }
+
+  void activate() {
+    controller_.activate(kClusterId,
+                         {.level = [this] { return kraft_version_; },
+                          .upgrade_problem = [this](int16_t) { return quorum_problem_; }},
+                         now_);
   }
 
   static wire::BrokerRegistrationRequest registration(int32_t id, uint64_t incarnation = 1) {
@@ -28,8 +34,8 @@ class ClusterTest : public ::testing::Test {
         .log_dirs = {Uuid::of_words({9, static_cast<uint64_t>(id)})}};
     request.features.push_back(
         {.name = "metadata.version", .min_supported_version = 7, .max_supported_version = 30});
-    for (const char* name : {"eligible.leader.replicas.version", "group.version", "share.version",
-                             "streams.version", "transaction.version"})
+    for (const char* name : {"eligible.leader.replicas.version", "group.version", "kraft.version",
+                             "share.version", "streams.version", "transaction.version"})
       request.features.push_back({.name = name, .max_supported_version = 2});
     return request;
   }
@@ -56,6 +62,29 @@ class ClusterTest : public ::testing::Test {
     ASSERT_FALSE(heartbeat({.broker_id = id}).is_fenced);
   }
 
+  const metadata::Broker& broker(int32_t id) {
+    return *controller_.image().find_broker(NodeId(id));
+  }
+  // Of the topic that create_topic() makes: "t", of one partition.
+  const metadata::Topic& topic() { return *controller_.image().find_topic("t"); }
+  const metadata::PartitionState& partition() { return topic().partitions[0]; }
+  void create_topic(std::vector<int32_t> replicas, const std::string& min_isr = "1") {
+    wire::CreateTopicsRequest request;
+    auto& topic = request.topics.emplace_back();
+    topic.name = "t";
+    topic.num_partitions = topic.replication_factor = -1;
+    topic.assignments.push_back({.partition_index = 0, .broker_ids = std::move(replicas)});
+    topic.configs.push_back({.name = "min.insync.replicas", .value = min_isr});
+    auto decided = controller_.decide_create_topics(request);
+    ASSERT_EQ(decided.response.topics[0].error_code, 0);
+    commit(decided.records);
+  }
+  static std::vector<NodeId> ids(std::initializer_list<int> numbers) {
+    std::vector<NodeId> result;
+    for (int each : numbers) result.push_back(NodeId(each));
+    return result;
+  }
+
   void commit(const Records& records) {
     for (const auto& record : records) {
       auto applied = controller_.image().apply(record, next_);
@@ -66,6 +95,8 @@ class ClusterTest : public ::testing::Test {
     controller_.image().check_invariants();
   }
 
+  int16_t kraft_version_ = 1;
+  std::optional<std::string> quorum_problem_;  // why it cannot be raised
   uint64_t drawn_ = 100;
   static config::NodeProperties properties() {
     return *config::NodeProperties::of({{"node.id", "1"},

@@ -13,9 +13,12 @@ namespace millrace::env::testing {
 
 class ManualHost final : public Host {
  public:
+  ManualHost() = default;
+  explicit ManualHost(MemoryDisk& disk) : disk_(&disk) {}  // that outlives it
+
   size_t shard_count() const override { return 1; }
   ManualShard& shard(size_t) override { return shard_; }
-  MemoryDisk& disk() override { return disk_; }
+  MemoryDisk& disk() override { return *disk_; }
   std::unique_ptr<DiskThread> start_disk_thread(const std::string&) override {
     return std::make_unique<PostedWork>(*this);
   }
@@ -44,7 +47,8 @@ class ManualHost final : public Host {
   };
 
   ManualShard shard_;
-  MemoryDisk disk_;
+  MemoryDisk own_disk_;
+  MemoryDisk* disk_ = &own_disk_;
   Duration disk_delay_{};
 };
 

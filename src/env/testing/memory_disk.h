@@ -40,6 +40,7 @@ class MemoryDisk final : public Disk {
     return {};
   }
   Result<std::vector<DirectoryEntry>> list(const std::string& path) override {
+    RETURN_IF_ERROR(ask("list", path));
     std::vector<DirectoryEntry> entries;
     const std::string prefix = path + "/";
     auto inside = [&](const std::string& name) {
@@ -52,7 +53,7 @@ class MemoryDisk final : public Disk {
     return entries;
   }
   bool exists(const std::string& path) override {
-    return files_.contains(path) || directories_.contains(path);
+    return ask("exists", path) && (files_.contains(path) || directories_.contains(path));
   }
   Result<> rename(const std::string& from, const std::string& to) override {
     RETURN_IF_ERROR(ask("rename", from));

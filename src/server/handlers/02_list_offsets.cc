@@ -42,11 +42,33 @@ void give(Result& result, node::PartitionState& state, Offset offset, TimestampM
                                                         : state.log().epoch_of(offset).value();
 }
 
-ErrorCode look_up(node::PartitionState& state, int64_t timestamp, bool committed_only,
+// Who asks, and so how far.
+struct Reader {
+  bool is_follower = false;
+  bool committed_only = false;
+
+  Offset limit(const node::PartitionState& state) const {
+    if (is_follower) return state.log().log_end();
+    return committed_only ? state.last_stable_offset() : state.high_watermark();
+  }
+};
+
+// After an election the ends are not known until everything from before is committed: an older
+// leader may have told higher ones.
+ErrorCode unknown_end(const node::PartitionState& state, Offset limit) {
+  return state.leader().epoch_start() > limit ? ErrorCode::kOffsetNotAvailable : ErrorCode::kNone;
+}
+
+ErrorCode look_up(node::PartitionState& state, int64_t timestamp, const Reader& reader,
                   Result& result) {
   if (state.is_offline()) return ErrorCode::kKafkaStorageError;
-  const Offset limit = committed_only ? state.last_stable_offset() : state.high_watermark();
-  if (timestamp == kLatest) return give(result, state, limit, kNoTimestamp), ErrorCode::kNone;
+  if (!state.is_leader()) return ErrorCode::kNotLeaderOrFollower;
+  const Offset limit = reader.limit(state);
+  if (timestamp == kLatest) {
+    const ErrorCode unknown = unknown_end(state, limit);
+    if (unknown == ErrorCode::kNone) give(result, state, limit, kNoTimestamp);
+    return unknown;
+  }
   if (timestamp == kEarliest || timestamp == kEarliestLocal)
     return give(result, state, state.log().log_start(), kNoTimestamp), ErrorCode::kNone;
   if (timestamp == kLatestTiered || timestamp == kEarliestPendingUpload) return ErrorCode::kNone;
@@ -54,9 +76,15 @@ ErrorCode look_up(node::PartitionState& state, int64_t timestamp, bool committed
                    ? state.log().max_timestamp()
                    : state.log().offset_for_timestamp(TimestampMs(timestamp));
   if (!found) return ErrorCode::kKafkaStorageError;
-  if (*found && (*found)->offset < limit)
-    give(result, state, (*found)->offset, (*found)->timestamp);
+  if (!*found || (*found)->offset >= limit) return unknown_end(state, limit);
+  give(result, state, (*found)->offset, (*found)->timestamp);
   return ErrorCode::kNone;
+}
+
+// The name of that error before it had its own.
+ErrorCode in_version(ErrorCode error, int16_t version) {
+  return error == ErrorCode::kOffsetNotAvailable && version < 5 ? ErrorCode::kLeaderNotAvailable
+                                                                : error;
 }
 
 // What the request names more than once.
@@ -76,6 +104,8 @@ void handle_list_offsets(Call call) {
   if (!request) return;
   Response response;
   const auto twice = named_twice(*request);
+  const Reader reader{.is_follower = request->replica_id >= 0,
+                      .committed_only = request->isolation_level == kReadCommitted};
   for (const auto& topic : request->topics) {
     auto& topic_result = response.topics.emplace_back();
     topic_result.name = topic.name;
@@ -101,12 +131,10 @@ void handle_list_offsets(Call call) {
       else
         error = with_partition(*hosted.partition, [&](node::PartitionState& state) {
           const ErrorCode stale = state.check_epoch(wanted.current_leader_epoch);
-          return stale != ErrorCode::kNone
-                     ? stale
-                     : look_up(state, wanted.timestamp, request->isolation_level == kReadCommitted,
-                               result);
+          return stale != ErrorCode::kNone ? stale
+                                           : look_up(state, wanted.timestamp, reader, result);
         });
-      result.error_code = wire::code_of(error);
+      result.error_code = wire::code_of(in_version(error, call.version()));
       if (call.version() < 4) result.leader_epoch = -1;  // has no place there
     }
   }

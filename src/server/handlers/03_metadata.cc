@@ -7,6 +7,7 @@
 #include "controller/controller.h"
 #include "metadata/node_ids.h"
 #include "server/authorized_operations.h"
+#include "server/broker_view.h"
 #include "server/handlers/handlers.h"
 #include "server/topic_creation.h"
 #include "wire/metadata.h"
@@ -20,42 +21,67 @@ using wire::ErrorCode;
 void add_brokers(Response& response, const metadata::Image& image, const std::string& listener) {
   for (const auto& [id, broker] : image.brokers()) {
     if (broker.fenced) continue;
-    for (const metadata::Endpoint& endpoint : broker.endpoints)
-      if (endpoint.listener == listener)
-        response.brokers.push_back({.node_id = id.value(),
-                                    .host = endpoint.host,
-                                    .port = endpoint.port,
-                                    .rack = broker.rack});
+    if (const metadata::Endpoint* endpoint = endpoint_on(broker, listener))
+      response.brokers.push_back({.node_id = id.value(),
+                                  .host = endpoint->host,
+                                  .port = endpoint->port,
+                                  .rack = broker.rack});
   }
 }
 
-Response::MetadataResponsePartition describe(const metadata::Image& image, size_t index,
-                                             const metadata::PartitionState& p) {
-  Response::MetadataResponsePartition result{.partition_index = static_cast<int32_t>(index),
-                                             .leader_id = p.leader.value(),
-                                             .leader_epoch = p.leader_epoch.value(),
-                                             .replica_nodes = metadata::numbers_of(p.replicas),
-                                             .isr_nodes = metadata::numbers_of(p.isr)};
-  for (NodeId replica : p.replicas) {
-    const metadata::Broker* broker = image.find_broker(replica);
-    if (broker == nullptr || broker->fenced) result.offline_replicas.push_back(replica.value());
-  }
-  const metadata::Broker* leader = image.find_broker(p.leader);
-  if (leader == nullptr || leader->fenced) {
-    result.error_code = wire::code_of(ErrorCode::kLeaderNotAvailable);
-    result.leader_id = -1;
-  }
-  return result;
+// Version 0 has no place for what cannot be reached, and no word for the listener before 6.
+constexpr int16_t kNamesUnreachable = 1;
+constexpr int16_t kKnowsListenerNotFound = 6;
+
+std::vector<int32_t> reachable(const BrokerView& view, const std::vector<NodeId>& nodes) {
+  std::vector<int32_t> ids;
+  for (NodeId id : nodes)
+    if (view.is_reachable(id)) ids.push_back(id.value());
+  return ids;
 }
 
-void add_topic(Response& response, const metadata::Image& image, const metadata::Topic& topic) {
-  auto& result = response.topics.emplace_back();
-  result.name = topic.name;
-  result.topic_id = topic.id;
-  result.is_internal = is_internal_topic(topic.name);
-  for (size_t i = 0; i < topic.partitions.size(); ++i)
-    result.partitions.push_back(describe(image, i, topic.partitions[i]));
-}
+class TopicDescriber {
+ public:
+  TopicDescriber(const metadata::Image& image, const std::string& listener, int16_t version)
+      : view_(image, listener), version_(version) {}
+
+  void add(Response& response, const metadata::Topic& topic) const {
+    auto& result = response.topics.emplace_back();
+    result.name = topic.name;
+    result.topic_id = topic.id;
+    result.is_internal = is_internal_topic(topic.name);
+    for (size_t i = 0; i < topic.partitions.size(); ++i)
+      result.partitions.push_back(describe(i, topic.partitions[i]));
+  }
+
+ private:
+  std::vector<int32_t> nodes(const std::vector<NodeId>& all) const {
+    return version_ < kNamesUnreachable ? reachable(view_, all) : metadata::numbers_of(all);
+  }
+
+  Response::MetadataResponsePartition describe(size_t index,
+                                               const metadata::PartitionState& p) const {
+    Response::MetadataResponsePartition result{.partition_index = static_cast<int32_t>(index),
+                                               .leader_id = p.leader.value(),
+                                               .leader_epoch = p.leader_epoch.value(),
+                                               .replica_nodes = nodes(p.replicas),
+                                               .isr_nodes = nodes(p.isr),
+                                               .offline_replicas = view_.offline_replicas(p)};
+    ErrorCode code = view_.leader_error(p);
+    if (code == ErrorCode::kListenerNotFound && version_ < kKnowsListenerNotFound)
+      code = ErrorCode::kLeaderNotAvailable;
+    if (code != ErrorCode::kNone)
+      result.leader_id = kNoNode.value();
+    else if (result.replica_nodes.size() < p.replicas.size() ||
+             result.isr_nodes.size() < p.isr.size())
+      code = ErrorCode::kReplicaNotAvailable;
+    result.error_code = wire::code_of(code);
+    return result;
+  }
+
+  BrokerView view_;
+  int16_t version_;
+};
 
 using Wanted = wire::MetadataRequest::MetadataRequestTopic;
 
@@ -114,16 +140,16 @@ void handle_metadata(Call call) {
   if (!request) return;
   if (asks_before_its_time(*request, call.version())) return call.respond(refused(*request));
   const auto image = call.node().image();
+  const std::string& listener = call.peer().listener;
+  const TopicDescriber describer(*image, listener, call.version());
   Response response;
   response.cluster_id = call.node().cluster_id();
-  add_brokers(response, *image, call.peer().listener);
+  add_brokers(response, *image, listener);
   response.controller_id =
-      response.brokers.empty()
-          ? -1
-          : response.brokers[call.shard().random().below(response.brokers.size())].node_id;
+      BrokerView(*image, listener).some_alive_broker(call.shard().random().next());
   const bool all = !request->topics || (call.version() == 0 && request->topics->empty());
   if (all)
-    for (const auto& [name, topic] : image->topics()) add_topic(response, *image, *topic);
+    for (const auto& [name, topic] : image->topics()) describer.add(response, *topic);
   const bool may_create = !all && request->allow_auto_topic_creation &&
                           call.node().properties().flag("auto.create.topics.enable");
   std::vector<std::string> missing;
@@ -131,7 +157,7 @@ void handle_metadata(Call call) {
     const metadata::Topic* topic =
         wanted.name ? image->find_topic(*wanted.name) : image->find_topic(wanted.topic_id);
     if (topic != nullptr) {
-      add_topic(response, *image, *topic);
+      describer.add(response, *topic);
     } else if (!wanted.name) {
       add_error(response, ErrorCode::kUnknownTopicId, wanted);
     } else if (controller::topic_name_problem(*wanted.name)) {
@@ -144,12 +170,8 @@ void handle_metadata(Call call) {
   add_authorized_operations(response, *request);
   if (missing.empty()) return call.respond(response);
   // Answered when the topics are there, so that the client's next look finds them.
-  node::Node& node = call.node();
-  env::Shard& shard = call.shard();
-  auto waiting = std::make_shared<Call>(std::move(call));
-  create_topics(node, shard, missing, [waiting, response = std::move(response)](Result<>) {
-    waiting->respond(response);
-  });
+  create_topics(std::move(call), missing,
+                [response = std::move(response)](Call& waiting) { waiting.respond(response); });
 }
 
 }  // namespace millrace::server

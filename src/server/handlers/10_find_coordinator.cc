@@ -1,7 +1,12 @@
-// FindCoordinator (KIP-699): every group's coordinator is this node, once __consumer_offsets
-// exists. Transactions and share groups have none yet: COORDINATOR_NOT_AVAILABLE. Types that this
-// version of the request does not have are INVALID_REQUEST.
+// FindCoordinator (KIP-699): the coordinator of a group is the leader of its partition of
+// __consumer_offsets, that of a transactional id the leader of its partition of
+// __transaction_state; both topics are created when they are first asked for. Share groups have
+// none yet: COORDINATOR_NOT_AVAILABLE. Types that this version of the request does not have
+// are INVALID_REQUEST.
 #include "base/hash.h"
+#include "node/partition_groups.h"
+#include "node/transactions.h"
+#include "server/broker_view.h"
 #include "server/handlers/handlers.h"
 #include "server/topic_creation.h"
 #include "wire/find_coordinator.h"
@@ -13,19 +18,41 @@ using Response = wire::FindCoordinatorResponse;
 using wire::ErrorCode;
 
 constexpr int8_t kGroup = 0;
+constexpr int8_t kTransaction = 1;
 constexpr int8_t kShare = 2;
 constexpr int16_t kHasManyKeys = 4;  // and no words for errors
 constexpr int16_t kKnowsShare = 6;
 constexpr const char* kMalformed =
     "This most likely occurs because of a request being malformed by the client library or the "
     "message was sent to an incompatible broker. See the broker logs for more details.";
-constexpr const char* kOffsets = "__consumer_offsets";
+
+// Null: there is no coordinator of this type.
+const char* topic_of(int8_t type) {
+  if (type == kGroup) return node::GroupKind::kTopic;
+  return type == kTransaction ? node::TransactionKind::kTopic : nullptr;
+}
+
+std::optional<PartitionIndex> partition_of(Call& call, const std::string& key, int8_t type) {
+  if (type == kGroup) return call.node().groups().partition_of(key);
+  if (type == kTransaction) return call.node().transactions().host().partition_of(key);
+  return std::nullopt;
+}
+
+// Null: the topic or the partition's leader is not there.
+const metadata::Broker* leader_of(Call& call, const metadata::Image& image, const std::string& key,
+                                  int8_t type) {
+  const auto partition = partition_of(call, key, type);
+  const metadata::Topic* topic =
+      partition ? image.find_topic(std::string_view(topic_of(type))) : nullptr;
+  if (topic == nullptr) return nullptr;
+  const auto index = static_cast<size_t>(partition->value());
+  if (index >= topic->partitions.size()) return nullptr;
+  const metadata::Broker* leader = image.find_broker(topic->partitions[index].leader);
+  return leader == nullptr || leader->fenced ? nullptr : leader;
+}
 
 Response::Coordinator find(Call& call, const std::string& key, int8_t type) {
   Response::Coordinator result{.key = key, .node_id = -1, .host = "", .port = -1};
-  const auto image = call.node().image();
-  const metadata::Broker* self = image->find_broker(call.node().id());
-  const metadata::Topic* offsets = image->find_topic(std::string_view(kOffsets));
   const bool has_many_keys = call.version() >= kHasManyKeys;
   if (type < kGroup || type > kShare || (type == kShare && call.version() < kKnowsShare)) {
     result.error_code = wire::code_of(ErrorCode::kInvalidRequest);
@@ -33,17 +60,18 @@ Response::Coordinator find(Call& call, const std::string& key, int8_t type) {
     return result;
   }
   result.error_message = has_many_keys ? "" : "NONE";
-  if (type != kGroup || offsets == nullptr || self == nullptr) {
+  const auto image = call.node().image();
+  const metadata::Broker* leader = leader_of(call, *image, key, type);
+  const metadata::Endpoint* endpoint =
+      leader ? endpoint_on(*leader, call.peer().listener) : nullptr;
+  if (endpoint == nullptr) {
     result.error_code = wire::code_of(ErrorCode::kCoordinatorNotAvailable);
     result.error_message = has_many_keys ? "" : "The coordinator is not available.";
     return result;
   }
-  for (const auto& endpoint : self->endpoints)
-    if (endpoint.listener == call.peer().listener) {
-      result.node_id = self->id.value();
-      result.host = endpoint.host;
-      result.port = endpoint.port;
-    }
+  result.node_id = leader->id.value();
+  result.host = endpoint->host;
+  result.port = endpoint->port;
   return result;
 }
 
@@ -68,13 +96,11 @@ void answer(Call& call, const wire::FindCoordinatorRequest& request) {
 void handle_find_coordinator(Call call) {
   auto request = call.decode<wire::FindCoordinatorRequest>();
   if (!request) return;
-  const bool missing = !call.node().image()->find_topic(std::string_view(kOffsets));
-  if (!missing || request->key_type != kGroup) return answer(call, *request);
-  node::Node& node = call.node();
-  env::Shard& shard = call.shard();
-  auto waiting = std::make_shared<Call>(std::move(call));
-  create_topics(node, shard, {kOffsets},
-                [waiting, request = std::move(*request)](Result<>) { answer(*waiting, request); });
+  const char* topic = topic_of(request->key_type);
+  if (topic == nullptr || call.node().image()->find_topic(std::string_view(topic)))
+    return answer(call, *request);
+  create_topics(std::move(call), {topic},
+                [request = std::move(*request)](Call& waiting) { answer(waiting, request); });
 }
 
 }  // namespace millrace::server

@@ -1,6 +1,10 @@
-// ApiVersions (KIP-35, KIP-511, KIP-584). A version that we do not know is answered at version 0
+// ApiVersions (KIP-35, KIP-511, KIP-584). What is forwarded is served as far as the active
+// controller serves it too (KIP-590). A version that we do not know is answered at version 0
 // with error 35 and the range of ApiVersions alone, so that the client tries again with it.
+#include <algorithm>
+
 #include "metadata/features.h"
+#include "node/controller_channel.h"
 #include "server/dispatch.h"
 #include "server/handlers/handlers.h"
 #include "wire/api_versions.h"
@@ -21,6 +25,28 @@ Response::ApiVersion row(const ServedApi& api) {
   return {.api_key = static_cast<int16_t>(api.key),
           .min_version = api.advertised_min,
           .max_version = api.versions.max};
+}
+
+// On a broker's listener, of what is forwarded, the versions that the controller has too.
+std::vector<Response::ApiVersion> rows(Call& call) {
+  const ListenerKind listener = call.header().listener;
+  const auto controller = listener == ListenerKind::kBroker
+                              ? call.node().controller_channel().controller_versions()
+                              : nullptr;
+  std::vector<Response::ApiVersion> rows;
+  for (const ServedApi& api : served_apis(listener)) {
+    Response::ApiVersion ours = row(api);
+    if (controller && wire::find_api(ours.api_key)->forwardable) {
+      const auto theirs =
+          std::ranges::find(controller->api_keys, ours.api_key, &Response::ApiVersion::api_key);
+      if (theirs == controller->api_keys.end()) continue;
+      ours.min_version = std::max(ours.min_version, theirs->min_version);
+      ours.max_version = std::min(ours.max_version, theirs->max_version);
+      if (ours.min_version > ours.max_version) continue;
+    }
+    rows.push_back(ours);
+  }
+  return rows;
 }
 
 // Versions below 4 cannot say a minimum of 0: older clients choke on it (KAFKA-17492).
@@ -62,8 +88,7 @@ void handle_api_versions(Call call) {
         request->client_software_name + " " + request->client_software_version;
     add_features(response, call.node(), call.version());
   }
-  for (const ServedApi& api : served_apis(call.header().listener))
-    response.api_keys.push_back(row(api));
+  response.api_keys = rows(call);
   call.respond(response);
 }
 

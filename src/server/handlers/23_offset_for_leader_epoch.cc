@@ -24,7 +24,9 @@ void handle_offset_for_leader_epoch(Call call) {
       result.leader_epoch = -1;
       result.end_offset = -1;
       with_partition(*hosted.partition, [&](node::PartitionState& state) {
-        const auto stale = state.check_epoch(wanted.current_leader_epoch);
+        auto stale = state.check_epoch(wanted.current_leader_epoch);
+        if (stale == wire::ErrorCode::kNone && !state.is_leader())
+          stale = wire::ErrorCode::kNotLeaderOrFollower;
         result.error_code = wire::code_of(stale);
         if (stale != wire::ErrorCode::kNone || wanted.leader_epoch == kNoLeaderEpoch.value())
           return;

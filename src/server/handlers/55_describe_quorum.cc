@@ -20,6 +20,21 @@ bool is_the_quorum(const Request& request) {
          request.topics[0].partitions[0].partition_index == 0;
 }
 
+// The leader alone knows where the others are.
+Response not_leader() {
+  Response response;
+  response.error_message = "";
+  response.topics.push_back(
+      {.topic_name = kTopic,
+       .partitions = {{.error_code = wire::code_of(ErrorCode::kNotLeaderOrFollower),
+                       .error_message =
+                           "For requests intended only for the leader, this error "
+                           "indicates that the broker is not the current leader. For "
+                           "requests intended for any replica, this error indicates "
+                           "that the broker is not a replica of the topic partition."}}});
+  return response;
+}
+
 Response not_hosted(const Request& request) {
   Response response;
   response.error_message = "";
@@ -100,8 +115,11 @@ void handle_describe_quorum(Call call) {
                      *quorum = node.controller().quorum();
                      return controller::Records{};
                    },
-               .done = [waiting, quorum](
-                           Result<>) { waiting->respond(describe(*quorum, waiting->version())); },
+               .done =
+                   [waiting, quorum](Result<> known) {
+                     if (!known) return waiting->respond_not_controller(not_leader());
+                     waiting->respond(describe(*quorum, waiting->version()));
+                   },
                .shard = shard});
 }
 

@@ -1,8 +1,6 @@
 // UpdateFeatures (KIP-584, KIP-778): the controller decides; all or nothing.
 #include "server/controller_call.h"
 #include "server/handlers/handlers.h"
-#include "wire/errors.h"
-#include "wire/update_features.h"
 
 namespace millrace::server {
 
@@ -10,15 +8,13 @@ void handle_update_features(Call call) {
   auto request = call.decode<wire::UpdateFeaturesRequest>();
   if (!request) return;
   const int16_t version = call.version();
+  const int32_t timeout_ms = request->timeout_ms;
   submit_to_controller(
       std::move(call), std::move(*request),
       [version](controller::Controller& controller, const auto& wanted) {
         return controller.decide_update_features(wanted, version);
       },
-      [](auto& response) {
-        response.error_code = wire::code_of(wire::ErrorCode::kUnknownServerError);
-        response.results.clear();
-      });
+      milliseconds(timeout_ms));
 }
 
 }  // namespace millrace::server

@@ -1,5 +1,7 @@
 // DescribeCluster (KIP-700, KIP-919, KIP-1073): the brokers, or on request the controllers.
+#include "node/controller_host.h"
 #include "server/authorized_operations.h"
+#include "server/broker_view.h"
 #include "server/handlers/handlers.h"
 #include "wire/describe_cluster.h"
 
@@ -29,13 +31,12 @@ void add_brokers(Response& response, const metadata::Image& image, const std::st
                  bool with_fenced) {
   for (const auto& [id, broker] : image.brokers()) {
     if (broker.fenced && !with_fenced) continue;
-    for (const auto& endpoint : broker.endpoints)
-      if (endpoint.listener == listener)
-        response.brokers.push_back({.broker_id = id.value(),
-                                    .host = endpoint.host,
-                                    .port = endpoint.port,
-                                    .rack = broker.rack,
-                                    .is_fenced = broker.fenced});
+    if (const metadata::Endpoint* endpoint = endpoint_on(broker, listener))
+      response.brokers.push_back({.broker_id = id.value(),
+                                  .host = endpoint->host,
+                                  .port = endpoint->port,
+                                  .rack = broker.rack,
+                                  .is_fenced = broker.fenced});
   }
 }
 
@@ -46,6 +47,17 @@ void add_controllers(Response& response, const metadata::Image& image,
       if (endpoint.name == listener)
         response.brokers.push_back(
             {.broker_id = id.value(), .host = endpoint.host, .port = endpoint.port});
+}
+
+// The quorum is shard 0's.
+void respond_with_leader(Call call, Response response) {
+  node::Node* node = &call.node();
+  env::Shard* shard = &call.shard();
+  auto waiting = std::make_shared<Call>(std::move(call));
+  node->host().shard(0).post([node, shard, waiting, response = std::move(response)]() mutable {
+    response.controller_id = node->controller().driver().leader().value();
+    shard->post([waiting, response = std::move(response)] { waiting->respond(response); });
+  });
 }
 
 }  // namespace
@@ -65,12 +77,15 @@ void handle_describe_cluster(Call call) {
   if (request->include_cluster_authorized_operations)
     response.cluster_authorized_operations = kClusterOperations;
   const auto image = call.node().image();
-  if (kind == ListenerKind::kBroker)
-    add_brokers(response, *image, call.peer().listener, request->include_fenced_brokers);
-  else
-    add_controllers(response, *image, call.peer().listener);
-  response.controller_id = call.node().id().value();
-  call.respond(response);
+  if (kind == ListenerKind::kBroker) {
+    const std::string& listener = call.peer().listener;
+    add_brokers(response, *image, listener, request->include_fenced_brokers);
+    response.controller_id =
+        BrokerView(*image, listener).some_alive_broker(call.shard().random().next());
+    return call.respond(response);
+  }
+  add_controllers(response, *image, call.peer().listener);
+  respond_with_leader(std::move(call), std::move(response));
 }
 
 }  // namespace millrace::server

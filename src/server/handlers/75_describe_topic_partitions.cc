@@ -6,6 +6,7 @@
 #include "controller/controller.h"
 #include "metadata/node_ids.h"
 #include "server/authorized_operations.h"
+#include "server/broker_view.h"
 #include "server/handlers/handlers.h"
 #include "server/topic_creation.h"
 #include "wire/describe_topic_partitions.h"
@@ -17,23 +18,18 @@ using Request = wire::DescribeTopicPartitionsRequest;
 using Response = wire::DescribeTopicPartitionsResponse;
 using wire::ErrorCode;
 
-Response::DescribeTopicPartitionsResponsePartition describe(const metadata::Image& image,
-                                                            size_t index,
+Response::DescribeTopicPartitionsResponsePartition describe(const BrokerView& view, size_t index,
                                                             const metadata::PartitionState& p) {
-  Response::DescribeTopicPartitionsResponsePartition result{
-      .partition_index = static_cast<int32_t>(index),
-      .leader_id = p.leader.value(),
-      .leader_epoch = p.leader_epoch.value(),
-      .replica_nodes = metadata::numbers_of(p.replicas),
-      .isr_nodes = metadata::numbers_of(p.isr),
-      .eligible_leader_replicas = metadata::numbers_of(p.elr),
-      .last_known_elr = metadata::numbers_of(p.last_known_elr)};
-  for (NodeId replica : p.replicas) {
-    const metadata::Broker* broker = image.find_broker(replica);
-    if (broker == nullptr || broker->fenced) result.offline_replicas.push_back(replica.value());
-  }
-  if (p.leader == kNoNode) result.error_code = wire::code_of(ErrorCode::kLeaderNotAvailable);
-  return result;
+  const ErrorCode code = view.leader_error(p);
+  return {.error_code = wire::code_of(code),
+          .partition_index = static_cast<int32_t>(index),
+          .leader_id = code == ErrorCode::kNone ? p.leader.value() : kNoNode.value(),
+          .leader_epoch = p.leader_epoch.value(),
+          .replica_nodes = metadata::numbers_of(p.replicas),
+          .isr_nodes = metadata::numbers_of(p.isr),
+          .eligible_leader_replicas = metadata::numbers_of(p.elr),
+          .last_known_elr = metadata::numbers_of(p.last_known_elr),
+          .offline_replicas = view.offline_replicas(p)};
 }
 
 // The names to describe, in order, from the cursor on.
@@ -74,6 +70,7 @@ void handle_describe_topic_partitions(Call call) {
   int64_t left = std::clamp<int64_t>(
       request->response_partition_limit, 1,
       std::max<int64_t>(1, call.node().properties().number("max.request.partition.size.limit")));
+  const BrokerView view(*image, call.peer().listener);
   Response response;
   for (const std::string& name : names_of(*request, *image)) {
     if (left <= 0) {
@@ -95,7 +92,7 @@ void handle_describe_topic_partitions(Call call) {
     const bool resumed = request->cursor && request->cursor->topic_name == name;
     size_t index = resumed ? static_cast<size_t>(request->cursor->partition_index) : 0;
     for (; index < topic->partitions.size() && left > 0; ++index, --left)
-      result.partitions.push_back(describe(*image, index, topic->partitions[index]));
+      result.partitions.push_back(describe(view, index, topic->partitions[index]));
     if (index < topic->partitions.size()) {
       response.next_cursor = {.topic_name = name, .partition_index = static_cast<int32_t>(index)};
       break;

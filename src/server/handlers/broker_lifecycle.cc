@@ -2,19 +2,8 @@
 // AllocateProducerIds (67) on the controller's listener (KIP-631, KIP-730, KIP-919).
 #include "server/controller_call.h"
 #include "server/handlers/handlers.h"
-#include "wire/allocate_producer_ids.h"
 
 namespace millrace::server {
-namespace {
-
-using wire::ErrorCode;
-
-// The log could not take the records: the broker tries again.
-constexpr auto kNotCommitted = [](auto& response) {
-  response.error_code = wire::code_of(ErrorCode::kNotController);
-};
-
-}  // namespace
 
 void handle_broker_registration(Call call) {
   auto request = call.decode<wire::BrokerRegistrationRequest>();
@@ -24,8 +13,7 @@ void handle_broker_registration(Call call) {
       std::move(call), std::move(*request),
       [&host](controller::Controller& c, const wire::BrokerRegistrationRequest& wanted) {
         return c.decide_broker_registration(wanted, host.position());
-      },
-      kNotCommitted);
+      });
 }
 
 void handle_broker_heartbeat(Call call) {
@@ -36,8 +24,7 @@ void handle_broker_heartbeat(Call call) {
       std::move(call), std::move(*request),
       [&host](controller::Controller& c, const wire::BrokerHeartbeatRequest& wanted) {
         return c.decide_broker_heartbeat(wanted, host.position());
-      },
-      kNotCommitted);
+      });
 }
 
 void handle_controller_registration(Call call) {
@@ -47,8 +34,7 @@ void handle_controller_registration(Call call) {
       std::move(call), std::move(*request),
       [](controller::Controller& c, const wire::ControllerRegistrationRequest& wanted) {
         return c.decide_controller_registration(wanted);
-      },
-      kNotCommitted);
+      });
 }
 
 void handle_allocate_producer_ids(Call call) {
@@ -58,8 +44,7 @@ void handle_allocate_producer_ids(Call call) {
       std::move(call), std::move(*request),
       [](controller::Controller& c, const wire::AllocateProducerIdsRequest& wanted) {
         return c.decide_allocate_producer_ids(wanted);
-      },
-      kNotCommitted);
+      });
 }
 
 }  // namespace millrace::server

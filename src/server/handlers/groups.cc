@@ -2,11 +2,14 @@
 // records are durable. JoinGroup, SyncGroup, Heartbeat, LeaveGroup, OffsetCommit, OffsetFetch,
 // OffsetDelete, DescribeGroups, ListGroups, DeleteGroups.
 #include <algorithm>
+#include <functional>
 #include <set>
 
 #include "node/partition_groups.h"
 #include "server/authorized_operations.h"
+#include "server/gathered_response.h"
 #include "server/handlers/handlers.h"
+#include "server/image_topics.h"
 
 namespace millrace::server {
 namespace {
@@ -47,7 +50,8 @@ Response with_error(ErrorCode code) {
 
 template <class Request, class Response>
 void run_simple(Call call,
-                group::Decision (Coordinator::*step)(const Request&, const RequestContext&)) {
+                group::Decision (Coordinator::*step)(const Request&, const RequestContext&),
+                std::function<Response(ErrorCode)> refused = with_error<Response>) {
   auto request = call.decode<Request>();
   if (!request) return;
   const std::string group_id = request->group_id;
@@ -56,30 +60,8 @@ void run_simple(Call call,
       [request = std::move(*request), step](Coordinator& c, const RequestContext& context) {
         return (c.*step)(request, context);
       },
-      with_error<Response>);
+      std::move(refused));
 }
-
-class ImageTopics final : public group::Topics {
- public:
-  explicit ImageTopics(std::shared_ptr<const metadata::Image> image) : image_(std::move(image)) {}
-
-  std::optional<Uuid> id_of(std::string_view name) const override {
-    const metadata::Topic* topic = image_->find_topic(name);
-    return topic ? std::optional(topic->id) : std::nullopt;
-  }
-  std::optional<std::string> name_of(const Uuid& id) const override {
-    const metadata::Topic* topic = image_->find_topic(id);
-    return topic ? std::optional(topic->name) : std::nullopt;
-  }
-  bool has_partition(std::string_view name, PartitionIndex partition) const override {
-    const metadata::Topic* topic = image_->find_topic(name);
-    return topic && partition.value() >= 0 &&
-           std::cmp_less(partition.value(), topic->partitions.size());
-  }
-
- private:
-  std::shared_ptr<const metadata::Image> image_;
-};
 
 // Versions before 8 ask for one group, in other fields.
 wire::OffsetFetchRequest normalised(wire::OffsetFetchRequest request, int16_t version) {
@@ -111,15 +93,31 @@ void fill_old_fields(wire::OffsetFetchResponse& response) {
   response.groups.clear();
 }
 
+// Before version 2 there is no field for the error of a group: each partition that was asked for
+// has it, as silence would say that nothing is committed.
+void tell_each_partition(wire::OffsetFetchResponse::OffsetFetchResponseGroup& group,
+                         const wire::OffsetFetchRequest::OffsetFetchRequestGroup& asked) {
+  if (group.error_code == 0 || !asked.topics) return;
+  for (const auto& topic : *asked.topics) {
+    auto& result = group.topics.emplace_back();
+    result.name = topic.name;
+    for (const int32_t partition : topic.partition_indexes)
+      result.partitions.push_back({.partition_index = partition,
+                                   .committed_offset = -1,
+                                   .metadata = "",
+                                   .error_code = group.error_code});
+  }
+}
+
 // What was read may rest on records that are not durable yet: each group's result is looked at
 // again when its log has caught up, and the last one sends the answer.
 template <class Response>
 class GroupReads : public std::enable_shared_from_this<GroupReads<Response>> {
  public:
-  using Finish = void (*)(Response& response, int16_t version);
+  using Finish = std::function<void(Response& response, int16_t version)>;
 
   GroupReads(Call call, size_t groups, Finish finish)
-      : call_(std::move(call)), left_(groups + 1), finish_(finish) {
+      : call_(std::move(call)), left_(groups + 1), finish_(std::move(finish)) {
     response.groups.resize(groups);
   }
 
@@ -148,7 +146,7 @@ class GroupReads : public std::enable_shared_from_this<GroupReads<Response>> {
       const std::string group_id = result.group_id;
       result = {};
       result.group_id = group_id;
-      result.error_code = wire::code_of(ErrorCode::kNotCoordinator);
+      result.error_code = wire::code_of(code);
     }
     finish();
   }
@@ -178,14 +176,34 @@ void handle_join_group(Call call) {
       });
 }
 
+// What is loaded knows nothing of a rebalance under way, which has to begin anew. Kafka answers
+// COORDINATOR_LOAD_IN_PROGRESS since 4.0, over which its own consumer ends.
 void handle_sync_group(Call call) {
-  run_simple<wire::SyncGroupRequest, wire::SyncGroupResponse>(std::move(call),
-                                                              &Coordinator::decide_sync_group);
+  run_simple<wire::SyncGroupRequest, wire::SyncGroupResponse>(
+      std::move(call), &Coordinator::decide_sync_group, [](ErrorCode code) {
+        return with_error<wire::SyncGroupResponse>(
+            code == ErrorCode::kCoordinatorLoadInProgress ? ErrorCode::kRebalanceInProgress : code);
+      });
 }
 
+// While the group is being loaded nobody can say that the member is not in it.
 void handle_heartbeat(Call call) {
-  run_simple<wire::HeartbeatRequest, wire::HeartbeatResponse>(std::move(call),
-                                                              &Coordinator::decide_heartbeat);
+  auto request = call.decode<wire::HeartbeatRequest>();
+  if (!request) return;
+  auto asked = request_for(call, request->group_id);
+  asked.may_write = false;
+  asked.step = [request = std::move(*request)](Coordinator& c, const RequestContext& context) {
+    return c.decide_heartbeat(request, context);
+  };
+  node::GroupHost& groups = call.node().groups();
+  asked.done = [waiting = std::make_shared<Call>(std::move(call))](ErrorCode code,
+                                                                   group::Response response) {
+    if (code == ErrorCode::kCoordinatorLoadInProgress)
+      return waiting->respond(wire::HeartbeatResponse{});
+    waiting->respond(code == ErrorCode::kNone ? std::get<wire::HeartbeatResponse>(response)
+                                              : with_error<wire::HeartbeatResponse>(code));
+  };
+  groups.run(std::move(asked));
 }
 
 void handle_leave_group(Call call) {
@@ -237,7 +255,9 @@ void handle_offset_fetch(Call call) {
   const auto request = normalised(std::move(*decoded), call.version());
   const ImageTopics topics(call.node().image());
   const Coordinator::FetchOptions options{call.version(), request.require_stable};
-  const auto finish = [](wire::OffsetFetchResponse& response, int16_t version) {
+  const auto finish = [asked = request.groups](wire::OffsetFetchResponse& response,
+                                               int16_t version) {
+    if (version < 2) tell_each_partition(response.groups[0], asked[0]);
     if (version < 8) fill_old_fields(response);
   };
   auto reads = std::make_shared<GroupReads<wire::OffsetFetchResponse>>(
@@ -278,7 +298,9 @@ void handle_list_groups(Call call) {
   const auto look = [&](const Coordinator& coordinator) {
     std::ranges::move(coordinator.list_groups(*request), std::back_inserter(response->groups));
   };
-  waiting->node().groups().read_all(look, waiting->shard(), [waiting, response](ErrorCode) {
+  waiting->node().groups().read_all(look, waiting->shard(), [waiting, response](ErrorCode code) {
+    if (code != ErrorCode::kNone)
+      return waiting->respond(with_error<wire::ListGroupsResponse>(code));
     for (auto& each : response->groups) {
       if (waiting->version() < 4) each.group_state.clear();
       if (waiting->version() < 5) each.group_type.clear();
@@ -290,37 +312,31 @@ void handle_list_groups(Call call) {
 void handle_delete_groups(Call call) {
   auto request = call.decode<wire::DeleteGroupsRequest>();
   if (!request) return;
-  // Each group may have another coordinator: the last answer sends the response.
-  struct Pending {
-    Call call;
-    wire::DeleteGroupsResponse response;
-    size_t left;
-  };
-  wire::DeleteGroupsResponse response;
+  using Deletion = GatheredResponse<wire::DeleteGroupsResponse>;
+  auto deletion = std::make_shared<Deletion>(std::move(call));
+  auto& results = deletion->response.results;
   std::set<std::string_view> seen;
   for (const std::string& id : request->groups_names)
-    if (seen.insert(id).second) response.results.push_back({.group_id = id});
-  if (response.results.empty()) return call.respond(response);
-  node::GroupHost& groups = call.node().groups();
-  const size_t count = response.results.size();
-  auto pending = std::make_shared<Pending>(std::move(call), std::move(response), count);
-  for (size_t i = 0; i < count; ++i) {
-    const std::string id = pending->response.results[i].group_id;
-    auto each = request_for(pending->call, id);
+    if (seen.insert(id).second) results.push_back({.group_id = id});
+  for (size_t i = 0; i < results.size(); ++i) {
+    const std::string id = results[i].group_id;
+    auto each = request_for(deletion->call, id);
     each.step = [id](Coordinator& c, const RequestContext& context) {
       wire::DeleteGroupsRequest one;
       one.groups_names = {id};
       return c.decide_delete_groups(one, context);
     };
-    each.done = [pending, i](ErrorCode code, group::Response answer) {
-      auto& result = pending->response.results[i];
+    each.done = [deletion, i](ErrorCode code, group::Response answer) {
+      auto& result = deletion->response.results[i];
       result.error_code = wire::code_of(code);
       if (code == ErrorCode::kNone)
         result = std::get<wire::DeleteGroupsResponse>(answer).results[0];
-      if (--pending->left == 0) pending->call.respond(pending->response);
+      deletion->one_is_done();
     };
-    groups.run(std::move(each));
+    deletion->one_more();
+    deletion->call.node().groups().run(std::move(each));
   }
+  deletion->one_is_done();
 }
 
 }  // namespace millrace::server

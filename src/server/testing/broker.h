@@ -20,10 +20,16 @@ class Broker {
  public:
   explicit Broker(config::Values changes = {})
       : properties_(properties_of(std::move(changes))), node_(host_, properties_) {
-    auto started = node_.start({.advertised = {{"PLAINTEXT", "localhost", 9092, 0}},
-                                .controller_endpoint = {"CONTROLLER", "localhost", 9093, 0}});
-    ASSERT(started.has_value(), "{}", started.error().message);
+    const auto opened = node_.open({.advertised = {{"PLAINTEXT", "localhost", 9092, 0}},
+                                    .controller_endpoint = {"CONTROLLER", "localhost", 9093, 0}});
+    ASSERT(opened.has_value(), "{}", opened.error().message);
+    bool is_ready = false;
+    node_.start([&](Result<> ready) {
+      ASSERT(ready.has_value(), "{}", ready.error().message);
+      is_ready = true;
+    });
     host_.shard(0).run();
+    ASSERT(is_ready, "the broker waits for something that does not come");
   }
 
   env::testing::ManualHost& host() { return host_; }
@@ -33,7 +39,7 @@ class Broker {
   // One connection: bytes in, bytes out.
   class Client {
    public:
-    explicit Client(Broker& broker)
+    explicit Client(Broker& broker, std::string listener = "PLAINTEXT")
         : broker_(&broker),
           connection_(std::make_shared<Connection>(
               Connection::Parts{.stream = std::make_unique<env::testing::ScriptedStream>(script_),
@@ -41,7 +47,7 @@ class Broker {
                                 .input = &broker.input_,
                                 .handler = &broker.dispatcher_,
                                 .closed = [](Connection&) {}},
-              "PLAINTEXT", ConnectionLimits{.max_request_bytes = 1 << 20})) {
+              std::move(listener), ConnectionLimits{.max_request_bytes = 1 << 20})) {
       connection_->start();
     }
     ~Client() { connection_->close("the test is over", /*expected=*/true); }

@@ -1,5 +1,5 @@
-// A growable run of bytes that are never zeroed first: where a frame larger than the scratch buffer
-// is collected.
+// A run of bytes with a capacity, which are never zeroed first: where a frame is collected as it
+// arrives. It does not grow by itself.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 #include "base/bytes.h"
 
-namespace millrace::server {
+namespace millrace {
 
 class FrameBuffer {
  public:
@@ -52,4 +52,4 @@ class FrameBuffer {
   size_t capacity_ = 0;
 };
 
-}  // namespace millrace::server
+}  // namespace millrace

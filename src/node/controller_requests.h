@@ -1,0 +1,48 @@
+// What nodes ask of the active controller in their own name, and the decision that answers each:
+// the same for a request that came over a connection and for one of this process.
+// Not here: the decisions themselves (controller), how the controller is reached
+// (node/controller_channel).
+#pragma once
+
+#include "controller/controller.h"
+
+namespace millrace::node {
+
+inline auto decide_request(controller::Controller& controller,
+                           const wire::BrokerRegistrationRequest& request,
+                           const controller::Position& position) {
+  return controller.decide_broker_registration(request, position);
+}
+inline auto decide_request(controller::Controller& controller,
+                           const wire::BrokerHeartbeatRequest& request,
+                           const controller::Position& position) {
+  return controller.decide_broker_heartbeat(request, position);
+}
+inline auto decide_request(controller::Controller& controller,
+                           const wire::AlterPartitionRequest& request,
+                           const controller::Position&) {
+  return controller.decide_alter_partition(request);
+}
+inline auto decide_request(controller::Controller& controller,
+                           const wire::ControllerRegistrationRequest& request,
+                           const controller::Position&) {
+  return controller.decide_controller_registration(request);
+}
+inline auto decide_request(controller::Controller& controller,
+                           const wire::AssignReplicasToDirsRequest& request,
+                           const controller::Position&) {
+  return controller.decide_assign_replicas_to_dirs(request);
+}
+inline auto decide_request(controller::Controller& controller,
+                           const wire::AllocateProducerIdsRequest& request,
+                           const controller::Position&) {
+  return controller.decide_allocate_producer_ids(request);
+}
+
+template <class Request>
+using ControllerResponse =
+    decltype(decide_request(std::declval<controller::Controller&>(), std::declval<const Request&>(),
+                            std::declval<const controller::Position&>())
+                 .response);
+
+}  // namespace millrace::node

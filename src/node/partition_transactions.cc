@@ -1,0 +1,103 @@
+#include "node/partition_transactions.h"
+
+#include "base/log.h"
+
+namespace millrace::node {
+
+using wire::ErrorCode;
+
+void TransactionHost::follow(const metadata::Image& before, const metadata::Image& after) {
+  const auto level = after.features().find("transaction.version");
+  const int16_t finalised = level == after.features().end() ? int16_t{0} : level->second;
+  version_ = static_cast<txn::TransactionVersion>(std::clamp<int16_t>(finalised, 0, 2));
+  follow_topic(before, after);
+}
+
+txn::Moment TransactionHost::moment() {
+  const env::Clock& clock = host().shard(0).clock();
+  return {.now = clock.now(), .wall = clock.wall(), .version = version_};
+}
+
+txn::Decision TransactionHost::loaded(txn::Coordinator& coordinator) {
+  return coordinator.on_loaded(moment());
+}
+
+txn::Decision TransactionHost::tick(txn::Coordinator& coordinator) {
+  return coordinator.on_tick(moment());
+}
+
+void TransactionHost::run(Request request) { run_with(std::move(request), std::nullopt); }
+
+void TransactionHost::run_with(Request request, std::optional<ProducerId> fresh) {
+  Work work{.key = request.transactional_id,
+            .transaction = {},
+            .step = {},
+            .shard = request.shard,
+            .done = {}};
+  work.step = [this, fresh, step = request.step](txn::Coordinator& coordinator,
+                                                 machine::Ticket ticket) {
+    return step(coordinator, {.ticket = ticket, .moment = moment(), .fresh_producer_id = fresh});
+  };
+  work.done = [this, request = std::move(request)](ErrorCode code, txn::Response response) mutable {
+    if (code != ErrorCode::kNone || !std::holds_alternative<txn::NeedsProducerId>(response))
+      return request.done(code, std::move(response));
+    env::Shard& shard = *request.shard;
+    parts_.next_producer_id(shard, [this,
+                                    request = std::move(request)](Result<ProducerId> id) mutable {
+      if (id) return run_with(std::move(request), *id);
+      request.done(ErrorCode::kCoordinatorLoadInProgress, {});  // as Kafka, while there is no block
+    });
+  };
+  PartitionCoordinators::run(std::move(work));
+}
+
+void TransactionHost::complete(const TransactionMarkers::Coordinator& coordinator,
+                               const txn::Markers& markers) {
+  run_unasked(coordinator.partition, false,
+              [&](txn::Coordinator& machine) { return machine.complete(markers, moment()); });
+}
+
+void TransactionHost::performed(Slot& slot, PartitionState& state, txn::Decision& decision) {
+  if (decision.markers.empty()) return;
+  send_when_committed(state, {slot.index(), slot.epoch}, state.log().log_end(),
+                      std::make_shared<std::vector<txn::Markers>>(std::move(decision.markers)));
+}
+
+// A decision that is in the log of too few replicas will be committed, or lost with the leadership.
+void TransactionHost::send_when_committed(PartitionState& state,
+                                          const TransactionMarkers::Coordinator& coordinator,
+                                          Offset end, MarkersPtr markers) {
+  state.wait_for(end, host().shard(0), [this, coordinator, end, markers](ErrorCode code) {
+    if (code == ErrorCode::kNone) {
+      for (txn::Markers& each : *markers)
+        if (is_decided(each)) parts_.send_markers(coordinator, std::move(each));
+      return;
+    }
+    if (code != ErrorCode::kNotEnoughReplicasAfterAppend) return;
+    host().shard(0).after(milliseconds(100), [this, coordinator, end, markers] {
+      const HostedPartition hosted = partition(coordinator.partition);
+      if (!hosted) return;
+      with_partition(*hosted.partition, [&](PartitionState& state) {
+        if (state.leadership().epoch == coordinator.epoch)
+          send_when_committed(state, coordinator, end, markers);
+      });
+    });
+  });
+}
+
+// It may have been ended meanwhile by another instance of its coordinator.
+bool TransactionHost::is_decided(const txn::Markers& markers) {
+  bool decided = false;
+  read(markers.transactional_id, [&](const txn::Coordinator& machine) {
+    const txn::Transaction* known = machine.find(markers.transactional_id);
+    decided = known && known->is_prepared() && known->producer == markers.producer;
+  });
+  return decided;
+}
+
+void TransactionHost::discarded(const Slot& slot) {
+  host().shard(0).post([this, coordinator = TransactionMarkers::Coordinator{
+                                  slot.index(), slot.epoch}] { parts_.drop_markers(coordinator); });
+}
+
+}  // namespace millrace::node

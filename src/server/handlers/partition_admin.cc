@@ -1,0 +1,31 @@
+// ElectLeaders (43), AlterPartitionReassignments (45), ListPartitionReassignments (46) and
+// UnregisterBroker (64): what operators ask of the controller (KIP-460, KIP-455, KIP-631).
+#include "server/controller_call.h"
+#include "server/handlers/handlers.h"
+
+namespace millrace::server {
+
+using controller::Controller;
+
+void handle_elect_leaders(Call call) {
+  run_on_controller(std::move(call), &Controller::decide_elect_leaders);
+}
+
+void handle_alter_partition_reassignments(Call call) {
+  run_on_controller(std::move(call), &Controller::decide_alter_partition_reassignments);
+}
+
+void handle_list_partition_reassignments(Call call) {
+  run_on_controller(std::move(call), &Controller::decide_list_partition_reassignments);
+}
+
+void handle_unregister_broker(Call call) {
+  auto request = call.decode<wire::UnregisterBrokerRequest>();
+  if (!request) return;
+  submit_to_controller(std::move(call), std::move(*request),
+                       [](Controller& controller, const wire::UnregisterBrokerRequest& wanted) {
+                         return controller.decide_unregister_broker(wanted);
+                       });
+}
+
+}  // namespace millrace::server
