@@ -238,7 +238,7 @@ void MetadataLog::refuse(raft::Output& output, const raft::Now& now) {
   for (raft::Envelope& envelope : std::exchange(output.send, {})) {
     auto* fetch = std::get_if<raft::FetchResponse>(&envelope.message);
     if (!fetch || unwritten_election_) {
-      if (!is_request(envelope.message)) waiting_.erase(envelope.correlation);
+      if (!is_request(envelope.message)) leave_unanswered(envelope.correlation);
       continue;
     }
     fetch->standing.error = raft::ErrorCode::kUnknownServerError;
@@ -252,7 +252,7 @@ void MetadataLog::stop(const Error& why) {
   failure_ = why;
   LOG_ERROR("metadata log: {}; this node takes no part in the quorum until it starts again",
             why.message);
-  waiting_.clear();
+  while (!waiting_.empty()) leave_unanswered(waiting_.begin()->first);
 }
 
 Result<> MetadataLog::take_chunk(const raft::SnapshotChunk& chunk, const raft::Now& now) {
@@ -375,7 +375,7 @@ void MetadataLog::resign(const raft::Now& now) {
 }
 
 void MetadataLog::on_request(raft::Message request, AnswerFunction done, const raft::Now& now) {
-  if (failure_) return;
+  if (failure_) return done({});
   const uint64_t correlation = next_correlation_++;
   waiting_.emplace(correlation, std::move(done));
   machine_->on_message({.correlation = correlation, .message = std::move(request)}, now);
@@ -398,18 +398,23 @@ void MetadataLog::answer(raft::Envelope envelope) {
   if (is_request(envelope.message)) return send_(std::move(envelope));
   auto waiting = waiting_.extract(envelope.correlation);
   if (waiting.empty()) return;
-  QuorumAnswer answer{.message = std::move(envelope.message)};
+  raft::Message& message = envelope.message;
+  storage::ReadSlice found;
   auto fill = [&](auto& response) {
     if (response.standing.error != raft::ErrorCode::kNone) return;
     auto range = range_of(response);
     if (range)
-      answer.range = std::move(*range);
+      found = std::move(*range);
     else
       response.standing.error = raft::ErrorCode::kUnknownServerError;
   };
-  if (auto* fetch = std::get_if<raft::FetchResponse>(&answer.message)) fill(*fetch);
-  if (auto* snapshot = std::get_if<raft::FetchSnapshotResponse>(&answer.message)) fill(*snapshot);
-  waiting.mapped()(std::move(answer));
+  if (auto* fetch = std::get_if<raft::FetchResponse>(&message)) fill(*fetch);
+  if (auto* snapshot = std::get_if<raft::FetchSnapshotResponse>(&message)) fill(*snapshot);
+  waiting.mapped()({.message = std::move(message), .range = std::move(found)});
+}
+
+void MetadataLog::leave_unanswered(uint64_t correlation) {
+  if (auto waiting = waiting_.extract(correlation)) waiting.mapped()({});
 }
 
 Result<storage::ReadSlice> MetadataLog::range_of(raft::FetchResponse& response) {

@@ -19,6 +19,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "metadata/image.h"
@@ -70,9 +71,11 @@ struct SnapshotJob {
 
 // An answer to another replica. Its records or snapshot bytes are a range of a file.
 struct QuorumAnswer {
-  raft::Message message;
+  // Nothing: there is none, as it would rest on what could not be written. Who asked asks again.
+  std::optional<raft::Message> message;
   storage::ReadSlice range;
 };
+// Called once for each request: who waits lives on another shard, and may not be dropped here.
 using AnswerFunction = std::move_only_function<void(QuorumAnswer)>;
 
 class MetadataLog {
@@ -156,6 +159,7 @@ class MetadataLog {
   Result<> apply_committed();
   Result<> apply(const record::BatchView& batch);
   void answer(raft::Envelope envelope);
+  void leave_unanswered(uint64_t correlation);
   void refuse(raft::Output& output, const raft::Now& now);
   Result<storage::ReadSlice> range_of(raft::FetchResponse& response);
   Result<storage::ReadSlice> range_of(raft::FetchSnapshotResponse& response) const;

@@ -87,6 +87,18 @@ class MetadataLogTest : public testing::Test {
     append(log, {wire::TopicRecord{.name = name, .topic_id = Uuid::of_words({3, ++topics_})}});
     save(log);
   }
+  // As node 5, an observer.
+  void ask_for(MetadataLog& log, Offset from, std::vector<QuorumAnswer>& answers) {
+    log.on_request(
+        raft::FetchRequest{.replica = {NodeId(5), Uuid::of_words({5, 5})},
+                           .current_epoch = log.epoch(),
+                           .from = from,
+                           .last_fetched_epoch = from == Offset(0) ? LeaderEpoch(0) : log.epoch(),
+                           .max_wait = milliseconds(500),
+                           .max_bytes = 1 << 20,
+                           .high_watermark = from},
+        [&](QuorumAnswer answer) { answers.push_back(std::move(answer)); }, now_);
+  }
   bool snapshot(MetadataLog& log) {
     auto job = log.begin_snapshot({std::make_shared<metadata::Image>(log.image()),
                                    log.applied_end(), log.applied_timestamp()},
@@ -345,30 +357,49 @@ TEST_F(MetadataLogTest, a_fetch_is_answered_with_a_range_of_the_log_and_parked_a
   auto log = open_or_fail();
   save(*log);
   std::vector<QuorumAnswer> answers;
-  auto fetch = [&](Offset from) {
-    log->on_request(
-        raft::FetchRequest{.replica = {NodeId(5), Uuid::of_words({5, 5})},
-                           .current_epoch = log->epoch(),
-                           .from = from,
-                           .last_fetched_epoch = from == Offset(0) ? LeaderEpoch(0) : log->epoch(),
-                           .max_wait = milliseconds(500),
-                           .max_bytes = 1 << 20,
-                           .high_watermark = from},
-        [&](QuorumAnswer answer) { answers.push_back(std::move(answer)); }, now_);
-  };
-  fetch(Offset(0));
+  ask_for(*log, Offset(0), answers);
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_GT(answers[0].range.length, 0U);
-  EXPECT_EQ(std::get<raft::FetchResponse>(answers[0].message).high_watermark, Offset(3));
-  fetch(Offset(3));
+  EXPECT_EQ(std::get<raft::FetchResponse>(*answers[0].message).high_watermark, Offset(3));
+  ask_for(*log, Offset(3), answers);
   EXPECT_EQ(answers.size(), 1U);
   add_topic(*log, "t");
   EXPECT_EQ(answers.size(), 2U);
-  fetch(Offset(4));
+  ask_for(*log, Offset(4), answers);
   now_.time = log->next_deadline();
   log->on_tick(now_);
   EXPECT_EQ(answers.size(), 3U);
   EXPECT_EQ(log->machine().progress().begin()->second.end, Offset(4));
+}
+
+TEST_F(MetadataLogTest, who_asks_is_told_that_there_is_no_answer_when_it_cannot_be_written) {
+  auto log = open_or_fail();
+  save(*log);
+  disk_.fault = [](std::string_view operation, const std::string&) {
+    return operation == "write" ? Result<>(fail(Errc::kIo, "no space left")) : Result<>();
+  };
+  std::vector<QuorumAnswer> answers;
+  log->on_request(
+      raft::BeginQuorumEpochRequest{.leader = NodeId(2),
+                                    .epoch = LeaderEpoch(log->epoch().value() + 1),
+                                    .voter = {NodeId(1), kKafkasDirectory}},
+      [&](QuorumAnswer answer) { answers.push_back(std::move(answer)); }, now_);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_FALSE(answers[0].message);
+}
+
+TEST_F(MetadataLogTest, who_waits_is_told_that_there_is_no_answer) {
+  auto log = open_or_fail();
+  save(*log);
+  std::vector<QuorumAnswer> answers;
+  ask_for(*log, log->log_end(), answers);
+  EXPECT_TRUE(answers.empty());
+  log->stop(Error{Errc::kIo, "a sync failed"});
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_FALSE(answers[0].message);
+  ask_for(*log, log->log_end(), answers);
+  ASSERT_EQ(answers.size(), 2U);
+  EXPECT_FALSE(answers[1].message);
 }
 
 TEST(BootstrapCheckpoint, is_read_as_apache_kafka_wrote_it_and_written_so) {

@@ -44,7 +44,8 @@ void ask_quorum(Call call) {
   node::ControllerHost& controller = call.node().controller();
   auto waiting = std::make_shared<Call>(std::move(call));
   controller.ask_quorum(shard, std::move(*asked), [waiting](node::QuorumAnswer answer) {
-    auto response = raft::to_wire(std::get<Answer>(answer.message));
+    if (!answer.message) return waiting->close("this voter cannot write what it would answer");
+    auto response = raft::to_wire(std::get<Answer>(*answer.message));
     auto ranges = attach_range(answer.range, response);
     waiting->respond(response, std::move(ranges));
   });
