@@ -87,11 +87,12 @@ void PartitionState::lead(const replica::LeaderOptions& options,
   if (leader_ && leader_->epoch() == state.leader_epoch) {
     leader_->on_metadata(state, now);
   } else {
-    leader_.emplace(options, state,
-                    replica::LeaderLog{.high_watermark = high_watermark_,
-                                       .durable_end = durable_end_,
-                                       .log_end = log_->log_end()},
-                    now);
+    leader_ =
+        std::make_unique<replica::Leader>(options, state,
+                                          replica::LeaderLog{.high_watermark = high_watermark_,
+                                                             .durable_end = durable_end_,
+                                                             .log_end = log_->log_end()},
+                                          now);
   }
   take_leaders_high_watermark();
 }
@@ -174,14 +175,14 @@ void PartitionState::wait_for(Offset end, env::Shard& shard, AckDone done) {
 
 void PartitionState::wait_until_durable(Offset end, env::Shard& shard, AckDone done) {
   end_durable_wait(wire::ErrorCode::kNotLeaderOrFollower);
-  durable_waiter_.emplace(end, &shard, std::move(done));
+  durable_waiter_ = std::make_unique<AckWaiter>(end, &shard, std::move(done));
   if (offline_) return end_durable_wait(wire::ErrorCode::kKafkaStorageError);
   if (leader_) return end_durable_wait(wire::ErrorCode::kNotLeaderOrFollower);
   if (end <= durable_end_) end_durable_wait(wire::ErrorCode::kNone);
 }
 
 void PartitionState::end_durable_wait(wire::ErrorCode code) {
-  if (durable_waiter_) std::exchange(durable_waiter_, std::nullopt)->tell(code);
+  if (durable_waiter_) std::exchange(durable_waiter_, nullptr)->tell(code);
 }
 
 // Those that were answered meanwhile go, so that an idle partition keeps no more than its readers.

@@ -101,15 +101,15 @@ class PartitionState {
   void set_disk_failure(std::function<void(const Error&)> told) { disk_failure_ = std::move(told); }
   Result<storage::ReadSlice> read(const storage::ReadRequest& request);
   // Null: there is none. What is cut off of the log is cut off of it too.
-  FutureLog* future() { return future_ ? &*future_ : nullptr; }
-  const FutureLog* future() const { return future_ ? &*future_ : nullptr; }
-  void set_future(std::optional<FutureLog> future) { future_ = std::move(future); }
+  FutureLog* future() { return future_.get(); }
+  const FutureLog* future() const { return future_.get(); }
+  void set_future(std::unique_ptr<FutureLog> future) { future_ = std::move(future); }
   // The future log, which has all of the log durably, is the log now; gives the one it was.
   std::unique_ptr<storage::Log> adopt_future();
   const std::shared_ptr<const TopicSettings>& settings() const { return settings_; }
   void set_settings(std::shared_ptr<const TopicSettings> settings);
   const Leadership& leadership() const { return leadership_; }
-  bool is_leader() const { return leader_.has_value(); }
+  bool is_leader() const { return leader_ != nullptr; }
   // Only of a leader.
   const replica::Leader& leader() const { return *leader_; }
   Offset high_watermark() const { return high_watermark_; }
@@ -192,11 +192,11 @@ class PartitionState {
   static void add(FetchWaiters& waiters, std::shared_ptr<FetchWaiter> waiter);
 
   std::unique_ptr<storage::Log> log_;
-  std::optional<FutureLog> future_;
+  std::unique_ptr<FutureLog> future_;
   std::function<void(const Error&)> disk_failure_;
   std::shared_ptr<const TopicSettings> settings_;
   Leadership leadership_;
-  std::optional<replica::Leader> leader_;
+  std::unique_ptr<replica::Leader> leader_;  // null: another one leads
   Offset high_watermark_;
   Offset durable_end_;
   uint64_t visible_bytes_ = 0;  // of the log's appended bytes, those below the high watermark
@@ -208,7 +208,7 @@ class PartitionState {
   std::vector<AckWaiter> ack_waiters_;  // ascending in end
   FetchWaiters fetch_waiters_;
   FetchWaiters follower_waiters_;
-  std::optional<AckWaiter> durable_waiter_;
+  std::unique_ptr<AckWaiter> durable_waiter_;
 };
 
 class Partition {

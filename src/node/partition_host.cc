@@ -26,7 +26,7 @@ void PartitionHost::volume_failed(Volume& volume) {
   for (const HostedPartition& hosted : all())
     with_partition(*hosted.partition, [&](PartitionState& state) {
       if (hosted.volume() == &volume) state.go_offline(wire::ErrorCode::kKafkaStorageError);
-      if (state.future() && state.future()->volume == &volume) state.set_future(std::nullopt);
+      if (state.future() && state.future()->volume == &volume) state.set_future(nullptr);
     });
   if (on_failure_) on_failure_(volume);
 }

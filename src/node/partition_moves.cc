@@ -63,7 +63,7 @@ Result<> PartitionHost::open_future(const HostedPartition& hosted, Volume& volum
   if (!log) return std::unexpected(std::move(log).error());
   (*log)->set_topic_id(hosted.partition->topic_id());
   with_partition(*hosted.partition, [&](PartitionState& state) {
-    state.set_future(FutureLog{.log = std::move(*log), .volume = &volume});
+    state.set_future(std::make_unique<FutureLog>(std::move(*log), &volume));
   });
   return {};
 }
@@ -96,7 +96,7 @@ Result<> PartitionHost::begin_move(const HostedPartition& hosted, Volume& to, co
 void PartitionHost::cancel_move(const HostedPartition& hosted, const Uuid& suffix) {
   Volume* volume = with_partition(*hosted.partition, [](PartitionState& state) {
     Volume* lies_in = state.future() ? state.future()->volume : nullptr;
-    state.set_future(std::nullopt);
+    state.set_future(nullptr);
     return lies_in;
   });
   if (volume) remove_future(*volume, hosted.partition->name(), suffix);

@@ -11,6 +11,7 @@
 #include <map>
 
 #include "base/ids.h"
+#include "base/lazy.h"
 
 namespace millrace::node {
 
@@ -20,27 +21,30 @@ class VerificationGuards {
 
   // The coordinator is going to be asked about the producer whose batch begins at `sequence`.
   Guard begin(ProducerId producer, ProducerSequence sequence, TimestampMs now) {
-    auto [entry, is_new] = entries_.try_emplace(producer, Entry{.lowest = sequence});
+    auto [entry, is_new] = entries_.made().try_emplace(producer, Entry{.lowest = sequence});
     if (is_new) entry->second.guard = Guard{++last_};
     entry->second.lowest = std::min(entry->second.lowest, sequence);
     entry->second.asked = now;
     return entry->second.guard;
   }
   bool covers(ProducerId producer, Guard guard) const {
-    const auto entry = entries_.find(producer);
-    return entry != entries_.end() && entry->second.guard == guard;
+    const auto entry = entries_->find(producer);
+    return entry != entries_->end() && entry->second.guard == guard;
   }
   // Batches of the producer that came before this one are still to be appended.
   bool is_ahead(ProducerId producer, ProducerSequence sequence) const {
-    const auto entry = entries_.find(producer);
-    return entry != entries_.end() && sequence > entry->second.lowest;
+    const auto entry = entries_->find(producer);
+    return entry != entries_->end() && sequence > entry->second.lowest;
   }
   // Its transaction is open in the log, or ended.
-  void end(ProducerId producer) { entries_.erase(producer); }
-  void clear() { entries_.clear(); }
+  void end(ProducerId producer) {
+    if (auto* entries = entries_.if_made()) entries->erase(producer);
+  }
+  void clear() { entries_.reset(); }
   // Those that nobody has come back to.
   void expire(TimestampMs before) {
-    std::erase_if(entries_, [&](const auto& each) { return each.second.asked < before; });
+    if (auto* entries = entries_.if_made())
+      std::erase_if(*entries, [&](const auto& each) { return each.second.asked < before; });
   }
 
  private:
@@ -49,7 +53,7 @@ class VerificationGuards {
     ProducerSequence lowest;
     TimestampMs asked;
   };
-  std::map<ProducerId, Entry> entries_;
+  Lazy<std::map<ProducerId, Entry>> entries_;
   uint64_t last_ = 0;
 };
 

@@ -36,7 +36,7 @@ void Log::note_batch(const record::BatchHeader& header, ByteView batch, Timestam
   if (header.leader_epoch > latest_epoch() && header.leader_epoch.value() >= 0)
     epochs_.push_back({header.leader_epoch, header.base_offset});
   if (!header.has_producer_id()) return;
-  if (!header.attributes.control()) return producers_.update(header, now);
+  if (!header.attributes.control()) return producers_.made().update(header, now);
   end_transaction(header, batch);
 }
 
@@ -48,14 +48,15 @@ void Log::end_transaction(const record::BatchHeader& header, ByteView batch) {
   record::RecordView marker;
   if (!reader || !reader->next(marker).value_or(false)) return;
   const bool known = marker.value && marker.value->size() >= 6;
-  auto producer = producers_.producers().find(header.producer_id);
+  auto producer = producers_->producers().find(header.producer_id);
   const bool aborts =
       marker.key && record::parse_control_key(*marker.key) == record::ControlType::kAbort;
   std::optional<Offset> first;
-  if (producer != producers_.producers().end()) first = producer->second.transaction_start;
-  producers_.end_transaction(header, known ? load_big<int32_t>(marker.value->data() + 2) : -1);
+  if (producer != producers_->producers().end()) first = producer->second.transaction_start;
+  producers_.made().end_transaction(header,
+                                    known ? load_big<int32_t>(marker.value->data() + 2) : -1);
   if (!aborts || !first) return;
-  const auto unstable = producers_.first_unstable_offset();
+  const auto unstable = producers_->first_unstable_offset();
   aborted_.add({.producer_id = header.producer_id,
                 .first_offset = *first,
                 .last_offset = header.last_offset(),
@@ -113,7 +114,7 @@ Result<Offset> Log::append(std::span<const MutableByteView> batches, LeaderEpoch
   ASSERT(!batches.empty());
   const record::BatchHeader first = record::BatchView::parse(batches[0])->header();
   auto base = append_behind_end(batches, first, {.epoch = epoch, .now = now});
-  if (!base && first.has_producer_id()) producers_.refuse(first);
+  if (!base && first.has_producer_id()) producers_.made().refuse(first);
   return base;
 }
 
@@ -320,7 +321,7 @@ Result<> Log::write_epochs() {
 Result<> Log::write_producer_snapshot() {
   if (log_end_ == Offset(0)) return {};
   return env::write_file_atomically(
-      *disk_, directory_ + "/" + segment_file_name(log_end_) + ".snapshot", producers_.snapshot());
+      *disk_, directory_ + "/" + segment_file_name(log_end_) + ".snapshot", producers_->snapshot());
 }
 
 // They tell of records that were cut off.
@@ -388,7 +389,7 @@ Result<> Log::truncate_to(Offset offset) {
   ASSIGN_OR_RETURN(uint64_t cut, position_of(segment, offset, nullptr));
   RETURN_IF_ERROR(forget_damage(segment, cut));
   RETURN_IF_ERROR(segment.truncate(cut));
-  producers_.clear();
+  producers_.reset();
   aborted_.truncate(segment.base_offset());
   RETURN_IF_ERROR(remove_snapshots_behind(offset));
   RETURN_IF_ERROR(restore_producers(segments_.size() - 1));
@@ -406,7 +407,7 @@ Result<> Log::start_over_at(Offset offset) {
   for (const auto& segment : segments_) RETURN_IF_ERROR(mark_deleted(*segment));
   segments_.clear();
   epochs_.clear();
-  producers_.clear();
+  producers_.reset();
   aborted_.truncate(Offset(0));
   RETURN_IF_ERROR(remove_snapshots_behind(Offset(-1)));
   unsynced_.clear();

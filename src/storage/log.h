@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "base/lazy.h"
 #include "env/disk.h"
 #include "storage/checkpoint.h"
 #include "storage/damage.h"
@@ -103,10 +104,14 @@ class Log {
   uint64_t size_in_bytes() const;
   uint64_t appended_bytes() const { return appended_bytes_; }  // since it was opened
   const std::string& directory() const { return directory_; }
-  const ProducerState& producers() const { return producers_; }
-  void expire_producers(TimestampMs before) { producers_.expire(before); }
+  const ProducerState& producers() const { return *producers_; }
+  void expire_producers(TimestampMs before) {
+    if (ProducerState* known = producers_.if_made()) known->expire(before);
+  }
   // What lies below the high watermark is replicated.
-  void replicated(Offset high_watermark) { producers_.replicated(high_watermark); }
+  void replicated(Offset high_watermark) {
+    if (ProducerState* known = producers_.if_made()) known->replicated(high_watermark);
+  }
   void set_options(const LogOptions& options) { options_ = options; }
   void set_topic_id(const Uuid& topic_id) { topic_id_ = topic_id; }
 
@@ -265,7 +270,7 @@ class Log {
   Uuid topic_id_;
   std::vector<std::unique_ptr<Segment>> segments_;  // ascending
   std::vector<EpochStart> epochs_;
-  ProducerState producers_;
+  Lazy<ProducerState> producers_;
   TransactionIndex aborted_;
   Offset log_start_;
   Offset log_end_;

@@ -89,7 +89,7 @@ Result<bool> Log::restore_producers_at(Offset offset) {
   if (!bytes) return false;
   auto state = ProducerState::parse_snapshot(*bytes);
   if (!state) return false;
-  producers_ = std::move(*state);
+  producers_ = Lazy(std::move(*state));
   return true;
 }
 
@@ -97,7 +97,7 @@ Result<bool> Log::restore_producers_at(Offset offset) {
 // replayed by that scan.
 // `last` is the segment that ends where the snapshot was taken.
 Result<> Log::complete_producers(Segment& last) {
-  if (producers_.producers().empty()) return {};
+  if (producers_->producers().empty()) return {};
   ASSIGN_OR_RETURN(uint64_t from, last.tail_position(kProducerTailBytes));
   ProducerState recent;
   auto scanned = last.scan(from, [&](const record::BatchHeader& header, ByteView, uint64_t) {
@@ -108,7 +108,7 @@ Result<> Log::complete_producers(Segment& last) {
   const bool is_damaged = !scanned && scanned.error().code == Errc::kCorrupt;
   if (!scanned && !(is_damaged && keeps_damage_))
     return std::unexpected(std::move(scanned).error());
-  producers_.complete_from(recent);
+  producers_.made().complete_from(recent);
   return {};
 }
 
@@ -138,7 +138,7 @@ Result<> Log::restore_producers(size_t first) {
 
 // Of a sealed segment.
 Result<> Log::replay_headers(Segment& segment, const Segment::Visit& visit) {
-  const ProducerState producers = producers_;
+  const Lazy<ProducerState> producers = producers_;
   for (;;) {
     Suspect suspect{.last = {}, .bad = {0, segment.base_offset()}};
     const auto note = [&](const record::BatchHeader& header, ByteView batch, uint64_t position) {
@@ -210,7 +210,7 @@ Result<> Log::recover_from(size_t first, Offset trusted_below) {
 // a tail was cut off.
 Result<bool> Log::recover_segment(Segment& segment, const Trust& trust) {
   const uint64_t listed = segment.size();
-  const ProducerState producers = producers_;
+  const Lazy<ProducerState> producers = producers_;
   for (;;) {
     ASSIGN_OR_RETURN(const Walked walked, walk_segment(segment, listed, trust.below));
     const uint64_t valid = segment.size();

@@ -73,6 +73,7 @@ class Look {
       auto& result = looked_.response.responses.emplace_back();
       result.topic = topic.topic;
       result.topic_id = topic.topic_id;
+      result.partitions.reserve(topic.partitions.size());
       for (const auto& wanted : topic.partitions) {
         auto& data = result.partitions.emplace_back();
         data.partition_index = wanted.partition;
