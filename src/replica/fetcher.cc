@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/probe.h"
@@ -77,11 +78,10 @@ Fetcher::Request::FetchPartition Fetcher::wanted(const Entry& entry) const {
 }
 
 void Fetcher::name_partition(Request& request, const Entry& entry) {
-  auto fields = wanted(entry);
-  auto [known, fresh] = in_session_.try_emplace(entry.first, fields);
-  if (!fresh && known->second == fields) return;
-  known->second = fields;
-  topic_of(request.topics, entry.first.topic_id).partitions.push_back(std::move(fields));
+  const Told told{entry.second.leader_epoch, entry.second.log};
+  auto [known, fresh] = in_session_.try_emplace(entry.first, told);
+  if (!fresh && std::exchange(known->second, told) == told) return;
+  topic_of(request.topics, entry.first.topic_id).partitions.push_back(wanted(entry));
 }
 
 void Fetcher::forget_partitions(Request& request, Instant now) {

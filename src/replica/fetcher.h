@@ -46,6 +46,7 @@ struct FollowedLog {
   Offset log_start;
   Offset durable_end;
   LeaderEpoch last_epoch = kNoLeaderEpoch;  // of its last record
+  friend bool operator==(const FollowedLog&, const FollowedLog&) = default;
 };
 
 struct Followed {
@@ -167,7 +168,12 @@ class Fetcher {
   BrokerEpoch broker_epoch_{-1};
   std::map<TopicIdPartition, Partition> partitions_;
   // What the leader remembers of the session.
-  std::map<TopicIdPartition, Request::FetchPartition> in_session_;
+  struct Told {
+    LeaderEpoch leader_epoch;
+    FollowedLog log;
+    friend bool operator==(const Told&, const Told&) = default;
+  };
+  std::map<TopicIdPartition, Told> in_session_;
   int32_t session_id_ = 0;
   int32_t session_epoch_ = 0;
   bool fetch_under_way_ = false;

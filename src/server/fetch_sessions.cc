@@ -27,7 +27,7 @@ int32_t FetchSessions::epoch_after(int32_t epoch) {
   return epoch == std::numeric_limits<int32_t>::max() ? 1 : epoch + 1;
 }
 
-size_t FetchSessions::KeyHash::operator()(const Key& key) const {
+size_t FetchSessions::Hash::operator()(const Key& key) const {
   const size_t topic =
       key.topic.empty() ? std::hash<Uuid>{}(key.topic_id) : std::hash<std::string>{}(key.topic);
   return topic * 31 + static_cast<size_t>(key.partition);
@@ -79,13 +79,12 @@ FetchTicket FetchSessions::begin_incremental(Request& request, int16_t version, 
 }
 
 void FetchSessions::remember(Session& session, Key key, const Request::FetchPartition& wanted) {
-  auto [place, is_new] = session.index.try_emplace(key);
-  if (is_new) {
-    session.order.push_back({.key = std::move(key), .wanted = wanted});
-    place->second = std::prev(session.order.end());
-  } else {
-    place->second->wanted = wanted;
+  if (auto known = session.index.find(key); known != session.index.end()) {
+    (*known)->wanted = wanted;
+    return;
   }
+  session.order.push_back({.key = std::move(key), .wanted = wanted});
+  session.index.insert(std::prev(session.order.end()));
 }
 
 void FetchSessions::update(Session& session, const Request& request) {
@@ -101,8 +100,9 @@ void FetchSessions::update(Session& session, const Request& request) {
       key.partition = partition;
       auto found = session.index.find(key);
       if (found == session.index.end()) continue;
-      session.order.erase(found->second);
+      const Place place = *found;
       session.index.erase(found);
+      session.order.erase(place);
     }
 }
 
@@ -130,14 +130,12 @@ bool FetchSessions::has_news(Cached& cached, const Response::PartitionData& data
 
 // A response comes in the order that expand() gave the request: the guess is right until the
 // session changes.
-std::list<FetchSessions::Cached>::iterator FetchSessions::find(Session& session,
-                                                               std::list<Cached>::iterator guess,
-                                                               const Key& key) {
+FetchSessions::Place FetchSessions::find(Session& session, Place guess, const Key& key) {
   if (guess != session.order.end() && guess->key == key) return guess;
   auto found = session.index.find(key);
   ASSERT(found != session.index.end(), "{}-{} left its fetch session under way", key.topic,
          key.partition);
-  return found->second;
+  return *found;
 }
 
 void FetchSessions::keep_news(Session& session, Response& response) {
@@ -175,7 +173,7 @@ void FetchSessions::create(const FetchTicket& ticket, const Looked& looked, Resp
     for (const auto& data : topic.partitions) {
       key.partition = data.partition_index;
       if (auto cached = session.index.find(key); cached != session.index.end())
-        has_news(*cached->second, data);
+        has_news(**cached, data);
     }
   }
   session.use = by_use_.insert(by_use_.end(), session.id);

@@ -25,6 +25,7 @@
 #include <string>
 #include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/time.h"
 #include "base/uuid.h"
@@ -84,14 +85,26 @@ class FetchSessions {
     int32_t partition = 0;
     friend bool operator==(const Key&, const Key&) = default;
   };
-  struct KeyHash {
-    size_t operator()(const Key& key) const;
-  };
   struct Cached {
     Key key;
     Request::FetchPartition wanted;
     int64_t high_watermark = -1;  // as last told; -1 also after an error, so that its end is told
     int64_t log_start = -1;
+  };
+  using Place = std::list<Cached>::iterator;
+  // Of places, found by their keys.
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(const Key& key) const;
+    size_t operator()(Place place) const { return (*this)(place->key); }
+  };
+  struct Equal {
+    using is_transparent = void;
+    static const Key& key_of(const Key& key) { return key; }
+    static const Key& key_of(Place place) { return place->key; }
+    bool operator()(const auto& one, const auto& other) const {
+      return key_of(one) == key_of(other);
+    }
   };
   struct Session {
     int32_t id = 0;
@@ -102,7 +115,7 @@ class FetchSessions {
     Instant last_used;
     size_t counted = 0;  // partitions, when it was last used
     std::list<Cached> order;
-    std::unordered_map<Key, std::list<Cached>::iterator, KeyHash> index;
+    std::unordered_set<Place, Hash, Equal> index;
     std::list<int32_t>::iterator use;  // in by_use_
   };
   using Worth = std::tuple<bool, size_t, int32_t>;  // privileged, partitions, id: least goes first
@@ -113,8 +126,7 @@ class FetchSessions {
   static void expand(const Session& session, Request& request);
   static bool has_news(Cached& cached, const Response::PartitionData& data);
   static void keep_news(Session& session, Response& response);
-  static std::list<Cached>::iterator find(Session& session, std::list<Cached>::iterator guess,
-                                          const Key& key);
+  static Place find(Session& session, Place guess, const Key& key);
 
   FetchTicket begin_incremental(Request& request, int16_t version, Instant now);
   void create(const FetchTicket& ticket, const Looked& looked, Response& response);
