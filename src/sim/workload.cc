@@ -31,7 +31,8 @@ void Workload::make_producers() {
             .idempotent = i != 1,
             .most_in_flight = static_cast<size_t>(dice.between({1, 5})),
             .pause = milliseconds(dice.between({5, 80})),
-            .codec = options_.compressed ? record::Codec::kLz4 : record::Codec::kNone}));
+            .codec = options_.compressed ? record::Codec::kLz4 : record::Codec::kNone,
+            .keyed = options_.keyed}));
     producers_.back()->on_acknowledged = [this](int32_t partition, int64_t last_offset) {
       if (on_acknowledged) on_acknowledged(partition, last_offset);
     };

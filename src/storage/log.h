@@ -178,11 +178,11 @@ class Log {
   std::optional<Offset> cleaned_to() const { return cleaned_to_; }
   void note_cleaned(Offset up_to) { cleaned_to_ = up_to; }
   // The exchange of segments (storage/segment_swap), in three steps; what each did is to be made
-  // durable by a sync of the directory before the next, and after the last. begin_swap(): false if
-  // they are not the log's any more. adopt_swap(): readers get the new one; gives the files that are
+  // durable by a sync of the directory before the next, and after the last. begin_swap(): false, and
+  // the group is left as it was, if they are not the log's any more. adopt_swap(): readers get the new one; gives the files that are
   // to be removed after the last step. Nothing, and false from finish_swap(): the log had to complete
   // it by itself meanwhile.
-  Result<bool> begin_swap(CleanedGroup group);
+  Result<bool> begin_swap(CleanedGroup&& group);
   Result<std::optional<std::vector<std::string>>> adopt_swap();
   Result<bool> finish_swap();
 

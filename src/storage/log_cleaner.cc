@@ -286,12 +286,7 @@ CleanedGroup LogCleaner::take_group() {
 }
 
 void LogCleaner::discard() {
-  if (!group_.cleaned) return;
-  for (const std::string_view kind : kSegmentFiles) {
-    const std::string path =
-        group_.cleaned->path() + std::string(kind) + std::string(kCleanedSuffix);
-    if (disk_->exists(path)) (void)disk_->remove(path);
-  }
+  if (group_.cleaned) discard_cleaned(*disk_, *group_.cleaned);
   group_.cleaned.reset();
 }
 

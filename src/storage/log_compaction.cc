@@ -76,7 +76,7 @@ std::optional<size_t> Log::place_of_swap(const CleanedGroup& group) const {
                                                                              : std::nullopt;
 }
 
-Result<bool> Log::begin_swap(CleanedGroup group) {
+Result<bool> Log::begin_swap(CleanedGroup&& group) {
   if (!place_of_swap(group)) return false;
   ASSERT(!swap_, "{} exchanges segments already", directory_);
   RETURN_IF_ERROR(group.cleaned->change_suffix(kSwapSuffix));

@@ -107,6 +107,13 @@ class SwapCompletion {
 
 }  // namespace
 
+void discard_cleaned(env::Disk& disk, const Segment& cleaned) {
+  for (const std::string_view kind : kSegmentFiles) {
+    const std::string path = cleaned.path() + std::string(kind) + std::string(kCleanedSuffix);
+    if (disk.exists(path)) (void)disk.remove(path);
+  }
+}
+
 Result<> complete_swaps(env::Disk& disk, const std::string& directory,
                         const std::vector<env::DirectoryEntry>& entries) {
   return SwapCompletion(disk, directory, entries).run();

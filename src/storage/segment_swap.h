@@ -31,6 +31,9 @@ struct CleanedGroup {
   std::vector<AbortedTransaction> aborted;              // whose records or markers are still there
 };
 
+// One that will not be exchanged.
+void discard_cleaned(env::Disk& disk, const Segment& cleaned);
+
 // In the directory of a log that is to be opened: throws away or completes what the process before
 // was exchanging.
 Result<> complete_swaps(env::Disk& disk, const std::string& directory,
