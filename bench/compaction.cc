@@ -51,7 +51,8 @@ Result<> fill(storage::Log& log, const Words& words) {
     std::vector<storage::testing::Keyed> batch;
     for (size_t i = done; i < done + per_batch; ++i)
       batch.push_back({fmt::format("key-{:012}", i % (records / 2)), value});
-    RETURN_IF_ERROR(storage::testing::append(log, storage::testing::keyed_batch(batch, kNow), kNow));
+    RETURN_IF_ERROR(
+        storage::testing::append(log, storage::testing::keyed_batch(batch, kNow), kNow));
   }
   return {};
 }
@@ -87,7 +88,8 @@ Result<> measure(const Words& words) {
   const double cpu = cpu_seconds() - begun.cpu;
   const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - begun.wall;
   fmt::print(
-      "{{\"read_mb\": {:.1f}, \"written_mb\": {:.1f}, \"cpu_seconds\": {:.3f}, \"seconds\": {:.3f}, "
+      "{{\"read_mb\": {:.1f}, \"written_mb\": {:.1f}, \"cpu_seconds\": {:.3f}, \"seconds\": "
+      "{:.3f}, "
       "\"memory_mb\": {:.1f}, \"keys\": {}}}\n",
       static_cast<double>(did.bytes_read) / 1e6, static_cast<double>(did.bytes_written) / 1e6, cpu,
       wall.count(), resident_megabytes() - before, did.keys);

@@ -60,7 +60,8 @@ void Compactor::employ() {
   while (workers_.size() < wanted) {
     const size_t number = workers_.size();
     workers_.push_back(
-        {.number = number, .thread = parts_.host->start_disk_thread(fmt::format("cleaner {}", number))});
+        {.number = number,
+         .thread = parts_.host->start_disk_thread(fmt::format("cleaner {}", number))});
     look_after(number, settings_.backoff);
   }
 }
@@ -100,7 +101,6 @@ void Compactor::look(size_t worker) {
 // the simulator are alike.
 Compactor::Found Compactor::dirtiest(const Names& excluded) {
   Found best;
-  double most_dirty = 0;
   const TimestampMs now = shard().clock().wall();
   for (const HostedPartition& hosted : parts_.partitions->all()) {
     if (hosted.volume()->is_offline() || excluded.contains(hosted.partition->name())) continue;
@@ -109,7 +109,6 @@ Compactor::Found Compactor::dirtiest(const Names& excluded) {
       auto found = state.log().cleanable(state.last_stable_offset(), now);
       if (!found || !*found) return;  // who reads it takes the directory offline
       const double ratio = (*found)->ratio();
-      most_dirty = std::max(most_dirty, ratio);
       if (!(*found)->is_due(state.settings()->log.min_cleanable_ratio)) return;
       const bool is_better =
           !best.hosted || ratio > best.ratio ||
@@ -117,7 +116,6 @@ Compactor::Found Compactor::dirtiest(const Names& excluded) {
       if (is_better) best = {hosted, ratio};
     });
   }
-  statistics_.max_dirty_percent = static_cast<uint64_t>(100 * most_dirty);
   return best;
 }
 
@@ -148,8 +146,8 @@ void Compactor::begin(size_t worker, const HostedPartition& hosted) {
   });
 }
 
-Result<std::shared_ptr<Compactor::Job>> Compactor::open_job(
-    const HostedPartition& hosted, const storage::CleanerLimits& limits) {
+Result<std::shared_ptr<Compactor::Job>> Compactor::open_job(const HostedPartition& hosted,
+                                                            const storage::CleanerLimits& limits) {
   const TimestampMs now = shard().clock().wall();
   auto plan = with_partition(
       *hosted.partition,
@@ -168,8 +166,8 @@ Result<std::shared_ptr<Compactor::Job>> Compactor::open_job(
                                        .directory = (*plan)->directory,
                                        .from = (*plan)->first_dirty,
                                        .begun = shard().clock().now()});
-  ASSIGN_OR_RETURN(job->cleaner, storage::LogCleaner::open(parts_.host->disk(), std::move(**plan),
-                                                           limits));
+  ASSIGN_OR_RETURN(job->cleaner,
+                   storage::LogCleaner::open(parts_.host->disk(), std::move(**plan), limits));
   return job;
 }
 
@@ -265,9 +263,8 @@ Result<bool> Compactor::exchange(Job& job) {
 Compactor::Stepped Compactor::give_up(Job& job, const Error& error) {
   job.cleaner->discard();
   const TopicPartition& name = job.hosted.partition->name();
-  const bool is_here = with_partition(*job.hosted.partition, [&](PartitionState& state) {
-    return is_there(state, job.directory);
-  });
+  const bool is_here = with_partition(
+      *job.hosted.partition, [&](PartitionState& state) { return is_there(state, job.directory); });
   if (!is_here || error.code == Errc::kClosed || error.code == Errc::kNotFound) {
     PROBE("compactor.log_changed");
     LOG_INFO("compaction of {} is given up: {}", name.to_string(), error.message);
@@ -289,9 +286,6 @@ void Compactor::finish(Job& job) {
   });
   PROBE("compactor.compacted");
   const storage::CleanerStatistics& done = cleaner.statistics();
-  ++statistics_.compactions;
-  statistics_.bytes_read += done.bytes_read;
-  statistics_.bytes_written += done.bytes_written;
   const std::chrono::duration<double> took = shard().clock().now() - job.begun;
   LOG_INFO(
       "compacted {} from {} to {}: {} keys, {:.1f} MiB read, {:.1f} MiB written, {} of {} records "
@@ -305,12 +299,21 @@ void Compactor::finish(Job& job) {
   parts_.partitions->write_checkpoints_later(*job.hosted.volume());
 }
 
+void Compactor::count(const Job& job) {
+  const storage::CleanerStatistics& done = job.cleaner->statistics();
+  ++statistics_.compactions;
+  statistics_.bytes_read += done.bytes_read;
+  statistics_.bytes_written += done.bytes_written;
+}
+
 void Compactor::stepped(size_t worker, const Stepped& stepped) {
   const double rate = settings_.bytes_per_second;
   const double wait = rate > 0 ? static_cast<double>(stepped.bytes) * 1000 / rate : 0;
   if (stepped.outcome == Outcome::kGoesOn)
     return go_on(worker, milliseconds(static_cast<int64_t>(std::min(std::floor(wait), 1e9))));
-  over(worker, workers_[worker].job->hosted, stepped);
+  const auto job = workers_[worker].job;
+  if (stepped.outcome == Outcome::kDone) count(*job);
+  over(worker, job->hosted, stepped);
 }
 
 void Compactor::over(size_t worker, const HostedPartition& hosted, const Stepped& how) {

@@ -4,15 +4,14 @@
 // bounds what they read and write together.
 // Not here: what stays of a log (storage/compaction), cleaning and exchange (storage/log_cleaner,
 // storage/log).
-// Interplay: the log's lock is held to plan and to rename files, not to read, write or sync. What is
-// cleaned is durable, and the recovery point on disk behind it, before the first segment is
+// Interplay: the log's lock is held to plan and to rename files, not to read, write or sync. What
+// is cleaned is durable, and the recovery point on disk behind it, before the first segment is
 // exchanged. A log that is cut, moved, deleted or found damaged meanwhile is left as it is and
 // looked at again later.
-// Threads: start(), take_settings() and close() on shard 0; statistics from any.
+// Threads: all functions on shard 0.
 // Ownership: shared, since work may outlive its use. Host and PartitionHost outlive it.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -42,17 +41,16 @@ class Compactor : public std::enable_shared_from_this<Compactor> {
   void close();
 
   struct Statistics {
-    std::atomic<uint64_t> compactions = 0;
-    std::atomic<uint64_t> bytes_read = 0;
-    std::atomic<uint64_t> bytes_written = 0;
-    std::atomic<uint64_t> uncleanable = 0;        // partitions, now
-    std::atomic<uint64_t> max_dirty_percent = 0;  // when it was looked last
+    uint64_t compactions = 0;
+    uint64_t bytes_read = 0;
+    uint64_t bytes_written = 0;
+    uint64_t uncleanable = 0;  // partitions, now
   };
   const Statistics& statistics() const { return statistics_; }
 
  private:
-  static constexpr uint64_t kPieceBytes = 1 << 20;          // read and written in one go
-  static constexpr Duration kFailurePause = seconds(60);    // before what failed is tried again
+  static constexpr uint64_t kPieceBytes = 1 << 20;              // read and written in one go
+  static constexpr Duration kFailurePause = seconds(60);        // before what failed is tried again
   static constexpr Duration kCrowdedPause = milliseconds(100);  // another thread has the log
 
   struct Settings {
@@ -109,6 +107,7 @@ class Compactor : public std::enable_shared_from_this<Compactor> {
   void stepped(size_t worker, const Stepped& stepped);
   void over(size_t worker, const HostedPartition& hosted, const Stepped& how);
   void finish(Job& job);
+  void count(const Job& job);
 
   Parts parts_;
   Settings settings_;

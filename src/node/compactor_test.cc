@@ -31,10 +31,12 @@ class CompactorTest : public ::testing::Test {
     partitions_ = std::make_unique<PartitionHost>(std::move(volumes), Durability::kFsync);
     partitions_->set_other_recovery_points(
         [](const Volume&) -> storage::OffsetCheckpoint { return {}; });
-    compactor_ = std::make_shared<Compactor>(Compactor::Parts{
-        .host = &host_, .partitions = partitions_.get(), .doubt = [this](const auto& hosted, Offset) {
-          doubted_.push_back(hosted.partition->name().topic);
-        }});
+    compactor_ = std::make_shared<Compactor>(
+        Compactor::Parts{.host = &host_,
+                         .partitions = partitions_.get(),
+                         .doubt = [this](const auto& hosted, Offset) {
+                           doubted_.push_back(hosted.partition->name().topic);
+                         }});
     take_settings(std::move(changes));
     compactor_->start();
   }
@@ -45,9 +47,10 @@ class CompactorTest : public ::testing::Test {
   HostedPartition open(const std::string& topic, bool compacts = true) {
     auto settings = std::make_shared<TopicSettings>();
     settings->log = {.segment_bytes = 200, .delete_old = !compacts, .compacts = compacts};
-    auto hosted = *partitions_->open({.name = {topic, PartitionIndex(0)},
-                                      .topic_id = Uuid::of_words({7, std::hash<std::string>()(topic)}),
-                                      .settings = settings});
+    auto hosted =
+        *partitions_->open({.name = {topic, PartitionIndex(0)},
+                            .topic_id = Uuid::of_words({7, std::hash<std::string>()(topic)}),
+                            .settings = settings});
     with_partition(*hosted.partition, [&](PartitionState& state) {
       state.lead(
           {.self = kSelf},
@@ -97,8 +100,8 @@ TEST_F(CompactorTest, a_dirty_log_is_compacted_and_the_checkpoint_says_how_far) 
   EXPECT_LT(batches(hosted), 12U);
   EXPECT_EQ(table(hosted), before);
   const auto text = as_text(host_.disk().content("/data/cleaner-offset-checkpoint"));
-  const auto cleaned = with_partition(*hosted.partition,
-                                      [](PartitionState& state) { return *state.log().cleaned_to(); });
+  const auto cleaned = with_partition(
+      *hosted.partition, [](PartitionState& state) { return *state.log().cleaned_to(); });
   EXPECT_NE(text.find(fmt::format("\nt 0 {}\n", cleaned)), std::string_view::npos) << text;
   host_.shard(0).advance(4 * kBackoff);
   EXPECT_EQ(compactions(), 1U) << "nothing is dirty any more";

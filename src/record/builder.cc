@@ -117,7 +117,8 @@ ByteBuffer BatchBuilder::build() && {
 
 ByteBuffer build_empty_batch(const BatchHeader& of) {
   BatchHeader header = of;
-  header.attributes = of.attributes.with_codec(Codec::kNone).with(Attributes::kDeleteHorizon, false);
+  header.attributes =
+      of.attributes.with_codec(Codec::kNone).with(Attributes::kDeleteHorizon, false);
   header.base_timestamp = kNoTimestamp;
   header.record_count = 0;
   ByteBuffer bytes(kBatchHeaderSize);

@@ -53,7 +53,8 @@ class Machine {
   // What a crash leaves is opened; what is durable is not scanned again.
   void reopen() { open({.recovery_point = point_}); }
   void compact() {
-    auto done = storage::testing::compact(disk_, *log_, kNow + 1, {.map_bytes = 1 << 12, .io_bytes = 512});
+    auto done =
+        storage::testing::compact(disk_, *log_, kNow + 1, {.map_bytes = 1 << 12, .io_bytes = 512});
     ASSERT_TRUE(done.has_value()) << done.error().message;
   }
   Log& log() { return *log_; }

@@ -42,8 +42,8 @@ struct CompactionKnobs {
   void add_to(std::map<std::string, std::string>& topic) const {
     if (!all_topics) return;
     topic["cleanup.policy"] = "compact";
-    topic["delete.retention.ms"] = std::to_string(
-        std::chrono::duration_cast<milliseconds>(kForEver).count());
+    topic["delete.retention.ms"] =
+        std::to_string(std::chrono::duration_cast<milliseconds>(kForEver).count());
   }
   TableOptions table(int32_t partitions, bool compressed) const {
     return {.partitions = partitions,

@@ -422,8 +422,9 @@ void ReplicaOracle::compare_replicas(const TopicPartition& name,
     std::erase_if(log.batches,
                   [&](const StoredBatch& batch) { return batch.end <= from || batch.end > below; });
     const bool is_compacted = options_.takes_away(name.topic);
-    const bool are_alike = !first || (is_compacted ? are_alike_compacted(first->batches, log.batches)
-                                                   : first->batches == log.batches);
+    const bool are_alike =
+        !first || (is_compacted ? are_alike_compacted(first->batches, log.batches)
+                                : first->batches == log.batches);
     if (!are_alike)
       world_->violated("IS4",
                        fmt::format("the replicas of {} on {} and {} differ between {} and {}",

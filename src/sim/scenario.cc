@@ -51,7 +51,7 @@ struct Knobs {
         transactions(dice.chance(0.5)),
         compaction(dice) {
     if (tail_rots) checkpoint_ms = kNeverMs;  // everything lies behind the recovery points
-    // Compaction writes them when it needs them; and of what a page cache loses nothing is promised.
+    // Compaction writes them when it needs them. Of what a page cache loses nothing is promised.
     if (tail_rots) compaction.backoff_ms = kNeverMs;
     if (page_cache || tail_rots) compaction.writers = 0;
   }

@@ -33,8 +33,8 @@ void TableOracle::acknowledged(int32_t partition, int64_t base_offset, const Bat
     known.keys[write.key].push_back(offset);
     ++offset;
   }
-  known.batches[base_offset] = {.last = offset - 1, .producer = batch.producer,
-                                .sequence = batch.sequence};
+  known.batches[base_offset] = {
+      .last = offset - 1, .producer = batch.producer, .sequence = batch.sequence};
 }
 
 size_t TableOracle::acknowledged_count() const {
@@ -51,18 +51,17 @@ void TableOracle::check_batch(int32_t partition, const record::BatchHeader& head
   if (header.last_offset().value() != was.last || header.producer_id.value() != was.producer ||
       header.base_sequence.value() != was.sequence)
     world_->violated(
-        "CP2", fmt::format("{}-{}: the batch at {} ends at {}, of producer {} from sequence {}; it "
-                           "was acknowledged to {}, of {} from {}",
-                           topic_, partition, header.base_offset, header.last_offset(),
-                           header.producer_id, header.base_sequence, was.last, was.producer,
-                           was.sequence));
+        "CP2",
+        fmt::format("{}-{}: the batch at {} ends at {}, of producer {} from sequence {}; it "
+                    "was acknowledged to {}, of {} from {}",
+                    topic_, partition, header.base_offset, header.last_offset(), header.producer_id,
+                    header.base_sequence, was.last, was.producer, was.sequence));
 }
 
 TableOracle::Contents TableOracle::read(int32_t partition, storage::Log& log,
                                         Offset high_watermark) {
-  Contents contents{.start = log.log_start().value(),
-                    .active = 0,
-                    .high_watermark = high_watermark.value()};
+  Contents contents{
+      .start = log.log_start().value(), .active = 0, .high_watermark = high_watermark.value()};
   const std::string file = log.file_of(log.log_end());
   contents.active = std::atoll(file.substr(file.rfind('/') + 1).c_str());
   record::ReadScratch scratch;
@@ -86,8 +85,8 @@ TableOracle::Contents TableOracle::read(int32_t partition, storage::Log& log,
     return true;
   });
   if (!walked)
-    world_->violated("CP5", fmt::format("{}-{} cannot be read: {}", topic_, partition,
-                                        walked.error().message));
+    world_->violated(
+        "CP5", fmt::format("{}-{} cannot be read: {}", topic_, partition, walked.error().message));
   return contents;
 }
 
@@ -121,10 +120,10 @@ void TableOracle::check(int32_t partition, const Contents& contents, bool is_all
         return world_->violated("CP3", fmt::format("{} at {}-{} is gone from the active segment",
                                                    write.value(), topic_, offset));
       if (!may_be_gone(known, offset, contents))
-        return world_->violated("CP1", fmt::format("{} at {}-{} is gone, and nothing newer of its "
-                                                   "key is there below {}",
-                                                   write.value(), topic_, offset,
-                                                   contents.high_watermark));
+        return world_->violated(
+            "CP1", fmt::format("{} at {}-{} is gone, and nothing newer of its "
+                               "key is there below {}",
+                               write.value(), topic_, offset, contents.high_watermark));
       continue;
     }
     const bool is_same = found->second.key == write.key &&

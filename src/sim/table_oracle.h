@@ -1,8 +1,8 @@
-// What compaction promises of a topic in which each key has one writer (storage/compaction): CP1 the
-// newest value of each key stays until a newer one, or a tombstone whose time is over; CP2 records
-// and batches that stay are what they were, where they were; CP3 what lies in the active segment, or
-// was not there long enough, stays; CP4 a full read gives each key its newest value; CP6 compaction
-// does not move a log's start. CP5, crashes: that all of this holds in every life.
+// What compaction promises of a topic in which each key has one writer (storage/compaction): CP1
+// the newest value of each key stays until a newer one, or a tombstone whose time is over; CP2
+// records and batches that stay are what they were, where they were; CP3 what lies in the active
+// segment stays; CP4 a full read gives each key its newest value; CP6 compaction does not move a
+// log's start. CP5, crashes: that all of this holds in every life.
 // Not here: who writes (sim/table_workload).
 // Threads: one.
 #pragma once

@@ -37,26 +37,25 @@ TableWriter::TableWriter(const Site& site, TableOracle& oracle, const std::strin
 void TableWriter::start() { get_id(); }
 
 bool TableWriter::is_done() const {
-  return finishing_ && std::ranges::none_of(lanes_, [](const auto& each) {
-           return each.second.batch.has_value();
-         });
+  return finishing_ && std::ranges::none_of(
+                           lanes_, [](const auto& each) { return each.second.batch.has_value(); });
 }
 
 void TableWriter::get_id() {
   wire::InitProducerIdRequest request{.transactional_id = std::nullopt,
                                       .transaction_timeout_ms = 60'000};
-  client_.call<wire::InitProducerIdResponse>(
-      Client::AnyBroker{}, request, kInitProducerIdVersion,
-      [this](Result<wire::InitProducerIdResponse> response) {
-        if (!response || response->error_code != 0) {
-          client_.doubt(Client::AnyBroker{});
-          host_->shard(0).after(milliseconds(200), [this] { get_id(); });
-          return;
-        }
-        id_ = response->producer_id;
-        epoch_ = response->producer_epoch;
-        work();
-      });
+  client_.call<wire::InitProducerIdResponse>(Client::AnyBroker{}, request, kInitProducerIdVersion,
+                                             [this](Result<wire::InitProducerIdResponse> response) {
+                                               if (!response || response->error_code != 0) {
+                                                 client_.doubt(Client::AnyBroker{});
+                                                 host_->shard(0).after(milliseconds(200),
+                                                                       [this] { get_id(); });
+                                                 return;
+                                               }
+                                               id_ = response->producer_id;
+                                               epoch_ = response->producer_epoch;
+                                               work();
+                                             });
 }
 
 void TableWriter::work() {
@@ -71,8 +70,8 @@ void TableWriter::work() {
 void TableWriter::begin(int32_t partition, Lane& lane) {
   TableOracle::Batch batch{.producer = id_, .sequence = lane.sequence, .writes = {}};
   for (int64_t i = dice_.between({1, 4}); i > 0; --i) {
-    const std::string key =
-        fmt::format("{}-{}-k{}", name_, partition, dice_.below(static_cast<uint64_t>(options_.keys)));
+    const std::string key = fmt::format("{}-{}-k{}", name_, partition,
+                                        dice_.below(static_cast<uint64_t>(options_.keys)));
     batch.writes.push_back({key, ++lane.numbers[key], dice_.chance(kTombstoneChance)});
   }
   lane.sequence += static_cast<int32_t>(batch.writes.size());
@@ -87,11 +86,10 @@ wire::ProduceRequest TableWriter::request_of(int32_t partition, const TableOracl
                                 .base_sequence = ProducerSequence(batch.sequence)});
   for (const TableWrite& write : batch.writes) {
     const std::string value = write.value();
-    builder.append(
-        {.timestamp = host_->shard(0).clock().wall(),
-         .key = as_bytes(write.key),
-         .value = write.is_tombstone ? std::nullopt : std::optional(as_bytes(value)),
-         .headers = {}});
+    builder.append({.timestamp = host_->shard(0).clock().wall(),
+                    .key = as_bytes(write.key),
+                    .value = write.is_tombstone ? std::nullopt : std::optional(as_bytes(value)),
+                    .headers = {}});
   }
   bytes = std::move(builder).build();
   wire::ProduceRequest request{.acks = -1, .timeout_ms = 30'000};
@@ -138,8 +136,8 @@ TableWorkload::TableWorkload(const Site& site, const TableOptions& options)
 void TableWorkload::create_topic(std::map<std::string, std::string> configs,
                                  std::function<void()> created) {
   configs["cleanup.policy"] = "compact";
-  configs["delete.retention.ms"] = std::to_string(
-      std::chrono::duration_cast<milliseconds>(options_.delete_retention).count());
+  configs["delete.retention.ms"] =
+      std::to_string(std::chrono::duration_cast<milliseconds>(options_.delete_retention).count());
   sim::create_topic(*site_.host, client_,
                     {.name = kTopic,
                      .partitions = options_.partitions,

@@ -48,7 +48,8 @@ bool CleanedTransactions::on_control_batch(const record::BatchHeader& header,
                                            std::optional<record::ControlType> type) {
   begin_up_to(header.last_offset());
   if (!type) return true;
-  if (*type == record::ControlType::kCommit) return ongoing_committed_.erase(header.producer_id) == 0;
+  if (*type == record::ControlType::kCommit)
+    return ongoing_committed_.erase(header.producer_id) == 0;
   if (*type != record::ControlType::kAbort) return false;
   const auto aborted = ongoing_aborted_.extract(header.producer_id);
   if (!aborted || !aborted.mapped().was_met) return true;

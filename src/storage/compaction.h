@@ -84,8 +84,7 @@ class CleanedTransactions {
   bool on_batch(const record::BatchHeader& header);
   // Of a control batch; no type: it has no record any more. True: none of its transaction's
   // batches were met, so that it can go.
-  bool on_control_batch(const record::BatchHeader& header,
-                        std::optional<record::ControlType> type);
+  bool on_control_batch(const record::BatchHeader& header, std::optional<record::ControlType> type);
   // Of the aborted ones whose batches and marker were met since this was called last.
   std::vector<AbortedTransaction> take_met();
 

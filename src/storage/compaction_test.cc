@@ -10,10 +10,10 @@ namespace millrace::storage {
 namespace {
 
 using testing::batches_of;
-using testing::Keyed;
-using testing::table_of;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using testing::Keyed;
+using testing::table_of;
 
 constexpr TimestampMs kNow{1'700'000'000'000};
 const std::string kDirectory = "/data/t-0";
@@ -31,8 +31,8 @@ class CompactionTest : public ::testing::Test {
     log_ = std::move(*log);
   }
   void append(const std::vector<Keyed>& records, record::BatchOptions options = {}) {
-    ASSERT_TRUE(testing::append(*log_, testing::keyed_batch(records, now_, options), now_)
-                    .has_value());
+    ASSERT_TRUE(
+        testing::append(*log_, testing::keyed_batch(records, now_, options), now_).has_value());
   }
   // Of a transaction; sequences go on.
   void append_in_transaction(const std::vector<Keyed>& records, ProducerId id = kProducer) {
@@ -100,8 +100,8 @@ TEST_F(CompactionTest, the_active_segment_is_not_touched_and_counts_next_time) {
               ElementsAre("[1..1: 1 a=2]", "[2..2: 2 filler=f]", "[3..3: 3 a=3]"));
   roll();
   ASSERT_TRUE(compact());
-  EXPECT_THAT(batches_of(*log_), ElementsAre("[2..2: 2 filler=f]", "[3..3: 3 a=3]",
-                                             "[4..4: 4 filler=f]"))
+  EXPECT_THAT(batches_of(*log_),
+              ElementsAre("[2..2: 2 filler=f]", "[3..3: 3 a=3]", "[4..4: 4 filler=f]"))
       << "the filler of the active segment is not known yet";
 }
 
@@ -156,8 +156,8 @@ TEST_F(CompactionTest, a_tombstone_stays_until_its_horizon_and_hides_what_is_bef
   now_ = now_ + 999;
   roll();
   ASSERT_TRUE(compact());
-  EXPECT_THAT(batches_of(*log_), ElementsAre("h[2..3: 2 a=- 3 b=2]", "[4..4: 4 filler=f]",
-                                             "[5..5: 5 filler=f]"));
+  EXPECT_THAT(batches_of(*log_),
+              ElementsAre("h[2..3: 2 a=- 3 b=2]", "[4..4: 4 filler=f]", "[5..5: 5 filler=f]"));
   now_ = now_ + 1;
   roll();
   ASSERT_TRUE(compact());
@@ -190,9 +190,8 @@ TEST_F(CompactionTest, the_last_batch_of_a_round_stays_if_only_as_a_header) {
   append({{"a", "2"}});
   roll();
   ASSERT_TRUE(compact());
-  EXPECT_THAT(batches_of(*log_),
-              ElementsAre("[0..0: 0 b=1]", "[2..2: 2 filler=f]", "[3..3: 3 a=2]",
-                          "[4..4: 4 filler=f]"));
+  EXPECT_THAT(batches_of(*log_), ElementsAre("[0..0: 0 b=1]", "[2..2: 2 filler=f]", "[3..3: 3 a=2]",
+                                             "[4..4: 4 filler=f]"));
   append({{"b", "2"}, {"a", "3"}});
   roll();
   append({{"b", "3"}, {"a", "4"}});
@@ -200,8 +199,8 @@ TEST_F(CompactionTest, the_last_batch_of_a_round_stays_if_only_as_a_header) {
   options_.segment_bytes = 10;  // each segment for itself, so that the end of each shows
   log_->set_options(options_);
   ASSERT_TRUE(compact());
-  EXPECT_THAT(batches_of(*log_), ElementsAre("[7..7: 7 filler=f]", "[8..9: 8 b=3 9 a=4]",
-                                             "[10..10: 10 filler=f]"));
+  EXPECT_THAT(batches_of(*log_),
+              ElementsAre("[7..7: 7 filler=f]", "[8..9: 8 b=3 9 a=4]", "[10..10: 10 filler=f]"));
   append({{"filler", "g"}});
   roll();
   ASSERT_TRUE(compact());
@@ -209,12 +208,12 @@ TEST_F(CompactionTest, the_last_batch_of_a_round_stays_if_only_as_a_header) {
 }
 
 TEST_F(CompactionTest, the_last_batch_of_an_active_producer_keeps_its_sequence) {
-  append({{"a", "1"}, {"a", "2"}}, {.producer_id = kProducer,
-                                    .producer_epoch = kEpoch,
-                                    .base_sequence = ProducerSequence(0)});
-  append({{"a", "3"}}, {.producer_id = kProducer,
-                        .producer_epoch = kEpoch,
-                        .base_sequence = ProducerSequence(2)});
+  append(
+      {{"a", "1"}, {"a", "2"}},
+      {.producer_id = kProducer, .producer_epoch = kEpoch, .base_sequence = ProducerSequence(0)});
+  append(
+      {{"a", "3"}},
+      {.producer_id = kProducer, .producer_epoch = kEpoch, .base_sequence = ProducerSequence(2)});
   append({{"a", "4"}});
   roll();
   ASSERT_TRUE(compact());
@@ -254,9 +253,8 @@ TEST_F(CompactionTest, a_marker_goes_when_its_records_are_gone_and_its_horizon_i
   roll();
   ASSERT_TRUE(compact());
   // Of the committed transaction the last batch of its producer stays, empty.
-  EXPECT_THAT(batches_of(*log_),
-              ElementsAre("ct[1..1: 1]", "t[2..2:]", "ct[3..3: 3]", "[4..4: 4 b=2]",
-                          "[5..5: 5 filler=f]"));
+  EXPECT_THAT(batches_of(*log_), ElementsAre("ct[1..1: 1]", "t[2..2:]", "ct[3..3: 3]",
+                                             "[4..4: 4 b=2]", "[5..5: 5 filler=f]"));
   append({{"b", "3"}});
   roll();
   ASSERT_TRUE(compact());
@@ -296,8 +294,8 @@ TEST_F(CompactionTest, a_transaction_over_segments_is_aborted_in_all_of_them) {
   options_.segment_bytes = 10;  // groups of one segment: what is known of transactions goes on
   log_->set_options(options_);
   ASSERT_TRUE(compact());
-  EXPECT_EQ(table_of(*log_), (std::map<std::string, std::string>{
-                                 {"a", "3"}, {"b", "0"}, {"filler", "f"}}));
+  EXPECT_EQ(table_of(*log_),
+            (std::map<std::string, std::string>{{"a", "3"}, {"b", "0"}, {"filler", "f"}}));
   EXPECT_EQ(log_->aborted_transactions({Offset(0), Offset(20)}).size(), 1U);
   reopen({.recovery_point = log_->log_end()});
   EXPECT_EQ(log_->aborted_transactions({Offset(0), Offset(20)}).size(), 1U);
@@ -377,8 +375,8 @@ TEST_F(CompactionTest, compression_and_log_append_time_are_kept) {
   append({{"c", "2"}});
   roll();
   ASSERT_TRUE(compact());
-  EXPECT_THAT(batches_of(*log_), ElementsAre("[0..1: 1 b=1]", "[2..3: 2 a=2]", "[4..4: 4 c=2]",
-                                             "[5..5: 5 filler=f]"));
+  EXPECT_THAT(batches_of(*log_),
+              ElementsAre("[0..1: 1 b=1]", "[2..3: 2 a=2]", "[4..4: 4 c=2]", "[5..5: 5 filler=f]"));
   std::vector<record::BatchHeader> headers;
   ASSERT_TRUE(log_->replay([&](const record::BatchHeader& header, ByteView, uint64_t) {
                     headers.push_back(header);
@@ -394,9 +392,9 @@ TEST_F(CompactionTest, compression_and_log_append_time_are_kept) {
 TEST_F(CompactionTest, the_largest_timestamp_is_that_of_a_record_that_is_there) {
   append({{"b", "1"}});
   now_ = kNow + 50;
-  append({{"a", "1"}}, {.producer_id = kProducer,
-                        .producer_epoch = kEpoch,
-                        .base_sequence = ProducerSequence(0)});
+  append(
+      {{"a", "1"}},
+      {.producer_id = kProducer, .producer_epoch = kEpoch, .base_sequence = ProducerSequence(0)});
   now_ = kNow + 10;
   append({{"a", "2"}});
   roll();

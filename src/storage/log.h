@@ -170,18 +170,18 @@ class Log {
   Result<> overwrite_damage(const DamagedRange& range, const Mended& mended);
   Result<> shrink_damage(const DamagedRange& range, const Mended& mended);
 
-  // Compaction (storage/compaction). What it would find, when records at or behind `stable` must not
-  // be touched; nothing: there is nothing to look at, or what is there is damaged.
+  // Compaction (storage/compaction). What it would find, when records at or behind `stable` must
+  // not be touched; nothing: there is nothing to look at, or what is there is damaged.
   Result<std::optional<Cleanable>> cleanable(Offset stable, TimestampMs now);
   Result<CompactionPlan> plan_compaction(const Cleanable& cleanable, TimestampMs now);
   // Where compaction goes on; none: from the log's start.
   std::optional<Offset> cleaned_to() const { return cleaned_to_; }
   void note_cleaned(Offset up_to) { cleaned_to_ = up_to; }
   // The exchange of segments (storage/segment_swap), in three steps; what each did is to be made
-  // durable by a sync of the directory before the next, and after the last. begin_swap(): false, and
-  // the group is left as it was, if they are not the log's any more. adopt_swap(): readers get the new one; gives the files that are
-  // to be removed after the last step. Nothing, and false from finish_swap(): the log had to complete
-  // it by itself meanwhile.
+  // durable by a sync of the directory before the next, and after the last. begin_swap(): false,
+  // and the group is left as it was, if they are not the log's any more. adopt_swap(): readers get
+  // the new one; gives the files that are to be removed after the last step. Nothing, and false
+  // from finish_swap(): the log had to complete it by itself meanwhile.
   Result<bool> begin_swap(CleanedGroup&& group);
   Result<std::optional<std::vector<std::string>>> adopt_swap();
   Result<bool> finish_swap();

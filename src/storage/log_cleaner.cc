@@ -64,8 +64,8 @@ Result<> LogCleaner::begin_reading(const CompactionSource& source, uint64_t posi
 
 std::unexpected<Error> LogCleaner::doubted(std::string_view what) {
   doubt_ = reading_.next;
-  return fail(Errc::kCorrupt, fmt::format("{}.log at {}: {}", reading_.source->path,
-                                          reading_.position, what));
+  return fail(Errc::kCorrupt,
+              fmt::format("{}.log at {}: {}", reading_.source->path, reading_.position, what));
 }
 
 Result<ByteView> LogCleaner::read_piece() {
@@ -127,7 +127,8 @@ Result<LogCleaner::State> LogCleaner::map_piece() {
   }
   const CompactionSource& source = plan_.sources[mapped_];
   if (reading_.source != &source)
-    RETURN_IF_ERROR(begin_reading(source, source.base <= plan_.first_dirty ? plan_.dirty_position : 0));
+    RETURN_IF_ERROR(
+        begin_reading(source, source.base <= plan_.first_dirty ? plan_.dirty_position : 0));
   if (reading_.position >= source.size) {
     map_end_ = source.end;  // offsets that are missing belong to it too
     ++mapped_;

@@ -54,8 +54,8 @@ Result<CompactionPlan> Log::plan_compaction(const Cleanable& cleanable, Timestam
   ASSERT(!plan.sources.empty(), "nothing below {} can be cleaned", plan.first_uncleanable);
   ASSIGN_OR_RETURN(plan.dirty_position,
                    segments_[segment_of(plan.first_dirty)]->scan_position(plan.first_dirty));
-  plan.aborted = aborted_.overlapping(
-      {.from = plan.sources.front().base, .below = plan.first_uncleanable});
+  plan.aborted =
+      aborted_.overlapping({.from = plan.sources.front().base, .below = plan.first_uncleanable});
   for (const auto& [id, producer] : producers_.producers()) {
     const ProducedBatch* last = producer.last();
     plan.producers[id] = {.last_data = last ? std::optional(last->last_offset) : std::nullopt,

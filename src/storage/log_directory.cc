@@ -190,8 +190,7 @@ LogRecovery LogDirectory::recovery_of(const TopicPartition& partition, bool may_
           .clean = stopped_cleanly_,
           .may_exist = may_exist,
           .keeps_damage = true,
-          .cleaned_to =
-              cleaned == cleaned_.end() ? std::nullopt : std::optional(cleaned->second)};
+          .cleaned_to = cleaned == cleaned_.end() ? std::nullopt : std::optional(cleaned->second)};
 }
 
 Result<std::unique_ptr<Log>> LogDirectory::open_log(const TopicPartition& partition,

@@ -82,11 +82,11 @@ class SwapCompletion {
     Segment segment(*disk_, directory_, swap.base, kSwapSuffix);
     segment.set_size(swap.size);
     Offset end = swap.base + 1;
-    auto walked = segment.walk_headers(
-        Offset(INT64_MAX), [&](const record::BatchHeader& header, ByteView, uint64_t) {
-          end = std::max(end, header.next_offset());
-          return true;
-        });
+    auto walked = segment.walk_headers(Offset(INT64_MAX),
+                                       [&](const record::BatchHeader& header, ByteView, uint64_t) {
+                                         end = std::max(end, header.next_offset());
+                                         return true;
+                                       });
     if (!walked) return std::unexpected(std::move(walked).error());
     for (const SegmentFile& file : segments_) {
       // It has its name already: there is one of each kind that the replaced segment had.

@@ -1,8 +1,8 @@
 // How a cleaned segment takes the place of those that it was made of, so that power may fail at any
-// moment; Kafka's names and order. First its files end in `.cleaned`; when they are durable, they are
-// renamed to end in `.swap`; when that is durable, the old segments' files end in `.deleted`; when
-// that is durable, the cleaned one's get their names. Before all of its files end in `.swap` a start
-// throws them away; from then on it goes on where the process before stopped.
+// moment; Kafka's names and order. First its files end in `.cleaned`; when they are durable, they
+// are renamed to end in `.swap`; when that is durable, the old segments' files end in `.deleted`;
+// when that is durable, the cleaned one's get their names. Before all of its files end in `.swap` a
+// start throws them away; from then on it goes on where the process before stopped.
 // Not here: what is in a cleaned segment (storage/log_cleaner), the exchange in a log that is open
 // (storage/log_compaction).
 // Invariant CP5: a start finds the records of before, or those of after, the exchange; or those of

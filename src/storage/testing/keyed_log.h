@@ -38,10 +38,9 @@ struct Marking {
 };
 inline ByteBuffer marker_batch(const Marking& marking, TimestampMs timestamp) {
   const uint8_t value[6] = {};
-  return record::build_control_batch({.producer_id = marking.producer_id,
-                                      .producer_epoch = marking.epoch,
-                                      .transactional = true},
-                                     {.type = marking.type, .timestamp = timestamp, .value = value});
+  return record::build_control_batch(
+      {.producer_id = marking.producer_id, .producer_epoch = marking.epoch, .transactional = true},
+      {.type = marking.type, .timestamp = timestamp, .value = value});
 }
 
 inline Result<Offset> append(Log& log, ByteBuffer batch, TimestampMs now) {
@@ -88,24 +87,22 @@ inline Result<bool> compact(env::Disk& disk, Log& log, TimestampMs now,
 inline std::vector<std::string> batches_of(Log& log) {
   std::vector<std::string> all;
   record::ReadScratch scratch;
-  auto walked =
-      log.replay([&](const record::BatchHeader& header, ByteView bytes, uint64_t) {
-        std::string text = fmt::format(
-            "{}{}{}[{}..{}:", header.attributes.control() ? "c" : "",
-            header.attributes.transactional() ? "t" : "", header.delete_horizon() ? "h" : "",
-            header.base_offset, header.last_offset());
-        auto batch = *record::BatchView::parse(bytes);
-        auto reader = record::RecordReader::open(batch, scratch, 1 << 20);
-        record::RecordView record;
-        while (*reader->next(record))
-          text += header.attributes.control()
-                      ? fmt::format(" {}", record.offset)
-                      : fmt::format(" {} {}={}", record.offset,
-                                    record.key ? as_text(*record.key) : "-",
-                                    record.value ? as_text(*record.value) : "-");
-        all.push_back(text + "]");
-        return true;
-      });
+  auto walked = log.replay([&](const record::BatchHeader& header, ByteView bytes, uint64_t) {
+    std::string text =
+        fmt::format("{}{}{}[{}..{}:", header.attributes.control() ? "c" : "",
+                    header.attributes.transactional() ? "t" : "",
+                    header.delete_horizon() ? "h" : "", header.base_offset, header.last_offset());
+    auto batch = *record::BatchView::parse(bytes);
+    auto reader = record::RecordReader::open(batch, scratch, 1 << 20);
+    record::RecordView record;
+    while (*reader->next(record))
+      text += header.attributes.control()
+                  ? fmt::format(" {}", record.offset)
+                  : fmt::format(" {} {}={}", record.offset, record.key ? as_text(*record.key) : "-",
+                                record.value ? as_text(*record.value) : "-");
+    all.push_back(text + "]");
+    return true;
+  });
   if (!walked) all.push_back(walked.error().message);
   return all;
 }
