@@ -167,6 +167,7 @@ std::vector<std::string> split_list(std::string_view text) {
 bool is_true(std::string_view text) { return equals_in_any_case(trimmed(text), "true"); }
 
 int64_t to_number(std::string_view text) { return parse<int64_t>(text).value_or(0); }
+double to_real(std::string_view text) { return parse<double>(text).value_or(0); }
 
 std::string canonical(const Definition& definition, std::string_view value) {
   if (definition.type == Type::kBoolean) return is_true(value) ? "true" : "false";

@@ -52,6 +52,7 @@ std::vector<std::string> split_list(std::string_view text);
 bool is_true(std::string_view text);
 // A number that value_problem() found nothing wrong with; 0 for anything else.
 int64_t to_number(std::string_view text);
+double to_real(std::string_view text);
 
 // The value as Kafka prints it once it is parsed: without the blanks around it, a BOOLEAN in small
 // letters, each item of a LIST once.

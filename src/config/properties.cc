@@ -191,6 +191,7 @@ std::string NodeProperties::text(std::string_view name) const {
 }
 
 int64_t NodeProperties::number(std::string_view name) const { return to_number(text(name)); }
+double NodeProperties::real(std::string_view name) const { return to_real(text(name)); }
 bool NodeProperties::flag(std::string_view name) const { return is_true(text(name)); }
 std::vector<std::string> NodeProperties::list(std::string_view name) const {
   return split_list(text(name));
@@ -243,5 +244,6 @@ std::string TopicConfig::text(std::string_view name) const {
 }
 
 int64_t TopicConfig::number(std::string_view name) const { return to_number(text(name)); }
+double TopicConfig::real(std::string_view name) const { return to_real(text(name)); }
 
 }  // namespace millrace::config

@@ -42,6 +42,7 @@ class NodeProperties {
 
   std::string text(std::string_view name) const;  // "" when there is neither value nor default
   int64_t number(std::string_view name) const;
+  double real(std::string_view name) const;
   bool flag(std::string_view name) const;
   std::vector<std::string> list(std::string_view name) const;
   bool is_set(std::string_view name) const { return values_.contains(name); }
@@ -69,6 +70,7 @@ class TopicConfig {
       : node_(&node), overrides_(&overrides) {}
   std::string text(std::string_view name) const;
   int64_t number(std::string_view name) const;
+  double real(std::string_view name) const;
   bool flag(std::string_view name) const { return is_true(text(name)); }
 
  private:

@@ -361,14 +361,31 @@ void PartitionHost::note_points(Checkpoints& points, const HostedPartition& host
     if (!is_here && (!future || future->volume != &volume)) return;
     const storage::Log& log = is_here ? state.log() : *future->log;
     points.recovery[name] = log.recovery_point();
+    if (log.cleaned_to()) points.cleaned[name] = *log.cleaned_to();
     points.high_watermarks[name] = std::min(state.high_watermark(), log.log_end());
     if (log.log_start() > Offset(0)) points.log_starts[name] = log.log_start();
   });
 }
 
 void PartitionHost::write_checkpoints_later() {
-  for (auto& volume : volumes_)
-    volume->thread().run([this, volume = volume.get()] { (void)write_checkpoints(*volume); });
+  for (auto& volume : volumes_) write_checkpoints_later(*volume);
+}
+
+void PartitionHost::write_checkpoints_later(Volume& volume) {
+  volume.thread().run([this, volume = &volume] { (void)write_checkpoints(*volume); });
+}
+
+void PartitionHost::settle(const HostedPartition& hosted, env::Shard& shard,
+                           std::function<void()> done) {
+  Volume* volume = hosted.volume();
+  volume->thread().run([this, hosted, volume, &shard, done = std::move(done)]() mutable {
+    const bool is_behind = with_partition(*hosted.partition, [](PartitionState& state) {
+      return !state.is_offline() && state.log().recovery_point() < state.last_stable_offset();
+    });
+    if (is_behind && !volume->is_offline()) volume->commit({hosted.partition});
+    (void)write_checkpoints(*volume);
+    shard.post(std::move(done));
+  });
 }
 
 bool PartitionHost::write_checkpoints(Volume& volume) {
@@ -380,6 +397,7 @@ bool PartitionHost::write_checkpoints(Volume& volume) {
   Result<> written = directory.write_recovery_points(points.recovery);
   if (written) written = directory.write_log_starts(points.log_starts);
   if (written) written = directory.write_high_watermarks(points.high_watermarks);
+  if (written) written = directory.write_cleaned(points.cleaned);
   if (written) return true;
   LOG_ERROR("checkpoints of {}: {}", directory.path(), written.error().message);
   if (written.error().code != Errc::kNoSpace) volume.fail(written.error());

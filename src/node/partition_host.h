@@ -123,6 +123,9 @@ class PartitionHost {
   void expire_producers(TimestampMs before);
   void write_checkpoints();
   void write_checkpoints_later();  // on the disk threads
+  void write_checkpoints_later(Volume& volume);
+  // What the log has becomes durable, and the checkpoints say so; `done` is posted to `shard`.
+  void settle(const HostedPartition& hosted, env::Shard& shard, std::function<void()> done);
   // Writes everything that a clean stop leaves.
   Result<> close(BrokerEpoch epoch);
 
@@ -143,7 +146,7 @@ class PartitionHost {
   static Result<bool> replace_log(const HostedPartition& hosted, PartitionState& state,
                                   const MoveEnd& end);
   struct Checkpoints {
-    storage::OffsetCheckpoint recovery, log_starts, high_watermarks;
+    storage::OffsetCheckpoint recovery, log_starts, high_watermarks, cleaned;
   };
   static void note_points(Checkpoints& points, const HostedPartition& hosted, const Volume& volume);
   bool write_checkpoints(Volume& volume);

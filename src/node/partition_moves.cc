@@ -114,6 +114,7 @@ Result<bool> PartitionHost::replace_log(const HostedPartition& hosted, Partition
   if (!has_all) return false;
   RETURN_IF_ERROR(sync(future->volume->disk(), *future->log));
   future->log->advance_log_start(state.log().log_start());
+  if (const auto cleaned = state.log().cleaned_to()) future->log->note_cleaned(*cleaned);
   ASSIGN_OR_RETURN(const std::string gone, from.mark_deleted(name, end.suffix));
   auto path = to.promote_future(name);
   if (!path) {

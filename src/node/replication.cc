@@ -50,9 +50,15 @@ Replication::Replication(Parts parts)
           .partitions = parts_.partitions,
           .bytes_per_second =
               static_cast<uint64_t>(parts_.properties->number("millrace.scrub.bytes.per.second")),
-          .found = [mender = mender_](const auto& hosted) { mender->wants(hosted); }})) {}
+          .found = [mender = mender_](const auto& hosted) { mender->wants(hosted); }})),
+      compactor_(std::make_shared<Compactor>(
+          Compactor::Parts{.host = parts_.host,
+                           .partitions = parts_.partitions,
+                           .doubt = [scrubber = scrubber_](const auto& hosted, Offset offset) {
+                             scrubber->check(hosted, offset);
+                           }})) {}
 
-Replication::~Replication() = default;
+Replication::~Replication() { compactor_->close(); }
 
 BrokerEpoch Replication::broker_epoch() const {
   return registered_epoch(*parts_.image(), parts_.self);
@@ -96,6 +102,7 @@ void Replication::take_settings(const config::NodeProperties& settings) {
   leader_quota_.set_rate(settings.number("leader.replication.throttled.rate"));
   follower_quota_.set_rate(settings.number("follower.replication.throttled.rate"));
   moves_->set_rate(settings.number("replica.alter.log.dirs.io.max.bytes.per.second"));
+  compactor_->take_settings(settings);
 }
 
 void Replication::directory_failed(const Volume& volume) {
@@ -184,6 +191,7 @@ void Replication::noticed(const HostedPartition& hosted) {
 void Replication::start() {
   tick();
   scrubber_->start();
+  compactor_->start();
 }
 
 void Replication::tick() {
@@ -202,6 +210,7 @@ void Replication::tick() {
 void Replication::close() {
   alive_.reset();
   scrubber_->close();
+  compactor_->close();
   mender_->close();
   moves_->close();
   for (auto& [leader, fetcher] : fetchers_) fetcher->close();

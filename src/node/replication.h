@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 
+#include "node/compactor.h"
 #include "node/isr_changes.h"
 #include "node/leader_fetcher.h"
 #include "node/log_moves.h"
@@ -49,11 +50,12 @@ class Replication {
   // Nothing is fetched any more.
   void close();
 
-  // What may change while the broker runs: the rates of throttled replicas.
+  // What may change while the broker runs: the rates of throttled replicas, compaction.
   void take_settings(const config::NodeProperties& settings);
   // Its partitions are offline: nothing is fetched for them.
   void directory_failed(const Volume& volume);
   LogMoves& moves() { return *moves_; }
+  const Compactor& compactor() const { return *compactor_; }
   // Of leaders; any thread.
   ReplicationQuota& leader_quota() { return leader_quota_; }
   // A log does not give what it has at `offset`, or what it gave was not taken.
@@ -78,6 +80,7 @@ class Replication {
   std::shared_ptr<LogMoves> moves_;
   std::shared_ptr<Mender> mender_;
   std::shared_ptr<Scrubber> scrubber_;
+  std::shared_ptr<Compactor> compactor_;
   std::map<NodeId, std::shared_ptr<LeaderFetcher>> fetchers_;
   std::map<TopicIdPartition, Leadership> followed_;
   std::map<TopicIdPartition, HostedPartition> watched_;  // led, and its ISR may change with time

@@ -1,5 +1,6 @@
 #include "node/topic_settings.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace millrace::node {
@@ -35,15 +36,26 @@ bool cleans_by(const config::TopicConfig& config, std::string_view policy) {
   return config.text("cleanup.policy").find(policy) != std::string::npos;
 }
 
+// What must be compacted some time must not stay in the active segment for longer.
+int64_t segment_ms(const config::TopicConfig& config) {
+  const int64_t own = config.number("segment.ms");
+  const int64_t lag = config.number("max.compaction.lag.ms");
+  return cleans_by(config, "compact") && lag > 0 ? std::min(own, lag) : own;
+}
+
 storage::LogOptions log_options(const config::TopicConfig& config) {
   return {.segment_bytes = static_cast<uint64_t>(segment_bytes(config)),
-          .segment_ms = config.number("segment.ms"),
+          .segment_ms = segment_ms(config),
           .index_interval_bytes = static_cast<uint64_t>(config.number("index.interval.bytes")),
           .max_index_bytes = static_cast<uint64_t>(config.number("segment.index.bytes")),
           .delete_old = cleans_by(config, "delete"),
           .compacts = cleans_by(config, "compact"),
           .retention_ms = config.number("retention.ms"),
-          .retention_bytes = config.number("retention.bytes")};
+          .retention_bytes = config.number("retention.bytes"),
+          .min_compaction_lag_ms = config.number("min.compaction.lag.ms"),
+          .max_compaction_lag_ms = config.number("max.compaction.lag.ms"),
+          .min_cleanable_ratio = config.real("min.cleanable.dirty.ratio"),
+          .delete_retention_ms = config.number("delete.retention.ms")};
 }
 
 record::ProduceRules produce_rules(const config::NodeProperties& node,

@@ -93,7 +93,9 @@ ByteBuffer BatchBuilder::build() && {
              ByteView(bytes_).subspan(kBatchHeaderSize), packed);
     bytes_ = std::move(packed);
   }
-  const Offset last = next_offset_ - 1;
+  const Offset last = options_.last_offset.value_or(next_offset_ - 1);
+  ASSERT(last >= next_offset_ - 1, "a batch that ends at {} has a record at {}", last,
+         next_offset_ - 1);
   Attributes attributes = Attributes().with_codec(options_.codec);
   attributes = attributes.with(Attributes::kLogAppendTime,
                                options_.timestamp_type == TimestampType::kLogAppendTime);
@@ -111,6 +113,17 @@ ByteBuffer BatchBuilder::build() && {
                       .base_sequence = options_.base_sequence,
                       .record_count = count_});
   return std::move(bytes_);
+}
+
+ByteBuffer build_empty_batch(const BatchHeader& of) {
+  BatchHeader header = of;
+  header.attributes =
+      of.attributes.with_codec(Codec::kNone).with(Attributes::kDeleteHorizon, false);
+  header.base_timestamp = kNoTimestamp;
+  header.record_count = 0;
+  ByteBuffer bytes(kBatchHeaderSize);
+  put_header(bytes, header);
+  return bytes;
 }
 
 }  // namespace millrace::record

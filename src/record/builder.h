@@ -36,6 +36,7 @@ struct BatchOptions {
   bool transactional = false;
   bool control = false;
   std::optional<TimestampMs> delete_horizon;
+  std::optional<Offset> last_offset;  // of the batch; none: that of its last record
 };
 
 struct NewRecord {
@@ -75,5 +76,9 @@ class BatchBuilder {
   TimestampMs max_timestamp_ = kNoTimestamp;
   int32_t count_ = 0;
 };
+
+// What compaction leaves of a batch whose records are all gone: its header, which says how far its
+// producer and its log had come.
+ByteBuffer build_empty_batch(const BatchHeader& of);
 
 }  // namespace millrace::record

@@ -5,6 +5,7 @@
 
 #include "sim/cluster_faults.h"
 #include "sim/cluster_rot.h"
+#include "sim/compaction_knobs.h"
 #include "sim/controller_oracle.h"
 #include "sim/durability_oracle.h"
 #include "sim/expiry.h"
@@ -25,6 +26,7 @@ constexpr const char* kTopic = "data";
 constexpr Duration kDrainTime = seconds(120);
 constexpr Duration kStep = milliseconds(100);  // how often a condition is looked at
 constexpr Duration kInspection = milliseconds(20);
+constexpr Duration kTableInspection = milliseconds(400);
 constexpr Duration kComparison = seconds(2);
 // Of offsets: longer than clocks differ in the chaos.
 constexpr std::chrono::minutes kRetention{120};
@@ -66,7 +68,10 @@ struct Knobs {
         log_moves(dice.chance(0.6) && log_directories > 1),
         hogs(dice.chance(0.2) ? static_cast<int>(dice.between({1, 6})) : 0),
         expires(dice.chance(0.3)),
-        first_voters(dice.chance(0.35) ? static_cast<int>(dice.between({1, voters})) : 0) {}
+        first_voters(dice.chance(0.35) ? static_cast<int>(dice.between({1, voters})) : 0),
+        compaction(dice) {
+    if (page_cache || unclean) compaction.writers = 0;  // of what may be lost nothing is promised
+  }
 
   int draw_voters(Stream& dice) const {
     const int most = apart ? 5 : brokers;
@@ -94,25 +99,45 @@ struct Knobs {
     values["offsets.retention.minutes"] = std::to_string(kRetention.count());
     values["offsets.retention.check.interval.ms"] = std::to_string(kExpiryCheck.count());
     values["metadata.log.max.record.bytes.between.snapshots"] = std::to_string(snapshot_bytes);
+    compaction.add_to(values);
     return values;
   }
-  std::map<std::string, std::string> topic_configs() const {
+  // But for the topic in which no key comes twice.
+  std::set<std::string> compacted_topics() const {
+    std::set<std::string> topics{"__consumer_offsets", "__transaction_state",
+                                 TableWorkload::kTopic};
+    if (compaction.all_topics) topics.insert(TxnWorkload::kTopic);
+    return topics;
+  }
+  TableOptions table() const {
+    TableOptions options = compaction.table(std::min(partitions, 2), compressed);
+    options.replicas = replicas;
+    return options;
+  }
+  std::map<std::string, std::string> segment_configs() const {
     return {{"segment.ms", std::to_string(segment_ms)},
             {"internal.segment.bytes", std::to_string(segment_bytes)},
             {"min.insync.replicas", std::to_string(min_isr)},
-            {"unclean.leader.election.enable", unclean ? "true" : "false"}};
+            {"unclean.leader.election.enable", "false"}};
+  }
+  std::map<std::string, std::string> topic_configs() const {
+    auto configs = segment_configs();
+    configs["unclean.leader.election.enable"] = unclean ? "true" : "false";
+    compaction.add_to(configs);
+    return configs;
   }
   std::string to_string() const {
     return fmt::format(
         "brokers={} voters={}{} replicas={} min_isr={} partitions={} shards={} producers={} "
-        "members={} {} chaos={}s session={}ms lag={}ms{}{}{}{}{}{}{}",
+        "members={} {} chaos={}s session={}ms lag={}ms{}{}{}{}{}{}{}{}",
         brokers, voters, apart ? " apart" : "", replicas, min_isr, partitions, shards, producers,
         members, page_cache ? "page-cache" : "fsync",
         std::chrono::duration_cast<seconds>(chaos).count(), session_ms, lag_ms,
         metadata_apart ? " metadata apart" : "", moves ? " moves" : "", unclean ? " unclean" : "",
         log_directories > 1 ? fmt::format(" log directories={}", log_directories) : "",
         log_moves ? " moves between them" : "", hogs > 0 ? fmt::format(" hogs={}", hogs) : "",
-        first_voters > 0 ? fmt::format(" dynamic quorum, {} first", first_voters) : "");
+        first_voters > 0 ? fmt::format(" dynamic quorum, {} first", first_voters) : "",
+        compaction.to_string());
   }
 
   int brokers;
@@ -134,6 +159,7 @@ struct Knobs {
   int hogs;
   bool expires;
   int first_voters;
+  CompactionKnobs compaction;
 };
 
 class ClusterScenario {
@@ -151,6 +177,7 @@ class ClusterScenario {
   ReassignerOptions reassigner_options() const;
   void come_up();
   void inspect();
+  void look_at_tables();
   void compare();
   void chaos();
   void drain();
@@ -176,6 +203,7 @@ class ClusterScenario {
   VoterChanger voter_changer_;
   FalseLeader false_leader_;
   TxnWorkload transactions_;
+  TableWorkload table_;
   QuorumOracle quorum_;
   ReplicaOracle replicas_;
   CommittedRecords committed_;
@@ -203,9 +231,12 @@ ClusterScenario::ClusterScenario(uint64_t seed)
                      {.cluster_id = Cluster::kClusterId, .candidates = cluster_.candidates()}),
       false_leader_({&clients_, cluster_.bootstrap()}, cluster_),
       transactions_({&clients_, cluster_.bootstrap()}, {.replicas = knobs_.replicas}),
+      table_({&clients_, cluster_.bootstrap()}, knobs_.table()),
       quorum_(world_, cluster_),
       replicas_(world_, cluster_,
-                {.synced = !knobs_.page_cache, .min_isr = static_cast<int32_t>(knobs_.min_isr)}),
+                {.synced = !knobs_.page_cache,
+                 .min_isr = static_cast<int32_t>(knobs_.min_isr),
+                 .compacted = knobs_.compacted_topics()}),
       committed_(cluster_),
       controllers_(world_),
       durability_(world_, cluster_, !knobs_.page_cache),
@@ -245,7 +276,8 @@ WorkloadOptions ClusterScenario::workload_options() const {
           .producers = knobs_.producers,
           .members = knobs_.members,
           .hogs = knobs_.hogs,
-          .compressed = knobs_.compressed};
+          .compressed = knobs_.compressed,
+          .keyed = knobs_.compaction.all_topics};
 }
 
 ReassignerOptions ClusterScenario::reassigner_options() const {
@@ -282,6 +314,13 @@ void ClusterScenario::inspect() {
   world_.after(kInspection, Owner::kScenario, [this] { inspect(); });
 }
 
+void ClusterScenario::look_at_tables() {
+  for (const auto& node : cluster_.nodes())
+    if (node->is_broker && node->can_be_asked())
+      table_.oracle().look(node->broker.node().partitions());
+  world_.after(kTableInspection, Owner::kScenario, [this] { look_at_tables(); });
+}
+
 void ClusterScenario::compare() {
   quorum_.compare_logs();
   world_.after(kComparison, Owner::kScenario, [this] { compare(); });
@@ -299,6 +338,9 @@ void ClusterScenario::come_up() {
   configs["unclean.leader.election.enable"] = "false";  // which would promise nothing
   transactions_.create_topic(configs, [&] { created = true; });
   await("the topic of transactions cannot be created", [&] { return created; });
+  created = knobs_.compaction.writers == 0;
+  if (!created) table_.create_topic(knobs_.segment_configs(), [&] { created = true; });
+  await("the topic of keys cannot be created", [&] { return created; });
 }
 
 void ClusterScenario::chaos() {
@@ -329,6 +371,8 @@ void ClusterScenario::chaos() {
   if (knobs_.first_voters > 0) voter_changer_.start();
   false_leader_.start();
   transactions_.start();
+  table_.start();
+  look_at_tables();
   faults_.begin();
   world_.run_for(knobs_.chaos);
   faults_.heal();
@@ -342,6 +386,9 @@ void ClusterScenario::drain() {
   voter_changer_.finish();
   false_leader_.finish();
   transactions_.finish();
+  table_.finish();
+  await("a writer of keys does not finish after everything healed",
+        [&] { return table_.is_done(); });
   await("a producer does not finish after everything healed: ", [&]() -> std::string {
     return workload_.producers_are_done() ? "" : "in time; " + replicas_.what_is_missing();
   });
@@ -374,6 +421,9 @@ void ClusterScenario::read_and_check() {
   done = false;
   workload_.admin().check([&] { done = true; });
   await("metadata cannot be read", [&] { return done; });
+  for (const auto& node : cluster_.nodes())
+    if (node->is_broker && node->can_be_asked())
+      table_.oracle().check_all(node->broker.node().partitions());
   quorum_.compare_logs();
   replicas_.compare_logs();
 }

@@ -111,7 +111,7 @@ wire::ProduceRequest Producer::request_of(int32_t partition, const Batch& batch,
   for (int64_t i = batch.first; i < batch.first + batch.count; ++i) {
     const std::string value = Value{options_.name, partition, i}.to_string();
     builder.append({.timestamp = host_->shard(0).clock().wall(),
-                    .key = std::nullopt,
+                    .key = options_.keyed ? std::optional(as_bytes(value)) : std::nullopt,
                     .value = as_bytes(value),
                     .headers = {}});
   }

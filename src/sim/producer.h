@@ -25,6 +25,7 @@ struct ProducerOptions {
   size_t most_in_flight = 5;
   Duration pause = milliseconds(20);  // between batches, on average
   record::Codec codec = record::Codec::kNone;
+  bool keyed = false;  // a key of its own for each record, so that compaction takes none
 };
 
 class Producer {

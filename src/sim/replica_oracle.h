@@ -44,6 +44,8 @@ class ReplicaOracle {
   struct Options {
     bool synced = true;  // what counts is durable (durability=fsync)
     int32_t min_isr = 1;
+    std::set<std::string> compacted;  // topics whose replicas compaction may make differ
+    bool takes_away(const std::string& topic) const { return compacted.contains(topic); }
   };
   ReplicaOracle(World& world, Cluster& cluster, Options options);
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "sim/broker.h"
+#include "sim/compaction_knobs.h"
 #include "sim/expiry.h"
 #include "sim/faults.h"
 #include "sim/inspector.h"
@@ -17,6 +18,7 @@ constexpr const char* kTopic = "data";
 constexpr Duration kDrainTime = seconds(120);
 constexpr Duration kStep = milliseconds(100);  // how often a condition is looked at
 constexpr Duration kInspection = milliseconds(20);
+constexpr Duration kTableInspection = milliseconds(400);
 constexpr double kDurableCheckChance = 0.1;
 constexpr Duration kSettling = seconds(1);  // what was recovered is synced, so that it is visible
 constexpr int64_t kNeverMs = 24 * 3'600'000;
@@ -46,8 +48,12 @@ struct Knobs {
         hogs(dice.chance(0.2) && largest_piece > 1000 ? static_cast<int>(dice.between({1, 10}))
                                                       : 0),
         tail_rots(dice.chance(0.25)),
-        transactions(dice.chance(0.5)) {
+        transactions(dice.chance(0.5)),
+        compaction(dice) {
     if (tail_rots) checkpoint_ms = kNeverMs;  // everything lies behind the recovery points
+    // Compaction writes them when it needs them. Of what a page cache loses nothing is promised.
+    if (tail_rots) compaction.backoff_ms = kNeverMs;
+    if (page_cache || tail_rots) compaction.writers = 0;
   }
 
   config::Values properties() const {
@@ -65,19 +71,26 @@ struct Knobs {
     values["queued.max.request.bytes"] = std::to_string(Hog::kLargestRequest);
     values["offsets.retention.minutes"] = std::to_string(Expiry::kRetentionMinutes);
     values["offsets.retention.check.interval.ms"] = std::to_string(expiry_check_ms);
+    compaction.add_to(values);
     return values;
   }
-  std::map<std::string, std::string> topic_configs() const {
+  std::map<std::string, std::string> segment_configs() const {
     return {{"segment.ms", std::to_string(segment_ms)},
             {"internal.segment.bytes", std::to_string(segment_bytes)}};
+  }
+  std::map<std::string, std::string> topic_configs() const {
+    auto configs = segment_configs();
+    compaction.add_to(configs);
+    return configs;
   }
   std::string to_string() const {
     return fmt::format(
         "partitions={} shards={} producers={} members={} {} compressed={} chaos={}s piece={} "
-        "segment_ms={} segment_bytes={} checkpoint_ms={} hogs={}{}",
+        "segment_ms={} segment_bytes={} checkpoint_ms={} hogs={}{}{}",
         partitions, shards, producers, members, page_cache ? "page-cache" : "fsync", compressed,
         std::chrono::duration_cast<seconds>(chaos).count(), largest_piece, segment_ms,
-        segment_bytes, checkpoint_ms, hogs, transactions ? " transactions" : "");
+        segment_bytes, checkpoint_ms, hogs, transactions ? " transactions" : "",
+        compaction.to_string());
   }
 
   int32_t partitions;
@@ -92,6 +105,7 @@ struct Knobs {
   int hogs;
   bool tail_rots;
   bool transactions;
+  CompactionKnobs compaction;
 };
 
 class Scenario {
@@ -104,6 +118,7 @@ class Scenario {
   WorkloadOptions workload_options() const;
   void check_acknowledged(int32_t partition, int64_t offset);
   void inspect();
+  void look_at_table();
   void create_topics();
   void drain();
   void read_and_check();
@@ -130,6 +145,7 @@ class Scenario {
   Site site_;
   Workload workload_;
   TxnWorkload transactions_;
+  TableWorkload table_;
   Inspector inspector_;
   Rot rot_;
   Faults faults_;
@@ -147,6 +163,7 @@ Scenario::Scenario(uint64_t seed)
       site_{&clients_, {{"broker", Broker::kPort}}},
       workload_(site_, workload_options()),
       transactions_(site_, {.producers = knobs_.transactions ? 2 : 0, .offsets_expire = true}),
+      table_(site_, knobs_.compaction.table(knobs_.partitions, knobs_.compressed)),
       inspector_(world_, medium_),
       rot_(medium_, workload_.oracle(), kTopic),
       faults_(world_, {&network_, &medium_, &broker_, &rot_},
@@ -171,7 +188,8 @@ WorkloadOptions Scenario::workload_options() const {
           .producers = knobs_.producers,
           .members = knobs_.members,
           .hogs = knobs_.hogs,
-          .compressed = knobs_.compressed};
+          .compressed = knobs_.compressed,
+          .keyed = knobs_.compaction.all_topics};
 }
 
 void Scenario::check_acknowledged(int32_t partition, int64_t offset) {
@@ -190,6 +208,12 @@ void Scenario::inspect() {
   world_.after(kInspection, Owner::kScenario, [this] { inspect(); });
 }
 
+void Scenario::look_at_table() {
+  if (broker_.is_running() && !broker_.host().is_silent())
+    table_.oracle().look(broker_.node().partitions());
+  world_.after(kTableInspection, Owner::kScenario, [this] { look_at_table(); });
+}
+
 void Scenario::await(const std::string& what, const std::function<bool()>& reached) {
   const Instant until = world_.now() + kDrainTime;
   while (!world_.has_failed() && !reached()) {
@@ -202,6 +226,9 @@ void Scenario::create_topics() {
   bool created = false;
   workload_.create_topic(knobs_.topic_configs(), [&] { created = true; });
   await("the topic cannot be created", [&] { return created; });
+  created = knobs_.compaction.writers == 0;
+  if (!created) table_.create_topic(knobs_.segment_configs(), [&] { created = true; });
+  await("the topic of keys cannot be created", [&] { return created; });
   if (!knobs_.transactions) return;
   created = false;
   transactions_.create_topic(knobs_.topic_configs(), [&] { created = true; });
@@ -211,6 +238,9 @@ void Scenario::create_topics() {
 void Scenario::drain() {
   workload_.finish();
   transactions_.finish();
+  table_.finish();
+  await("a writer of keys does not finish after everything healed",
+        [&] { return table_.is_done(); });
   await("a producer does not finish after everything healed",
         [&] { return workload_.producers_are_done(); });
   await("TX7: a transactional producer does not finish after everything healed",
@@ -240,6 +270,7 @@ void Scenario::read_and_check() {
   workload_.admin().check([&] { checked = true; });
   await("metadata cannot be read", [&] { return checked; });
   if (world_.has_failed()) return;
+  table_.oracle().check_all(broker_.node().partitions());
   inspector_.check_producers(broker_);
   inspector_.check_image(broker_);
 }
@@ -312,8 +343,11 @@ Outcome Scenario::run() {
     };
   workload_.start();
   if (knobs_.transactions) transactions_.start();
+  table_.start();
   inspect();
+  look_at_table();
   faults_.on_started = [this] {
+    table_.oracle().look(broker_.node().partitions());
     inspector_.check_producers(broker_);
     inspector_.check_image(broker_);
     if (!rot_.is_there()) inspector_.check_recovered(broker_);

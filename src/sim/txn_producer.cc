@@ -166,7 +166,7 @@ wire::ProduceRequest TxnProducer::request_of(const Batch& batch, const Identity&
                                 .transactional = true});
   for (const std::string& value : batch.values)
     builder.append({.timestamp = host_->shard(0).clock().wall(),
-                    .key = std::nullopt,
+                    .key = as_bytes(value),
                     .value = as_bytes(value),
                     .headers = {}});
   bytes = std::move(builder).build();

@@ -24,14 +24,14 @@ void Workload::make_producers() {
   for (int i = 0; i < options_.producers; ++i) {
     producers_.push_back(std::make_unique<Producer>(
         site_, oracle_,
-        ProducerOptions{
-            .name = fmt::format("p{}", i),
-            .topic = options_.topic,
-            .partitions = options_.partitions,
-            .idempotent = i != 1,
-            .most_in_flight = static_cast<size_t>(dice.between({1, 5})),
-            .pause = milliseconds(dice.between({5, 80})),
-            .codec = options_.compressed ? record::Codec::kLz4 : record::Codec::kNone}));
+        ProducerOptions{.name = fmt::format("p{}", i),
+                        .topic = options_.topic,
+                        .partitions = options_.partitions,
+                        .idempotent = i != 1,
+                        .most_in_flight = static_cast<size_t>(dice.between({1, 5})),
+                        .pause = milliseconds(dice.between({5, 80})),
+                        .codec = options_.compressed ? record::Codec::kLz4 : record::Codec::kNone,
+                        .keyed = options_.keyed}));
     producers_.back()->on_acknowledged = [this](int32_t partition, int64_t last_offset) {
       if (on_acknowledged) on_acknowledged(partition, last_offset);
     };

@@ -21,6 +21,7 @@ struct WorkloadOptions {
   int16_t replicas = 1;
   int producers = 1, members = 1, hogs = 0;
   bool compressed = false;
+  bool keyed = false;  // for a topic that is compacted
 };
 
 class Workload {

@@ -84,7 +84,7 @@ Result<> Log::roll(Offset base_offset) {
     RETURN_IF_ERROR(write_producer_snapshot());
   }
   // Last: a start reads the last segment again, and believes what stands beside the others.
-  auto next = std::make_unique<Segment>(*disk_, directory_, base_offset);
+  auto next = std::make_shared<Segment>(*disk_, directory_, base_offset);
   RETURN_IF_ERROR(next->create());
   segments_.push_back(std::move(next));
   active_since_ = kNoTimestamp;
@@ -283,8 +283,9 @@ Result<std::optional<TimestampedOffset>> Log::max_timestamp() {
   std::optional<TimestampedOffset> best;
   for (const auto& segment : segments_)
     RETURN_IF_ERROR(segment->scan(0, [&](const record::BatchHeader& header, ByteView, uint64_t) {
+      // An empty batch keeps the timestamp of records that are gone.
       if (header.last_offset() >= log_start_ && header.max_timestamp != kNoTimestamp &&
-          (!best || header.max_timestamp > best->timestamp))
+          header.record_count != 0 && (!best || header.max_timestamp > best->timestamp))
         best = TimestampedOffset{header.last_offset(), header.max_timestamp};
       return true;
     }));
@@ -342,9 +343,13 @@ Unsynced Log::take_unsynced() {
           .cuts = cuts_};
 }
 
-Result<bool> Log::should_delete(Segment& segment, TimestampMs now, uint64_t total) const {
-  if (&segment != segments_.back().get() && segments_[1]->base_offset() <= log_start_) return true;
+Result<bool> Log::should_delete(size_t index, TimestampMs now, uint64_t total) const {
+  Segment& segment = *segments_[index];
+  const bool is_last = index + 1 == segments_.size();
+  if (!is_last && segments_[index + 1]->base_offset() <= log_start_) return true;
   if (!options_.delete_old) return false;
+  // Compaction left nothing of it: it goes with what stands behind it.
+  if (segment.size() == 0) return is_last ? false : should_delete(index + 1, now, total);
   ASSIGN_OR_RETURN(const TimestampMs newest, segment.largest_timestamp());
   if (options_.retention_ms >= 0 && newest != kNoTimestamp && now - newest > options_.retention_ms)
     // An index is a hint; what is deleted for its age is old by its own word.
@@ -355,11 +360,12 @@ Result<bool> Log::should_delete(Segment& segment, TimestampMs now, uint64_t tota
 
 Result<std::vector<std::string>> Log::delete_old_segments(Offset limit, TimestampMs now) {
   std::vector<std::string> files;
-  while (!segments_.empty() && segments_.front()->size() > 0) {
+  while (segments_.size() > 1 || (!segments_.empty() && segments_.front()->size() > 0)) {
     const Offset end = segments_.size() > 1 ? segments_[1]->base_offset() : log_end_;
     if (end > limit) break;
-    ASSIGN_OR_RETURN(bool goes, should_delete(*segments_.front(), now, size_in_bytes()));
+    ASSIGN_OR_RETURN(bool goes, should_delete(0, now, size_in_bytes()));
     if (!goes) break;
+    RETURN_IF_ERROR(settle_swap());
     if (segments_.size() == 1) RETURN_IF_ERROR(roll(log_end_));
     ASSIGN_OR_RETURN(auto renamed, mark_deleted(*segments_.front()));
     files.insert(files.end(), renamed.begin(), renamed.end());
@@ -379,6 +385,8 @@ Result<> Log::truncate_to(Offset offset) {
   // Epochs that began there and have no records go even when nothing is cut (KAFKA-10706).
   const bool stale = std::erase_if(epochs_, [&](const EpochStart& e) { return e.start >= offset; });
   if (offset >= log_end_) return stale ? write_epochs() : Result<>{};
+  RETURN_IF_ERROR(settle_swap());
+  if (cleaned_to_) cleaned_to_ = std::min(*cleaned_to_, offset);
   changed_ = true;
   ++cuts_;
   while (segments_.size() > 1 && segments_.back()->base_offset() >= offset) {
@@ -403,7 +411,14 @@ Result<> Log::truncate_to(Offset offset) {
   return write_epochs();
 }
 
+void Log::lower_recovery_point(Offset offset) {
+  recovery_point_ = std::min(recovery_point_, offset);
+  if (cleaned_to_) cleaned_to_ = std::min(*cleaned_to_, offset);
+}
+
 Result<> Log::start_over_at(Offset offset) {
+  RETURN_IF_ERROR(settle_swap());
+  cleaned_to_.reset();
   for (const auto& segment : segments_) RETURN_IF_ERROR(mark_deleted(*segment));
   segments_.clear();
   epochs_.clear();
@@ -428,6 +443,7 @@ std::string Log::file_of(Offset offset) const {
 }
 
 Result<> Log::close() {
+  RETURN_IF_ERROR(settle_swap());
   if (segments_.empty() || !changed_) return {};
   ASSIGN_OR_RETURN(auto indexes, active()->write_indexes());
   for (const auto& file : indexes) RETURN_IF_ERROR(file->sync());

@@ -26,24 +26,15 @@
 #include "base/lazy.h"
 #include "env/disk.h"
 #include "storage/checkpoint.h"
+#include "storage/compaction.h"
 #include "storage/damage.h"
+#include "storage/log_options.h"
 #include "storage/producer_state.h"
 #include "storage/segment.h"
+#include "storage/segment_swap.h"
 #include "storage/transaction_index.h"
 
 namespace millrace::storage {
-
-// What the topic's configuration says about the files; may change while the log lives.
-struct LogOptions {
-  uint64_t segment_bytes = 1 << 30;
-  int64_t segment_ms = 7 * 24 * 3'600'000LL;
-  uint64_t index_interval_bytes = 4096;
-  uint64_t max_index_bytes = 10 << 20;
-  bool delete_old = true;                       // the cleanup policy contains delete
-  bool compacts = false;                        // and compact: offsets may be missing
-  int64_t retention_ms = 7 * 24 * 3'600'000LL;  // -1: for ever
-  int64_t retention_bytes = -1;                 // -1: no limit
-};
 
 // What is known of a log before it is opened, from the checkpoints of its log directory.
 struct LogRecovery {
@@ -53,6 +44,7 @@ struct LogRecovery {
   bool may_exist = true;  // false: there is no such directory, nobody needs to look
   // Damage below the recovery point is kept aside and all else served; else it is an error.
   bool keeps_damage = false;
+  std::optional<Offset> cleaned_to;  // by compaction; none: it has not begun
 };
 
 // A run of whole batches in a file, beginning with the one that holds the offset asked for.
@@ -148,7 +140,7 @@ class Log {
   // Cuts everything from `offset` on. The recovery point on disk must not lie behind it (R25): what
   // is appended then would count as synced.
   Result<> truncate_to(Offset offset);
-  void lower_recovery_point(Offset offset) { recovery_point_ = std::min(recovery_point_, offset); }
+  void lower_recovery_point(Offset offset);
   // Throws everything away; the next record gets `offset`. For a log that goes on behind a
   // snapshot, or behind what its leader has deleted.
   Result<> start_over_at(Offset offset);
@@ -182,6 +174,22 @@ class Log {
   // when shrink_damage() is told that they are synced.
   Result<> overwrite_damage(const DamagedRange& range, const Mended& mended);
   Result<> shrink_damage(const DamagedRange& range, const Mended& mended);
+
+  // Compaction (storage/compaction). What it would find, when records at or behind `stable` must
+  // not be touched; nothing: there is nothing to look at, or what is there is damaged.
+  Result<std::optional<Cleanable>> cleanable(Offset stable, TimestampMs now);
+  Result<CompactionPlan> plan_compaction(const Cleanable& cleanable, TimestampMs now);
+  // Where compaction goes on; none: from the log's start.
+  std::optional<Offset> cleaned_to() const { return cleaned_to_; }
+  void note_cleaned(Offset up_to) { cleaned_to_ = up_to; }
+  // The exchange of segments (storage/segment_swap), in three steps; what each did is to be made
+  // durable by a sync of the directory before the next, and after the last. begin_swap(): false,
+  // and the group is left as it was, if they are not the log's any more. adopt_swap(): readers get
+  // the new one; gives the files that are to be removed after the last step. Nothing, and false
+  // from finish_swap(): the log had to complete it by itself meanwhile.
+  Result<bool> begin_swap(CleanedGroup&& group);
+  Result<std::optional<std::vector<std::string>>> adopt_swap();
+  Result<bool> finish_swap();
 
   // Calls `visit` for every batch of the segments until it says false; used to replay metadata and
   // coordinators. kCorrupt names what has no right checksum.
@@ -258,7 +266,17 @@ class Log {
   Result<> write_transaction_index(const Segment& segment);
   void load_transaction_indexes(size_t segment_count);
   void end_transaction(const record::BatchHeader& header, ByteView batch);
-  Result<bool> should_delete(Segment& segment, TimestampMs now, uint64_t total) const;
+  Result<bool> should_delete(size_t index, TimestampMs now, uint64_t total) const;
+  struct Swap {
+    CleanedGroup group;
+    std::shared_ptr<Segment> adopted;  // none: the old segments are still the log's
+  };
+  // The place of the first one; nothing: not all of them are the log's, sealed and whole.
+  std::optional<size_t> place_of_swap(const CleanedGroup& group) const;
+  // Before segments change otherwise: what was begun is completed.
+  Result<> settle_swap();
+  void remove_gone(const std::vector<std::string>& paths);
+  Result<bool> is_overdue(Offset first_dirty, TimestampMs now);
 
   Segment* active() { return segments_.empty() ? nullptr : segments_.back().get(); }
   size_t segment_of(Offset offset) const;
@@ -268,7 +286,7 @@ class Log {
   std::string directory_;
   LogOptions options_;
   Uuid topic_id_;
-  std::vector<std::unique_ptr<Segment>> segments_;  // ascending
+  std::vector<std::shared_ptr<Segment>> segments_;  // ascending; shared to be recognised
   std::vector<EpochStart> epochs_;
   Lazy<ProducerState> producers_;
   TransactionIndex aborted_;
@@ -282,6 +300,8 @@ class Log {
   bool keeps_damage_ = false;
   uint64_t appended_bytes_ = 0;
   uint64_t cuts_ = 0;
+  std::optional<Offset> cleaned_to_;
+  std::optional<Swap> swap_;
 };
 
 }  // namespace millrace::storage

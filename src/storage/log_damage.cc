@@ -101,6 +101,7 @@ Result<std::optional<BatchFound>> Log::find_good_batch(Segment& segment, uint64_
 
 Result<std::optional<DamagedRange>> Log::examine(Offset offset) {
   if (segments_.empty() || offset >= log_end_) return std::nullopt;
+  RETURN_IF_ERROR(settle_swap());  // what is found is to stay where it is found
   Segment& segment = *segments_[segment_of(offset)];
   ASSIGN_OR_RETURN(uint64_t position, segment.scan_position(offset));
   ASSIGN_OR_RETURN(auto file, segment.file());

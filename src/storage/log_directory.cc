@@ -13,6 +13,7 @@ constexpr const char* kCleanShutdown = "/.kafka_cleanshutdown";
 constexpr const char* kRecoveryPoints = "/recovery-point-offset-checkpoint";
 constexpr const char* kLogStarts = "/log-start-offset-checkpoint";
 constexpr const char* kHighWatermarks = "/replication-offset-checkpoint";
+constexpr const char* kCleaned = "/cleaner-offset-checkpoint";
 constexpr const char* kRecoveryPointsCopy = "/.millrace-recovery-points";
 constexpr const char* kFailedSync = "/.millrace-failed-sync";
 constexpr const char* kDurableEpoch = "/.millrace-durable-epoch";
@@ -113,6 +114,8 @@ Result<> LogDirectory::load(const MetaProperties& expected) {
   log_starts_ = std::move(log_starts).value_or(OffsetCheckpoint{});
   ASSIGN_OR_RETURN(auto high_watermarks, read_checkpoint(kHighWatermarks));
   high_watermarks_ = std::move(high_watermarks).value_or(OffsetCheckpoint{});
+  ASSIGN_OR_RETURN(auto cleaned, read_checkpoint(kCleaned));
+  cleaned_ = std::move(cleaned).value_or(OffsetCheckpoint{});
   RETURN_IF_ERROR(remove_deleted());
   ASSIGN_OR_RETURN(auto entries, disk_->list(path_));
   for (const auto& entry : entries) {
@@ -181,11 +184,13 @@ std::optional<Uuid> LogDirectory::topic_id_of(const TopicPartition& partition) c
 }
 
 LogRecovery LogDirectory::recovery_of(const TopicPartition& partition, bool may_exist) const {
+  const auto cleaned = cleaned_.find(partition);
   return {.recovery_point = checkpointed_recovery_point(partition),
           .log_start = offset_of(log_starts_, partition),
           .clean = stopped_cleanly_,
           .may_exist = may_exist,
-          .keeps_damage = true};
+          .keeps_damage = true,
+          .cleaned_to = cleaned == cleaned_.end() ? std::nullopt : std::optional(cleaned->second)};
 }
 
 Result<std::unique_ptr<Log>> LogDirectory::open_log(const TopicPartition& partition,
@@ -271,7 +276,7 @@ Result<std::string> LogDirectory::mark_deleted(const TopicPartition& partition,
   ASSIGN_OR_RETURN(auto renamed, rename_deleted(path_of(partition), partition, suffix));
   partitions_.erase(partition);
   // They say nothing of the next one of that name.
-  for (auto* points : {&recovery_points_, &log_starts_, &high_watermarks_})
+  for (auto* points : {&recovery_points_, &log_starts_, &high_watermarks_, &cleaned_})
     points->erase(partition);
   return renamed;
 }
@@ -327,6 +332,14 @@ Result<> LogDirectory::write_log_starts(const OffsetCheckpoint& offsets) {
 }
 Result<> LogDirectory::write_high_watermarks(const OffsetCheckpoint& offsets) {
   return write_checkpoint(kHighWatermarks, print_offset_checkpoint(offsets));
+}
+
+Result<> LogDirectory::write_cleaned(const OffsetCheckpoint& offsets) {
+  std::string text = print_checked_offset_checkpoint(offsets);
+  if (text == cleaned_as_written_ || (offsets.empty() && cleaned_.empty())) return {};
+  RETURN_IF_ERROR(write_checkpoint(kCleaned, text));
+  cleaned_as_written_ = std::move(text);
+  return {};
 }
 
 Result<> LogDirectory::write_clean_shutdown(BrokerEpoch epoch) {

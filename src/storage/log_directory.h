@@ -84,6 +84,8 @@ class LogDirectory {
   Result<> write_recovery_points(const OffsetCheckpoint& offsets);
   Result<> write_log_starts(const OffsetCheckpoint& offsets);
   Result<> write_high_watermarks(const OffsetCheckpoint& offsets);
+  // How far compaction has come. Nothing is done when the file says so already.
+  Result<> write_cleaned(const OffsetCheckpoint& offsets);
   // The last act of a clean stop, and the first of a start.
   Result<> write_clean_shutdown(BrokerEpoch epoch);
   Result<> clear_clean_shutdown();
@@ -112,7 +114,8 @@ class LogDirectory {
   Uuid id_;
   bool stopped_cleanly_ = false;
   BrokerEpoch previous_broker_epoch_{-1};
-  OffsetCheckpoint recovery_points_, log_starts_, high_watermarks_;
+  OffsetCheckpoint recovery_points_, log_starts_, high_watermarks_, cleaned_;
+  std::string cleaned_as_written_;
   std::unordered_set<TopicPartition> partitions_;
   std::unordered_map<TopicPartition, std::string> futures_;  // the names of their directories
 };

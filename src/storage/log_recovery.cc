@@ -19,17 +19,20 @@ constexpr uint64_t kProducerTailBytes = 128 * 1024;
 Result<> Log::load(const LogRecovery& recovery) {
   log_start_ = log_end_ = recovery_point_ = recovery.log_start;
   keeps_damage_ = recovery.keeps_damage;
+  cleaned_to_ = recovery.cleaned_to;
   if (!recovery.may_exist) return {};
   // Only a directory that is not there means an empty log: one that cannot be read has one.
-  const auto entries = disk_->list(directory_);
+  auto entries = disk_->list(directory_);
   if (!entries && entries.error().code == Errc::kNotFound) return {};
   if (!entries) return std::unexpected(entries.error());
+  RETURN_IF_ERROR(complete_swaps(*disk_, directory_, *entries));
+  ASSIGN_OR_RETURN(entries, disk_->list(directory_));
   std::vector<std::string> damage_names;
   for (const auto& entry : *entries) {
-    if (entry.name.ends_with(".deleted") || entry.name.ends_with(".cleaned")) {
+    if (entry.name.ends_with(".deleted")) {
       RETURN_IF_ERROR(disk_->remove(directory_ + "/" + entry.name));
     } else if (auto base = offset_in_file_name(entry.name, ".log")) {
-      segments_.push_back(std::make_unique<Segment>(*disk_, directory_, *base));
+      segments_.push_back(std::make_shared<Segment>(*disk_, directory_, *base));
       segments_.back()->set_size(entry.size);
     } else if (entry.name.ends_with(kDamagedSuffix)) {
       damage_names.push_back(entry.name);

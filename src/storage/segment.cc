@@ -30,10 +30,12 @@ std::optional<Offset> offset_in_file_name(std::string_view name, std::string_vie
   return Offset(value);
 }
 
-Segment::Segment(env::Disk& disk, const std::string& directory, Offset base_offset)
+Segment::Segment(env::Disk& disk, const std::string& directory, Offset base_offset,
+                 std::string_view suffix)
     : disk_(&disk),
       base_offset_(base_offset),
-      path_(directory + "/" + segment_file_name(base_offset)) {}
+      path_(directory + "/" + segment_file_name(base_offset)),
+      suffix_(suffix) {}
 
 void Segment::moved_to(const std::string& directory) {
   path_ = directory + "/" + segment_file_name(base_offset_);
@@ -41,13 +43,13 @@ void Segment::moved_to(const std::string& directory) {
 
 Result<std::shared_ptr<env::File>> Segment::file() {
   if (!file_) {
-    ASSIGN_OR_RETURN(file_, disk_->open(path_ + ".log", env::OpenMode::kReadWrite));
+    ASSIGN_OR_RETURN(file_, disk_->open(path_ + ".log" + suffix_, env::OpenMode::kReadWrite));
   }
   return file_;
 }
 
 Result<> Segment::create() {
-  ASSIGN_OR_RETURN(file_, disk_->open(path_ + ".log", env::OpenMode::kReplace));
+  ASSIGN_OR_RETURN(file_, disk_->open(path_ + ".log" + suffix_, env::OpenMode::kReplace));
   indexes_loaded_ = true;
   return {};
 }
@@ -67,6 +69,14 @@ void Segment::note_appended(const record::BatchHeader& header, uint64_t index_in
   }
   size_ += static_cast<uint64_t>(header.size_in_bytes());
   bytes_since_index_ += static_cast<uint64_t>(header.size_in_bytes());
+}
+
+Result<TimestampMs> Segment::first_batch_timestamp() {
+  if (first_timestamp_ != kNoTimestamp || size_ == 0) return first_timestamp_;
+  ASSIGN_OR_RETURN(auto from, file());
+  ASSIGN_OR_RETURN(const auto header, header_at(*from, 0));
+  if (header) first_timestamp_ = header->max_timestamp;
+  return first_timestamp_;
 }
 
 Result<bool> Segment::is_all_older_than(TimestampMs limit) {
@@ -102,7 +112,7 @@ void Segment::add_time_entry() {
 Result<> Segment::load_indexes() {
   if (indexes_loaded_) return {};
   indexes_loaded_ = true;
-  auto offsets = env::read_file(*disk_, path_ + ".index");
+  auto offsets = env::read_file(*disk_, path_ + ".index" + suffix_);
   if (offsets && offsets->size() % kOffsetEntry == 0)
     for (size_t at = 0; at < offsets->size(); at += kOffsetEntry) {
       const Offset last = base_offset_ + load_big<int32_t>(offsets->data() + at);
@@ -113,7 +123,7 @@ Result<> Segment::load_indexes() {
       if (!ascends || position >= size_) break;  // preallocated zeros, or rot
       offset_index_.push_back({last, position});
     }
-  auto times = env::read_file(*disk_, path_ + ".timeindex");
+  auto times = env::read_file(*disk_, path_ + ".timeindex" + suffix_);
   if (times && times->size() % kTimeEntry == 0)
     for (size_t at = 0; at < times->size(); at += kTimeEntry) {
       const TimestampMs timestamp(load_big<int64_t>(times->data() + at));
@@ -353,7 +363,7 @@ Result<Segment::Files> Segment::write_indexes() {
   }
   Files written;
   for (auto [suffix, bytes] : {std::pair(".index", &offsets), std::pair(".timeindex", &times)}) {
-    ASSIGN_OR_RETURN(auto to, disk_->open(path_ + suffix, env::OpenMode::kReplace));
+    ASSIGN_OR_RETURN(auto to, disk_->open(path_ + suffix + suffix_, env::OpenMode::kReplace));
     RETURN_IF_ERROR(to->write_at(*bytes, 0));
     written.push_back(std::move(to));
   }
@@ -362,13 +372,23 @@ Result<Segment::Files> Segment::write_indexes() {
 
 Result<std::vector<std::string>> Segment::mark_deleted() {
   std::vector<std::string> renamed;
-  for (const char* suffix : {".log", ".index", ".timeindex", ".txnindex"}) {
-    const std::string from = path_ + suffix;
-    if (!disk_->exists(from)) continue;
-    RETURN_IF_ERROR(disk_->rename(from, from + ".deleted"));
-    renamed.push_back(from + ".deleted");
+  for (const std::string_view kind : kSegmentFiles) {
+    const std::string stem = path_ + std::string(kind);
+    if (!disk_->exists(stem + suffix_)) continue;
+    RETURN_IF_ERROR(disk_->rename(stem + suffix_, stem + ".deleted"));
+    renamed.push_back(stem + ".deleted");
   }
   return renamed;
+}
+
+Result<> Segment::change_suffix(std::string_view suffix) {
+  for (const std::string_view kind : kSegmentFiles) {
+    const std::string stem = path_ + std::string(kind);
+    if (disk_->exists(stem + suffix_))
+      RETURN_IF_ERROR(disk_->rename(stem + suffix_, stem + std::string(suffix)));
+  }
+  suffix_ = suffix;
+  return {};
 }
 
 }  // namespace millrace::storage

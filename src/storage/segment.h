@@ -38,11 +38,14 @@ struct TimeIndexEntry {
 
 class Segment {
  public:
-  // Of a segment whose files may or may not exist yet.
-  Segment(env::Disk& disk, const std::string& directory, Offset base_offset);
+  // Of a segment whose files may or may not exist yet, and have `suffix` behind their names.
+  Segment(env::Disk& disk, const std::string& directory, Offset base_offset,
+          std::string_view suffix = "");
 
   Offset base_offset() const { return base_offset_; }
   uint64_t size() const { return size_; }
+  // Of its first batch; kNoTimestamp: there is none.
+  Result<TimestampMs> first_batch_timestamp();
   // By the batches themselves. False as well when they cannot all be read.
   Result<bool> is_all_older_than(TimestampMs limit);
   // kNoTimestamp: no record has one. From the time index when the segment was not scanned.
@@ -106,8 +109,10 @@ class Segment {
   Result<Files> write_indexes();
   // No more is appended: writes the indexes, then gives up memory and descriptor.
   Result<Files> seal();
-  // Renames all files of the segment by appending `.deleted`; returns the new paths.
+  // Renames all files of the segment: they end in `.deleted`; returns the new paths.
   Result<std::vector<std::string>> mark_deleted();
+  // Renames all files of the segment, that of the batches first.
+  Result<> change_suffix(std::string_view suffix);
 
  private:
   // As the public ones, up to the position `limit`, before which there is no known damage.
@@ -127,6 +132,7 @@ class Segment {
   env::Disk* disk_;
   Offset base_offset_;
   std::string path_;
+  std::string suffix_;  // behind the names of its files
   std::shared_ptr<env::File> file_;
   uint64_t size_ = 0;
   uint64_t bytes_since_index_ = 0;
@@ -139,6 +145,8 @@ class Segment {
   Offset largest_timestamp_offset_;
 };
 
+// Of the files of a segment; the first holds the batches.
+inline constexpr std::string_view kSegmentFiles[] = {".log", ".index", ".timeindex", ".txnindex"};
 std::string segment_file_name(Offset base_offset);  // 20 digits
 // Of `<20 digits><suffix>`; nothing: it is another name.
 std::optional<Offset> offset_in_file_name(std::string_view name, std::string_view suffix);

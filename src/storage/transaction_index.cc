@@ -22,6 +22,14 @@ std::vector<AbortedTransaction> TransactionIndex::overlapping(Range range) const
   return found;
 }
 
+void TransactionIndex::replace(Range markers, const std::vector<AbortedTransaction>& transactions) {
+  std::erase_if(entries_, [&](const AbortedTransaction& t) {
+    return t.last_offset >= markers.from && t.last_offset < markers.below;
+  });
+  entries_.insert(entries_.end(), transactions.begin(), transactions.end());
+  std::ranges::sort(entries_, {}, &AbortedTransaction::last_offset);
+}
+
 ByteBuffer TransactionIndex::print(Range markers) const {
   ByteBuffer bytes;
   for (const AbortedTransaction& t : entries_) {

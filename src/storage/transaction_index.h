@@ -36,6 +36,9 @@ class TransactionIndex {
   // Those that a reader of the range meets.
   std::vector<AbortedTransaction> overlapping(Range range) const;
 
+  // In place of those whose marker lies in the range.
+  void replace(Range markers, const std::vector<AbortedTransaction>& transactions);
+
   // The bytes of the file of a segment: entries whose marker lies in the range.
   ByteBuffer print(Range markers) const;
   // Adds what a segment's file holds. kCorrupt: its size or a version is wrong.
