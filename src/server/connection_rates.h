@@ -4,7 +4,8 @@
 // it has come down, and an address that is over its own has its connection held for as long, and
 // closed. Nobody waits for more than a window.
 // Not here: how many there are at a time (server/connection_quota).
-// Cost: without a limit, a comparison and a pointer's; nothing is remembered.
+// Cost: without a limit, the look-up of two configs and a pointer's comparison; nothing is
+// remembered.
 // Threads: any; the lock is held for a few additions.
 #pragma once
 

@@ -12,6 +12,7 @@ from interop.apache import ApacheBroker
 from support.broker import BINARY, BrokerTest
 from support.kafka import batch
 from support.protocol import ERRORS, MESSAGES, Asker
+from support.quotas import entity
 
 TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 UNKNOWN_ID = uuid.UUID(int=99)
@@ -193,9 +194,6 @@ class Differential(BothSides):
 
     def test_quotas_are_altered_and_described_alike(self):
         """Errors and their words, what a second alteration leaves, all filters. Entities are in the order in which Apache Kafka has them."""
-        def entity(**parts):
-            return [{"EntityType": kind.replace("_", "-"), "EntityName": name} for kind, name in parts.items()]
-
         def op(key, value=None):
             return {"Key": key, "Value": value or 0, "Remove": value is None}
         entities = (entity(user="u"), entity(user=None), entity(client_id="c"), entity(user="u", client_id="c"), entity(user="u", client_id=None),

@@ -358,8 +358,10 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
 
 // No more at once than may be had in all windows of its quota: more would always be too much.
 void cap(Call& call, Request& request) {
-  const auto most = call.node().client_quotas().most_at_once(quota::Kind::kFetch, call.client(),
-                                                             call.shard().clock().now());
+  node::ClientQuotas& quotas = call.node().client_quotas();
+  if (!quotas.has(quota::Kind::kFetch)) return;
+  const auto most =
+      quotas.most_at_once(quota::Kind::kFetch, call.client(), call.shard().clock().now());
   if (!most || *most >= request.max_bytes) return;
   request.max_bytes = static_cast<int32_t>(*most);
   request.min_bytes = std::min(request.min_bytes, request.max_bytes);
