@@ -208,10 +208,19 @@ NodeProperties NodeProperties::with_dynamic(const Values& of_cluster,
   return result;
 }
 
+namespace {
+
+// What may be said of one listener alone, and is acted on (KIP-612).
+bool is_of_listener(std::string_view name) {
+  return name.starts_with("listener.name.") && name.ends_with(".max.connection.creation.rate");
+}
+
+}  // namespace
+
 std::vector<std::string> NodeProperties::unknown() const {
   std::vector<std::string> names;
   for (const auto& [name, value] : values_)
-    if (!find_definition(Scope::kBroker, name)) names.push_back(name);
+    if (!find_definition(Scope::kBroker, name) && !is_of_listener(name)) names.push_back(name);
   return names;
 }
 

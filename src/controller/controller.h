@@ -24,6 +24,7 @@
 #include "controller/placement.h"
 #include "metadata/image.h"
 #include "wire/allocate_producer_ids.h"
+#include "wire/alter_client_quotas.h"
 #include "wire/alter_configs.h"
 #include "wire/alter_partition.h"
 #include "wire/alter_partition_reassignments.h"
@@ -56,6 +57,9 @@ struct QuorumFeature {
 // else the topic is refused so. It knows whose request is being decided.
 using MutationQuota = std::function<std::optional<Refusal>(int64_t partitions)>;
 
+// Whether a text names an address: a literal, or a name that is known to the host.
+using AddressCheck = std::function<bool(const std::string&)>;
+
 class Controller {
  public:
   static constexpr int64_t kMaxNewPartitions = 10'000;  // of one CreateTopics, as in Kafka
@@ -85,6 +89,8 @@ class Controller {
   // The old call (KIP-133): what it does not name goes back to its default.
   Decided<wire::AlterConfigsResponse> decide_alter_configs(
       const wire::AlterConfigsRequest& request);
+  Decided<wire::AlterClientQuotasResponse> decide_alter_client_quotas(
+      const wire::AlterClientQuotasRequest& request, const AddressCheck& is_address) const;
   // All updates or none (KIP-584, KIP-1022).
   Decided<wire::UpdateFeaturesResponse> decide_update_features(
       const wire::UpdateFeaturesRequest& request, int16_t version);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gateway/exposition.h"
+#include "node/client_quotas.h"
 #include "node/controller_host.h"
 #include "wire/api_table.h"
 
@@ -215,6 +216,35 @@ void write_quorum(Exposition& page, node::Node& node) {
         static_cast<double>(quorum.voters.voters.size()));
 }
 
+// Of those who fall under quotas, by the user and the client id that share one; the part that a
+// quota does not look at is empty.
+void write_quotas(Exposition& page, node::ClientQuotas& quotas, Instant now) {
+  using quota::Kind;
+  constexpr struct {
+    Kind kind;
+    std::string_view group, value, help;
+  } kKinds[] = {
+      {Kind::kProduce, "produce", "byte_rate", "Bytes a second that are produced."},
+      {Kind::kFetch, "fetch", "byte_rate", "Bytes a second that are fetched."},
+      {Kind::kRequest, "request", "request_time", "Percents of a core that requests take."},
+      {Kind::kControllerMutation, "controllermutation", "tokens",
+       "Partitions that may be made or unmade at once."}};
+  const auto readings = quotas.readings(now);
+  const auto family = [&](const auto& kind, std::string_view what, std::string_view help,
+                          double node::ClientQuotas::Reading::* value) {
+    page.family(fmt::format("kafka_server_{}_{}", kind.group, what), kGauge, help);
+    for (const auto& each : readings)
+      if (each.kind == kind.kind)
+        page.sample({{"user", each.tags.user}, {"client_id", each.tags.client_id}}, each.*value);
+  };
+  for (const auto& kind : kKinds) {
+    if (!quotas.has(kind.kind)) continue;
+    family(kind, kind.value, kind.help, &node::ClientQuotas::Reading::value);
+    family(kind, "throttle_time", "Milliseconds that clients were told to wait, on average.",
+           &node::ClientQuotas::Reading::average_throttle_ms);
+  }
+}
+
 void write_process(Exposition& page, const ProcessFacts& process) {
   page.single("process_cpu_seconds_total", kCounter, "CPU time, user and system.",
               process.cpu_seconds);
@@ -251,6 +281,7 @@ std::string metrics_page(const MetricsSources& sources) {
   write_requests(page, *sources.server);
   write_controller(page, *sources.node);
   write_quorum(page, *sources.node);
+  write_quotas(page, sources.node->client_quotas(), sources.node->host().shard(0).clock().now());
   write_process(page, sources.process);
   return page.text();
 }

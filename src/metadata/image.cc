@@ -317,13 +317,15 @@ Result<> Image::on(const wire::ProducerIdsRecord& r) {
   return {};
 }
 
+// Published images share the quotas: they are copied unless this image is the only one that has
+// them.
 Result<> Image::on(const wire::ClientQuotaRecord& r) {
-  std::string key = "quota";
-  for (const auto& each : r.entity)
-    key += fmt::format(" {}={}", each.entity_type, each.entity_name.value_or("<default>"));
-  key += " " + r.key;
-  if (!r.remove) return keep(std::move(key), r);
-  kept_.erase(key);
+  if (!client_quotas_)
+    client_quotas_ = std::make_shared<ClientQuotas>();
+  else if (client_quotas_.use_count() > 1)
+    client_quotas_ = std::make_shared<ClientQuotas>(*client_quotas_);
+  std::const_pointer_cast<ClientQuotas>(client_quotas_)->apply(r);
+  if (client_quotas_->all().empty()) client_quotas_.reset();
   return {};
 }
 
@@ -386,6 +388,8 @@ std::vector<wire::MetadataRecord> Image::to_records() const {
                                            .resource_name = resource.name,
                                            .name = name,
                                            .value = value});
+  if (client_quotas_)
+    for (auto& record : client_quotas_->to_records()) records.push_back(std::move(record));
   // Of no broker: whose block was the last is not kept, as in Kafka's snapshots.
   if (next_producer_id_ > ProducerId(0))
     records.push_back(wire::ProducerIdsRecord{
@@ -408,6 +412,9 @@ int16_t Image::metadata_version() const {
 }
 
 bool Image::same_state(const Image& other) const {
+  const bool same_quotas = client_quotas_ && other.client_quotas_
+                               ? *client_quotas_ == *other.client_quotas_
+                               : client_quotas_ == other.client_quotas_;
   auto same_topic = [](const auto& a, const auto& b) {
     return a.first == b.first && *a.second == *b.second;
   };
@@ -415,7 +422,7 @@ bool Image::same_state(const Image& other) const {
          topic_names_ == other.topic_names_ && brokers_ == other.brokers_ &&
          controllers_ == other.controllers_ && configs_ == other.configs_ &&
          features_ == other.features_ && next_producer_id_ == other.next_producer_id_ &&
-         kept_ == other.kept_;
+         same_quotas && kept_ == other.kept_;
 }
 
 }  // namespace millrace::metadata

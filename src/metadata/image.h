@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "metadata/client_quotas.h"
 #include "metadata/partition_index.h"
 #include "wire/metadata_record.h"
 
@@ -117,6 +118,9 @@ class Image {
   // As finalised; that of a log which does not say is the oldest that KRaft has.
   int16_t metadata_version() const;
   ProducerId next_producer_id() const { return next_producer_id_; }
+  // Copies of an image share them until they are changed: another pointer, other quotas. Null: no
+  // quota is set.
+  const std::shared_ptr<const ClientQuotas>& client_quotas() const { return client_quotas_; }
 
   // Of this image's partitions: made when it is first asked for, kept up by apply(), and left
   // behind by copies, which stay cheap. Of the owner of an image that is being built alone.
@@ -176,6 +180,7 @@ class Image {
   std::map<ConfigResource, ConfigMap> configs_;
   std::map<std::string, int16_t> features_;
   ProducerId next_producer_id_{0};
+  std::shared_ptr<const ClientQuotas> client_quotas_;
   std::map<std::string, wire::MetadataRecord> kept_;
   std::shared_ptr<const Image> before_transaction_;
   IndexSlot index_;

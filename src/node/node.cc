@@ -11,6 +11,7 @@
 #include "metadata/features.h"
 #include "node/broker_lifecycle.h"
 #include "node/broker_watch.h"
+#include "node/client_quotas.h"
 #include "node/controller_channel.h"
 #include "node/directory_assignments.h"
 #include "node/partition_groups.h"
@@ -48,7 +49,9 @@ constexpr Duration kAlterPartitionTime = seconds(10);  // until it is asked anew
 }  // namespace
 
 Node::Node(env::Host& host, const config::NodeProperties& properties)
-    : host_(&host), properties_(&properties) {
+    : host_(&host),
+      properties_(&properties),
+      client_quotas_(std::make_unique<ClientQuotas>(properties)) {
   published_.store(std::make_shared<metadata::Image>());
   settings_.store(std::make_shared<config::NodeProperties>(properties));
 }
@@ -302,6 +305,8 @@ void Node::publish(std::shared_ptr<const metadata::Image> image) {
   const auto before = published_.load();
   if (serving_) follow(*before, *image);
   published_.store(image);
+  if (before->client_quotas() != image->client_quotas())
+    client_quotas_->follow(image->client_quotas().get());
   if (lifecycle_) lifecycle_->follow(*image);
 }
 

@@ -25,6 +25,7 @@ namespace millrace::node {
 // Each has a header of its own, for those who use it: nearly everything sees this one.
 class BrokerLifecycle;
 class BrokerWatch;
+class ClientQuotas;
 struct BrokerIdentity;
 class ControllerChannel;
 class ControllerHost;
@@ -75,6 +76,7 @@ class Node {
   // Of a broker.
   Transactions& transactions() { return *transactions_; }
   Replication& replication() { return *replication_; }
+  ClientQuotas& client_quotas() { return *client_quotas_; }
   env::Host& host() { return *host_; }
   // Decisions of the controller, and the quorum, as far as they are this node's.
   ControllerHost& controller() { return *controller_; }
@@ -151,6 +153,7 @@ class Node {
   std::unique_ptr<Replication> replication_;                     // too
   NodeOptions options_;
   Ready ready_;
+  std::unique_ptr<ClientQuotas> client_quotas_;
   Uuid controller_incarnation_;
   bool registering_controller_ = false;
   Published<metadata::Image> published_;

@@ -23,6 +23,32 @@ bool Call::finish_frame(wire::Writer& writer) {
   return true;
 }
 
+void Call::throttle(quota::Kind why, Duration wait) {
+  if (wait <= wait_) return;
+  wait_ = wait;
+  why_ = why;
+}
+
+Duration Call::charge_time() {
+  const auto time = std::exchange(parts_.time, nullptr);
+  if (!time) return {};
+  constexpr double kPercent = 100;
+  const Instant now = shard().clock().now();
+  const Duration taken = time->taken.value_or(now - time->begun);
+  const Duration wait =
+      node().client_quotas().charge(quota::Kind::kRequest, client(),
+                                    std::chrono::duration<double>(taken).count() * kPercent, now);
+  throttle(quota::Kind::kRequest, wait);
+  return wait;
+}
+
+Duration Call::settle_quotas() {
+  charge_time();
+  if (wait_ > Duration::zero() && reply_.throttle(wait_))
+    node().client_quotas().note_throttle(why_, client(), wait_, shard().clock().now());
+  return wait_;
+}
+
 void Call::send(wire::Writer writer, std::vector<FileRange> ranges) {
   if (writer.external_pieces().empty()) return reply_.send(std::move(writer).take());
   std::vector<OutputPiece> pieces;

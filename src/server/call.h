@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "node/client_quotas.h"
 #include "node/node.h"
 #include "record/record.h"
 #include "server/connection.h"
@@ -53,6 +54,13 @@ struct CallHeader {
   std::string client_id;  // null counts as ""
 };
 
+// How long a request has kept its shard, for quotas of request time: made only where there are any.
+// What is done after the handler has returned is not counted, as in Kafka.
+struct HandlerTime {
+  Instant begun;
+  std::optional<Duration> taken;  // once the handler has returned
+};
+
 class Call {
  public:
   struct Parts {
@@ -61,6 +69,7 @@ class Call {
     size_t body_offset = 0;  // in the frame
     PeerInfo* peer = nullptr;
     Services* services = nullptr;
+    std::shared_ptr<HandlerTime> time{};  // null: none of it is charged
   };
   Call(Parts parts, Reply reply) : parts_(std::move(parts)), reply_(std::move(reply)) {}
 
@@ -73,6 +82,19 @@ class Call {
   const Parts& parts() const { return parts_; }
   // For an answer that is encoded already.
   Reply& reply() { return reply_; }
+
+  // Who is charged for it.
+  quota::Client client() const { return {peer().principal.name, header().client_id}; }
+  // The answer will tell the client to wait, and it is not heard for as long. Of several waits the
+  // longest counts.
+  void throttle(quota::Kind why, Duration wait);
+  // The time that this request takes is charged to nobody.
+  void exempt_from_request_quota() { parts_.time.reset(); }
+  // Charges the time that it has taken, once, and has its connection be silent: for how long. For
+  // an answer that is encoded already; respond() does it.
+  Duration settle_quotas();
+  // Its first part: how long the client has to wait for its time; zero when it was charged before.
+  Duration charge_time();
 
   // The request, or nothing: then the connection has been closed and the handler returns. Views in
   // the request (wire::Records) end when the handler returns.
@@ -87,8 +109,23 @@ class Call {
 
   template <class Response>
   void respond(const Response& response, std::vector<FileRange> ranges = {}) {
-    auto writer = encode(response);
-    if (writer) send(std::move(*writer), std::move(ranges));
+    if (owes_nothing()) return send_encoded(response, std::move(ranges));
+    const Duration wait = settle_quotas();
+    if constexpr (requires { response.throttle_time_ms; })
+      if (wait > Duration::zero()) {
+        Response slowed = response;
+        slowed.throttle_time_ms = static_cast<int32_t>(wait / milliseconds(1));
+        return send_encoded(slowed, std::move(ranges));
+      }
+    send_encoded(response, std::move(ranges));
+  }
+  // Of a response at the request's version, as it would be sent, without its header.
+  template <class Response>
+  size_t size_of(const Response& response) const {
+    wire::Writer writer;
+    writer.int32(0);
+    write(writer, version(), response);
+    return writer.total_size();
   }
   // A response that says that this node is not the active controller: who passed the request on
   // asks another.
@@ -109,10 +146,19 @@ class Call {
     kept_ = std::make_unique<ByteBuffer>(copy_of(parts_.frame));
     parts_.frame = *kept_;
   }
-  void respond_nothing() { reply_.send_nothing(); }  // acks=0
+  void respond_nothing() {  // acks=0
+    settle_quotas();
+    reply_.send_nothing();
+  }
   void close(const std::string& cause) { reply_.close(cause); }
 
  private:
+  bool owes_nothing() const { return !parts_.time && wait_ == Duration::zero(); }
+  template <class Response>
+  void send_encoded(const Response& response, std::vector<FileRange> ranges) {
+    auto writer = encode(response);
+    if (writer) send(std::move(*writer), std::move(ranges));
+  }
   // Nothing: it cannot be encoded at this version, and the connection has been closed.
   template <class Response>
   std::optional<wire::Writer> encode(const Response& response) {
@@ -126,6 +172,8 @@ class Call {
   void send(wire::Writer writer, std::vector<FileRange> ranges);
 
   Parts parts_;
+  Duration wait_{};
+  quota::Kind why_ = quota::Kind::kRequest;  // it has to wait
   std::unique_ptr<ByteBuffer> kept_;
   Reply reply_;
 };

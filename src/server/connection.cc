@@ -239,7 +239,7 @@ bool Connection::has_work_under_way() const {
 }
 
 bool Connection::line_is_stopped() const {
-  if (waiting_for_memory_ || slots_.size() >= kMaxPipelined) return true;
+  if (muted_ || waiting_for_memory_ || slots_.size() >= kMaxPipelined) return true;
   if (output_.bytes_waiting() > kMaxUnsentBytes) return true;
   return std::ranges::any_of(slots_, [](const Slot& s) { return !s.answered && !s.overtakable; });
 }
@@ -265,6 +265,29 @@ void Connection::let_overtake(uint64_t sequence, bool may) {
   ASSERT(slot != slots_.end() && !slot->answered, "C3: request {} was answered", sequence);
   slot->overtakable = may;
   if (may) schedule_flush();
+}
+
+bool Connection::throttle(Duration wait) {
+  if (!is_open()) return false;
+  const Instant now = shard_->clock().now();
+  muted_until_ = std::max(muted_until_, now + wait);
+  if (!std::exchange(muted_, true))
+    shard_->after(muted_until_ - now, [weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->end_throttle();
+    });
+  return true;
+}
+
+void Connection::end_throttle() {
+  if (!is_open()) return;
+  const Instant now = shard_->clock().now();
+  muted_ = false;
+  if (muted_until_ > now) {
+    throttle(muted_until_ - now);
+    return;
+  }
+  last_active_ = now;
+  resume();
 }
 
 void Connection::schedule_flush() {

@@ -9,6 +9,8 @@
 // requests wait for the disk (their appends already stand in order), so that pipelined producers
 // share one sync; any other unanswered request stops the line, and so does a Produce that waits for
 // something else before it appends (Reply::stop_line). Responses leave in request order always.
+// Quotas: a client that is told to wait is not read meanwhile, whether it waits by itself or not
+// (KIP-219).
 // Backpressure: no read while a request stops the line, while kMaxUnsentBytes of responses wait for
 // the peer, or while the shard has no memory for what would be left of it (server/input_memory).
 // Ends: a malformed or oversized frame, an unknown API or version, and a handler's Reply dropped
@@ -147,6 +149,8 @@ class Connection final : public env::ConnectionEvents,
   void complete(uint64_t sequence, std::vector<OutputPiece> pieces) override;
   void let_overtake(uint64_t sequence, bool may) override;
   void abandon(const std::string& cause) override { close(cause); }
+  bool throttle(Duration wait) override;
+  void end_throttle();
   void schedule_flush();
   void flush();
   void resume();
@@ -165,6 +169,8 @@ class Connection final : public env::ConnectionEvents,
   uint64_t next_sequence_ = 0;
   OutputQueue output_;
   Instant last_active_;
+  Instant muted_until_;
+  bool muted_ = false;  // a quota's time runs
   bool flush_scheduled_ = false;
   bool serving_ = false;
   bool waiting_for_memory_ = false;

@@ -24,11 +24,16 @@ void refuse_call(Call& call, const Request& request, const Refusal& refusal) {
   call.respond(response);
 }
 
-// `decide(controller, request)` gives records and a response. With a timeout: what is not committed
-// then is answered REQUEST_TIMED_OUT, and may happen later; without any time nothing is begun.
+struct SubmitOptions {
+  // What is not committed then is answered REQUEST_TIMED_OUT, and may happen later; without any
+  // time nothing is begun.
+  std::optional<Duration> timeout{};
+  std::function<void(Call&)> before_answer{};  // on the call's shard
+};
+
+// `decide(controller, request)` gives records and a response.
 template <class Request, class Decide>
-void submit_to_controller(Call call, Request request, Decide decide,
-                          std::optional<Duration> timeout = std::nullopt) {
+void submit_to_controller(Call call, Request request, Decide decide, SubmitOptions options = {}) {
   using Response = decltype(decide(std::declval<controller::Controller&>(), request).response);
   struct Question {
     Request request;
@@ -37,22 +42,26 @@ void submit_to_controller(Call call, Request request, Decide decide,
   struct Waiting {
     Call call;
     std::shared_ptr<Question> question;
+    std::function<void(Call&)> before_answer;
     env::TimerId timer = env::TimerId::kNone;
     bool answered = false;
 
     void answer(const Result<>& committed) {
       if (std::exchange(answered, true)) return;
       if (timer != env::TimerId::kNone) call.shard().cancel(timer);
+      if (before_answer) before_answer(call);
       if (committed) return call.respond(question->response);
       refuse_call(call, question->request, refusal_of(committed.error()));
     }
   };
   const Error late{Errc::kTimedOut, "the controller took too long"};
+  const auto timeout = options.timeout;
   if (timeout && *timeout <= Duration::zero()) return refuse_call(call, request, refusal_of(late));
   node::Node& node = call.node();
   env::Shard* shard = &call.shard();
   auto question = std::make_shared<Question>(std::move(request));
-  auto waiting = std::make_shared<Waiting>(std::move(call), question);
+  auto waiting =
+      std::make_shared<Waiting>(std::move(call), question, std::move(options.before_answer));
   if (timeout)
     waiting->timer =
         shard->after(*timeout, [waiting, late] { waiting->answer(std::unexpected(late)); });
@@ -73,12 +82,11 @@ void run_on_controller(
   auto request = call.decode<Request>();
   if (!request) return;
   const Duration timeout = milliseconds(request->timeout_ms);
-  submit_to_controller(
-      std::move(call), std::move(*request),
-      [decide](controller::Controller& controller, const Request& wanted) {
-        return (controller.*decide)(wanted);
-      },
-      timeout);
+  submit_to_controller(std::move(call), std::move(*request),
+                       [decide](controller::Controller& controller, const Request& wanted) {
+                         return (controller.*decide)(wanted);
+                       },
+                       {.timeout = timeout});
 }
 
 }  // namespace millrace::server

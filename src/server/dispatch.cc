@@ -47,6 +47,8 @@ constexpr ServedApi kServedByBroker[] = {
     {ApiKey::kAlterPartitionReassignments, {0, 1}, 0, ask_controller},
     {ApiKey::kListPartitionReassignments, {0, 0}, 0, ask_controller},
     {ApiKey::kOffsetDelete, {0, 0}, 0, handle_offset_delete},
+    {ApiKey::kDescribeClientQuotas, {0, 1}, 0, handle_describe_client_quotas},
+    {ApiKey::kAlterClientQuotas, {0, 1}, 0, ask_controller},
     {ApiKey::kDescribeQuorum, {0, 2}, 0, ask_controller},
     {ApiKey::kUpdateFeatures, {0, 2}, 0, ask_controller},
     {ApiKey::kDescribeCluster, {0, 2}, 0, handle_describe_cluster},
@@ -72,6 +74,7 @@ constexpr ServedApi kServedByController[] = {
     {ApiKey::kIncrementalAlterConfigs, {0, 1}, 0, handle_incremental_alter_configs},
     {ApiKey::kAlterPartitionReassignments, {0, 1}, 0, handle_alter_partition_reassignments},
     {ApiKey::kListPartitionReassignments, {0, 0}, 0, handle_list_partition_reassignments},
+    {ApiKey::kAlterClientQuotas, {0, 1}, 0, handle_alter_client_quotas},
     {ApiKey::kVote, {0, 2}, 0, handle_vote},
     {ApiKey::kBeginQuorumEpoch, {0, 1}, 0, handle_begin_quorum_epoch},
     {ApiKey::kEndQuorumEpoch, {0, 1}, 0, handle_end_quorum_epoch},
@@ -91,6 +94,17 @@ constexpr ServedApi kServedByController[] = {
     {ApiKey::kRemoveRaftVoter, {0, 0}, 0, handle_remove_raft_voter},
     {ApiKey::kUpdateRaftVoter, {0, 0}, 0, handle_update_raft_voter},
 };
+
+// What nodes of the cluster ask of each other costs no client request time, in Kafka neither; but
+// heartbeats and registrations do.
+bool is_exempt(const CallHeader& header) {
+  using enum ApiKey;
+  if (header.listener == ListenerKind::kBroker) return header.api == kWriteTxnMarkers;
+  constexpr ApiKey kOfQuorum[] = {
+      kFetch,          kFetchSnapshot,  kVote,         kBeginQuorumEpoch, kEndQuorumEpoch,
+      kDescribeQuorum, kAlterPartition, kAddRaftVoter, kRemoveRaftVoter,  kUpdateRaftVoter};
+  return std::ranges::find(kOfQuorum, header.api) != std::end(kOfQuorum);
+}
 
 }  // namespace
 
@@ -137,6 +151,13 @@ Dispatcher::Dispatcher(Services services)
     : services_(std::move(services)),
       controller_listeners_(services_.node->properties().list("controller.listener.names")) {}
 
+std::shared_ptr<HandlerTime> Dispatcher::begin_time(const CallHeader& header,
+                                                    const env::Shard& shard) const {
+  if (!services_.node->client_quotas().has(quota::Kind::kRequest) || is_exempt(header))
+    return nullptr;
+  return std::make_shared<HandlerTime>(HandlerTime{.begun = shard.clock().now(), .taken = {}});
+}
+
 void Dispatcher::handle(ByteView frame, PeerInfo& peer, Reply reply) {
   const bool is_controller =
       std::ranges::find(controller_listeners_, peer.listener) != controller_listeners_.end();
@@ -144,12 +165,16 @@ void Dispatcher::handle(ByteView frame, PeerInfo& peer, Reply reply) {
       parse_header(frame, is_controller ? ListenerKind::kController : ListenerKind::kBroker);
   if (!parsed) return reply.close(parsed.error().message);
   const ServedApi* served = find_served(parsed->header.listener, parsed->header.api);
+  env::Shard& shard = reply.shard();
+  const auto time = begin_time(parsed->header, shard);
   served->handle(Call({.header = std::move(parsed->header),
                        .frame = frame,
                        .body_offset = parsed->body_offset,
                        .peer = &peer,
-                       .services = &services_},
+                       .services = &services_,
+                       .time = time},
                       std::move(reply)));
+  if (time) time->taken = shard.clock().now() - time->begun;
 }
 
 }  // namespace millrace::server

@@ -40,6 +40,19 @@ class FetchSessionCache {
     std::lock_guard lock(part.mutex);
     part.sessions.finish(ticket, {request, shard.clock().now()}, response);
   }
+  // As FetchSessions::preview and finish_throttled.
+  wire::FetchResponse preview(const FetchTicket& ticket, const wire::FetchResponse& response,
+                              env::Shard& shard) {
+    Part& part = part_of(ticket.session_id, shard);
+    std::lock_guard lock(part.mutex);
+    return part.sessions.preview(ticket, response);
+  }
+  void finish_throttled(const FetchTicket& ticket, wire::FetchResponse& response,
+                        env::Shard& shard) {
+    Part& part = part_of(ticket.session_id, shard);
+    std::lock_guard lock(part.mutex);
+    part.sessions.finish_throttled(ticket, response);
+  }
 
  private:
   // A part's own randomness: the shard's would be drawn from under two locks.

@@ -118,14 +118,18 @@ void FetchSessions::expand(const Session& session, Request& request) {
   }
 }
 
-bool FetchSessions::has_news(Cached& cached, const Response::PartitionData& data) {
-  const bool moved =
-      cached.high_watermark != data.high_watermark || cached.log_start != data.log_start_offset;
-  const bool failed = data.error_code != 0;
-  cached.high_watermark = failed ? -1 : data.high_watermark;
-  cached.log_start = data.log_start_offset;
-  return moved || failed || data.records.size() > 0 || data.preferred_read_replica >= 0 ||
+bool FetchSessions::is_news(const Cached& cached, const Response::PartitionData& data) {
+  return cached.high_watermark != data.high_watermark ||
+         cached.log_start != data.log_start_offset || data.error_code != 0 ||
+         data.records.size() > 0 || data.preferred_read_replica >= 0 ||
          data.diverging_epoch.epoch >= 0;
+}
+
+bool FetchSessions::has_news(Cached& cached, const Response::PartitionData& data) {
+  const bool is_new = is_news(cached, data);
+  cached.high_watermark = data.error_code != 0 ? -1 : data.high_watermark;
+  cached.log_start = data.log_start_offset;
+  return is_new;
 }
 
 // A response comes in the order that expand() gave the request: the guess is right until the
@@ -160,6 +164,34 @@ void FetchSessions::finish(const FetchTicket& ticket, const Looked& looked, Resp
   if (found == sessions_.end() || found->second.epoch != ticket.epoch)
     return refuse(response, wire::ErrorCode::kInvalidFetchSessionEpoch);
   keep_news(found->second, response);
+  response.session_id = ticket.session_id;
+}
+
+wire::FetchResponse FetchSessions::preview(const FetchTicket& ticket, Response response) {
+  const auto found = sessions_.find(ticket.session_id);
+  if (ticket.kind != FetchTicket::Kind::kIncremental || found == sessions_.end() ||
+      found->second.epoch != ticket.epoch)
+    return response;
+  Session& session = found->second;
+  auto next = session.order.begin();
+  for (auto& topic : response.responses) {
+    Key key = key_of(session.by_id, topic.topic, topic.topic_id);
+    std::erase_if(topic.partitions, [&](const auto& data) {
+      key.partition = data.partition_index;
+      const auto cached = find(session, next, key);
+      next = std::next(cached);
+      return !is_news(*cached, data);
+    });
+  }
+  std::erase_if(response.responses, [](const auto& topic) { return topic.partitions.empty(); });
+  return response;
+}
+
+void FetchSessions::finish_throttled(const FetchTicket& ticket, Response& response) const {
+  if (ticket.kind != FetchTicket::Kind::kIncremental) return;
+  const auto found = sessions_.find(ticket.session_id);
+  if (found == sessions_.end() || found->second.epoch != ticket.epoch)
+    return refuse(response, wire::ErrorCode::kInvalidFetchSessionEpoch);
   response.session_id = ticket.session_id;
 }
 

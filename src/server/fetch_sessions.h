@@ -68,6 +68,11 @@ class FetchSessions {
   };
   // `response` has every partition of the request; those without news are taken out.
   void finish(const FetchTicket& ticket, const Looked& looked, wire::FetchResponse& response);
+  // What finish() would leave of the response.
+  wire::FetchResponse preview(const FetchTicket& ticket, wire::FetchResponse response);
+  // Instead of finish(), of a fetch that is answered without partitions because its client is over
+  // a quota: nothing of it was told, and no session begins.
+  void finish_throttled(const FetchTicket& ticket, wire::FetchResponse& response) const;
 
   static int32_t epoch_after(int32_t epoch);
 
@@ -124,6 +129,7 @@ class FetchSessions {
   static void remember(Session& session, Key key, const Request::FetchPartition& wanted);
   static void update(Session& session, const Request& request);
   static void expand(const Session& session, Request& request);
+  static bool is_news(const Cached& cached, const Response::PartitionData& data);
   static bool has_news(Cached& cached, const Response::PartitionData& data);
   static void keep_news(Session& session, Response& response);
   static Place find(Session& session, Place guess, const Key& key);

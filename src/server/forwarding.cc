@@ -53,6 +53,7 @@ std::optional<Unanswered> read(Call& call) {
       return read_as<wire::AlterPartitionReassignmentsRequest>(call);
     case wire::ApiKey::kListPartitionReassignments:
       return read_as<wire::ListPartitionReassignmentsRequest>(call);
+    case wire::ApiKey::kAlterClientQuotas: return read_as<wire::AlterClientQuotasRequest>(call);
     case wire::ApiKey::kDescribeQuorum: return read_as<wire::DescribeQuorumRequest>(call);
     case wire::ApiKey::kUpdateFeatures: return read_as<wire::UpdateFeaturesRequest>(call);
     case wire::ApiKey::kUnregisterBroker: return read_as<wire::UnregisterBrokerRequest>(call);
@@ -104,12 +105,14 @@ class Forwarded final : public ReplyTarget, public std::enable_shared_from_this<
   }
   // It was the active controller when it was asked.
   void complete_not_controller(uint64_t, std::vector<OutputPiece>) override { pass_on(); }
+  bool throttle(Duration wait) override { return call_.reply().throttle(wait); }
   void abandon(const std::string& cause) override { call_.close(cause); }
 
  private:
   void decide_here();
   void pass_on();
   void answered(Result<ByteBuffer> response);
+  void settle(ByteBuffer& response);
 
   Call call_;
   const ByteBuffer frame_;
@@ -126,7 +129,8 @@ void Forwarded::decide_here() {
                        .frame = frame_,
                        .body_offset = parsed->body_offset,
                        .peer = &call_.peer(),
-                       .services = &call_.services()},
+                       .services = &call_.services(),
+                       .time = call_.parts().time},
                       Reply(shared_from_this(), 0)));
 }
 
@@ -157,10 +161,26 @@ void Forwarded::answered(Result<ByteBuffer> response) {
   if (response->size() < kIdBytes ||
       load_big<int32_t>(response->data()) != call_.header().correlation_id)
     return call_.close("the controller answered another request than the one that was forwarded");
+  settle(*response);
   wire::Writer writer(sizeof(int32_t) + response->size());
   writer.int32(static_cast<int32_t>(response->size()));
   writer.raw(*response);
   call_.reply().send(std::move(writer).take());
+}
+
+// The client waits here, for as long as the controller says, which has charged it for changes, or
+// this broker, if that is longer. Of all answers that are forwarded but one the wait is the first
+// field.
+void Forwarded::settle(ByteBuffer& response) {
+  const wire::ApiInfo* api = wire::find_api(static_cast<int16_t>(call_.header().api));
+  const size_t at = wire::response_header_version(*api, call_.version()) == 1 ? 5 : 4;
+  if (api->key == wire::ApiKey::kDescribeQuorum || response.size() < at + sizeof(int32_t)) {
+    call_.settle_quotas();
+    return;
+  }
+  call_.throttle(quota::Kind::kRequest, milliseconds(load_big<int32_t>(response.data() + at)));
+  const Duration wait = call_.settle_quotas();
+  store_big(response.data() + at, static_cast<int32_t>(wait / milliseconds(1)));
 }
 
 }  // namespace

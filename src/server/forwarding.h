@@ -78,6 +78,7 @@ void ask_controller_for(Call outer, const Request& request, int16_t version,
   parts.frame = frame;
   auto reply = std::make_shared<InnerReply<Response>>(std::move(outer), version, std::move(finish));
   parts.peer = &reply->outer().peer();
+  parts.time.reset();  // charged with the answer to the call
   ask_controller(Call(std::move(parts), Reply(std::move(reply), 0)));
 }
 

@@ -50,6 +50,18 @@ wire::AllocateProducerIdsResponse refused(const wire::AllocateProducerIdsRequest
   return whole<wire::AllocateProducerIdsResponse>(refusal);
 }
 
+wire::AlterClientQuotasResponse refused(const wire::AlterClientQuotasRequest& request,
+                                        const Refusal& refusal) {
+  wire::AlterClientQuotasResponse response;
+  for (const auto& entry : request.entries) {
+    auto& result = response.entries.emplace_back();
+    set_error(result, refusal);
+    for (const auto& part : entry.entity)
+      result.entity.push_back({.entity_type = part.entity_type, .entity_name = part.entity_name});
+  }
+  return response;
+}
+
 wire::AlterConfigsResponse refused(const wire::AlterConfigsRequest& request,
                                    const Refusal& refusal) {
   return of_resources<wire::AlterConfigsResponse>(request, refusal);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "wire/add_raft_voter.h"
 #include "wire/allocate_producer_ids.h"
+#include "wire/alter_client_quotas.h"
 #include "wire/alter_configs.h"
 #include "wire/alter_partition.h"
 #include "wire/alter_partition_reassignments.h"
@@ -43,6 +44,8 @@ wire::AddRaftVoterResponse refused(const wire::AddRaftVoterRequest& request,
                                    const Refusal& refusal);
 wire::AllocateProducerIdsResponse refused(const wire::AllocateProducerIdsRequest& request,
                                           const Refusal& refusal);
+wire::AlterClientQuotasResponse refused(const wire::AlterClientQuotasRequest& request,
+                                        const Refusal& refusal);
 wire::AlterConfigsResponse refused(const wire::AlterConfigsRequest& request,
                                    const Refusal& refusal);
 wire::AlterPartitionResponse refused(const wire::AlterPartitionRequest& request,

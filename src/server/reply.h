@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/time.h"
 #include "env/shard.h"
 #include "server/output_queue.h"
 
@@ -31,6 +32,9 @@ class ReplyTarget {
   // Whether requests behind this one may begin before it is answered; where they come one by one
   // anyway it changes nothing.
   virtual void let_overtake(uint64_t /*sequence*/, bool /*may*/) {}
+  // Whoever asked shall not be heard for that long from now on (KIP-219). False: it is not this
+  // target's to see to that.
+  virtual bool throttle(Duration /*wait*/) { return false; }
   // There is and will be no answer; `cause` is for the log.
   virtual void abandon(const std::string& cause) = 0;
 
@@ -57,6 +61,8 @@ class Reply {
   // on at the end of the turn.
   void stop_line() { target_->let_overtake(sequence_, false); }
   void let_line_go() { target_->let_overtake(sequence_, true); }
+  // Before the answer, which says so.
+  bool throttle(Duration wait) { return target_->throttle(wait); }
   // Closes the connection because of this request; `cause` goes to the log.
   void close(const std::string& cause);
 

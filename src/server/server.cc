@@ -26,6 +26,7 @@ Server::Server(env::Host& host, node::Node& node)
       node_(&node),
       fetch_sessions_(host, static_cast<size_t>(node.properties().number(
                                 "max.incremental.fetch.session.cache.slots"))),
+      rates_(node.properties()),
       controller_listeners_(node.properties().list("controller.listener.names")) {
   const auto& properties = node.properties();
   limits_.max_request_bytes = static_cast<size_t>(properties.number("socket.request.max.bytes"));
@@ -99,7 +100,14 @@ void Server::accepted(env::Shard& shard, const std::string& listener,
                       std::unique_ptr<env::Connection> stream) {
   const size_t index = shard.index();
   ShardConnections& here = *shards_[index];
-  const auto limits = ConnectionQuotaLimits::of(*node_->settings());
+  const auto settings = node_->settings();
+  const auto verdict = rates_.take({.listener = listener,
+                                    .address = stream->peer_host(),
+                                    .settings = *settings,
+                                    .quotas = node_->image()->client_quotas()},
+                                   shard.clock().now());
+  if (verdict.is_refused) return hold(shard, here, std::move(stream), verdict.wait);
+  const auto limits = ConnectionQuotaLimits::of(*settings);
   if (const auto reached = quota_.take(stream->peer_host(), limits)) {
     LOG_WARN("connection from {} refused: {}", stream->peer(), *reached);
     return;
@@ -112,8 +120,24 @@ void Server::accepted(env::Shard& shard, const std::string& listener,
                         .closed = [this, index](Connection& closed) { forget(index, closed); }},
       listener, limits_);
   here.open.push_back(connection);
-  if (must_wait(here, listener)) return here.waiting.push_back(std::move(connection));
+  if (verdict.wait == Duration::zero()) return begin(here, connection);
+  shard.after(verdict.wait, [this, &here, weak = std::weak_ptr(connection)] {
+    if (const auto waited = weak.lock(); waited && waited->is_open()) begin(here, waited);
+  });
+}
+
+void Server::begin(ShardConnections& shard, const std::shared_ptr<Connection>& connection) {
+  if (must_wait(shard, connection->peer().listener)) return shard.waiting.push_back(connection);
   connection->start();
+}
+
+// Who is over a rate is told so late, and cannot try again at once.
+void Server::hold(env::Shard& shard, ShardConnections& here,
+                  std::unique_ptr<env::Connection> stream, Duration wait) {
+  LOG_DEBUG("connection from {} refused: its address is over connection_creation_rate",
+            stream->peer());
+  const auto place = here.held.insert(here.held.end(), std::move(stream));
+  shard.after(wait, [&here, place] { here.held.erase(place); });
 }
 
 bool Server::must_wait(const ShardConnections& shard, const std::string& listener) const {

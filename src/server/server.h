@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,6 +15,7 @@
 #include "env/host.h"
 #include "server/connection.h"
 #include "server/connection_quota.h"
+#include "server/connection_rates.h"
 #include "server/dispatch.h"
 
 namespace millrace::server {
@@ -53,12 +55,16 @@ class Server {
     std::vector<std::shared_ptr<Connection>> open;
     bool serves_clients = false;
     std::vector<std::shared_ptr<Connection>> waiting;  // until it does
+    std::list<std::unique_ptr<env::Connection>> held;  // of addresses over their rate
   };
   void add_statistics(size_t shard, ServerStatistics& into) const;
   void visit(size_t index, std::shared_ptr<ServerStatistics> so_far, env::Shard& asker,
              StatisticsDone done);
   void accepted(env::Shard& shard, const std::string& listener,
                 std::unique_ptr<env::Connection> stream);
+  void begin(ShardConnections& shard, const std::shared_ptr<Connection>& connection);
+  static void hold(env::Shard& shard, ShardConnections& here,
+                   std::unique_ptr<env::Connection> stream, Duration wait);
   void forget(size_t shard, Connection& connection);
   bool must_wait(const ShardConnections& shard, const std::string& listener) const;
   void close_idle(size_t shard);
@@ -70,6 +76,7 @@ class Server {
   ConnectionLimits limits_;
   Duration max_idle_;
   ConnectionQuota quota_;
+  ConnectionRates rates_;
   std::vector<std::string> controller_listeners_;
   std::vector<std::unique_ptr<ShardConnections>> shards_;
   std::vector<std::pair<std::string, std::unique_ptr<env::Listener>>> listeners_;

@@ -12,12 +12,13 @@ from interop.apache import ApacheBroker
 from support.broker import BINARY, BrokerTest
 from support.kafka import batch
 from support.protocol import ERRORS, MESSAGES, Asker
+from support.quotas import entity
 
 TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 UNKNOWN_ID = uuid.UUID(int=99)
 OF_ITS_OWN = {"Port", "ClusterId", "SessionId", "LogDir", "FinalizedFeaturesEpoch", "TotalBytes", "UsableBytes", "LogAppendTimeMs", "LastTimestamp",
               "LastFetchTimestamp", "LastCaughtUpTimestamp", "ReplicaDirectoryId", "HighWatermark", "LogEndOffset", "ProducerId"}
-NAMES = ("ResourceType", "ResourceName", "Name", "TopicName", "Topic", "TopicId", "Index", "PartitionIndex", "Partition", "ApiKey")
+NAMES = ("ResourceType", "ResourceName", "Name", "TopicName", "Topic", "TopicId", "Index", "PartitionIndex", "Partition", "ApiKey", "Entity", "Key")
 
 
 class Side:
@@ -190,6 +191,34 @@ class Differential(BothSides):
                 {"Name": key, "ConfigOperation": operation, "Value": value}]}]})
         self.same("AlterConfigs", {"Resources": [
             {"ResourceType": TOPIC, "ResourceName": "t", "Configs": [{"Name": "segment.ms", "Value": "99999"}]}]})
+
+    def test_quotas_are_altered_and_described_alike(self):
+        """Errors and their words, what a second alteration leaves, all filters. Entities are in the order in which Apache Kafka has them."""
+        def op(key, value=None):
+            return {"Key": key, "Value": value or 0, "Remove": value is None}
+        entities = (entity(user="u"), entity(user=None), entity(client_id="c"), entity(user="u", client_id="c"), entity(user="u", client_id=None),
+                    entity(ip="127.0.0.1"), entity(ip=None), entity(ip="::1"), entity(ip="no such host"), entity(ip="127.0.0.1", user="u"), entity(group="g"),
+                    entity(user=""), entity(ip=""), [], [*entity(user="u"), *entity(user="v")])
+        changes = ([op("producer_byte_rate", 1000)], [op("producer_byte_rate", 1000), op("request_percentage", 0.5)], [op("request_percentage")],
+                   [op("consumer_byte_rate")], [op("connection_creation_rate", 5)], [op("connection_creation_rate", 5.5)], [op("connection_creation_rate", 3e9)],
+                   [op("producer_byte_rate", 0)], [op("producer_byte_rate", -5)], [op("producer_byte_rate", 1e19)], [op("producer_byte_rate", 1.5)],
+                   [op("controller_mutation_rate", 1e30)], [op("nope", 1)], [op("nope")],
+                   [op("producer_byte_rate", 1), op("producer_byte_rate", 2)], [])
+        for parts in entities:
+            for ops in changes:
+                for validate_only in (True, False):
+                    self.same("AlterClientQuotas", {"ValidateOnly": validate_only, "Entries": [{"Entity": parts, "Ops": ops}]}, (1, 1))
+        twice = {"Entity": entity(user="u", client_id="c"), "Ops": [op("producer_byte_rate", 77)]}
+        self.same("AlterClientQuotas", {"Entries": [twice, twice]})
+        self.same("AlterClientQuotas", {"Entries": []})
+        time.sleep(1)    # Apache Kafka answers before its broker knows
+        filters = [[(kind, how, name)] for kind in ("user", "client-id", "ip", "", "group") for how in (0, 1, 2, 3) for name in ("u", None)]
+        filters += [[], [("user", 0, "u"), ("client-id", 0, "c")], [("user", 0, "u"), ("client-id", 2, None)], [("user", 0, "u"), ("user", 2, None)],
+                    [("user", 2, None), ("ip", 2, None)], [("ip", 0, "127.0.0.1")]]
+        for components in filters:
+            for strict in (False, True):
+                self.same("DescribeClientQuotas", {"Strict": strict, "Components": [
+                    {"EntityType": kind, "MatchType": how, "Match": name} for kind, how, name in components]})
 
 
 if __name__ == "__main__":

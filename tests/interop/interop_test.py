@@ -1,10 +1,13 @@
 """One data directory, two brokers: what Millrace wrote Apache Kafka serves, and the other way round. Its tools drive ours."""
 
 import subprocess
+import time
 import unittest
 
 from interop.apache import ApacheBroker, tool
 from support.broker import BINARY, BrokerTest
+from support.protocol import Asker
+from support.quotas import alter, described, entity
 
 FAST_GROUPS = {"group.initial.rebalance.delay.ms": "0"}
 
@@ -89,6 +92,42 @@ class DataDirectory(BrokerTest):
         apache.stop()
         broker.start()
         self.expect_all(broker, range(100))
+
+    def test_quotas_go_to_apache_kafka_and_back_in_log_and_snapshot(self):
+        def quotas(expected=None):
+            deadline = time.monotonic() + 20    # until the broker has read what its controller has
+            while True:
+                with Asker(broker.address) as asker:
+                    found = described(asker)
+                if expected is None or found == expected or time.monotonic() > deadline:
+                    return found
+                time.sleep(0.1)
+        broker = self.broker({"metadata.log.max.record.bytes.between.snapshots": "2000"}).start()
+        with Asker(broker.address) as asker:
+            for i in range(40):
+                alter(asker, entity(user=f"user-{i}", client_id=None if i % 2 else "c"), producer_byte_rate=1000 + i, request_percentage=0.5)
+            alter(asker, entity(user=None), controller_mutation_rate=2.5)
+            alter(asker, entity(ip="127.0.0.1"), connection_creation_rate=1000)
+            alter(asker, entity(user="user-7", client_id=None), producer_byte_rate=None)
+        ours = quotas()
+        self.assertEqual(42, len(ours))
+        self.assertEqual(0, broker.stop())
+        snapshot = sorted((broker.data / "__cluster_metadata-0").glob("*.checkpoint"))[-1]
+        printed = tool("dump-log", "--cluster-metadata-decoder", "--files", snapshot)
+        self.assertIn("CLIENT_QUOTA_RECORD", printed)
+        self.assertNotIn("isvalid: false", printed)
+
+        apache = ApacheBroker(broker).start()
+        self.addCleanup(apache.kill)
+        self.assertEqual(ours, quotas(ours))
+        with Asker(broker.address) as asker:
+            alter(asker, entity(client_id="c"), consumer_byte_rate=77)
+            alter(asker, entity(user="user-8", client_id="c"), producer_byte_rate=None, request_percentage=None)
+        del ours[("client-id", "c"), ("user", "user-8")]
+        ours[("client-id", "c"),] = {"consumer_byte_rate": 77.0}
+        apache.stop()
+        broker.start()
+        self.assertEqual(ours, quotas(ours))
 
     def test_apache_kafka_starts_from_what_we_formatted(self):
         broker = self.broker(FAST_GROUPS)

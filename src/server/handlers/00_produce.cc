@@ -45,6 +45,7 @@ struct Pending {
     call.shard().cancel(timer);
     if (call.version() >= kFirstVersionWithHints) hint_at_leaders();
     if (acks != 0) return call.respond(response);
+    call.exempt_from_request_quota();
     // The client of acks=0 learns of an error by the closed connection, and asks for metadata
     // again.
     if (any_error) return call.close("a Produce request with acks=0 failed");
@@ -316,11 +317,25 @@ void produce(Call call, const Request& request, VerifiedTransaction verified) {
                                                  [pending] { pending->finish(); });
 }
 
+// Charged at once, not with the answer: who is over the quota then has nothing appended behind
+// this.
+void charge(Call& call) {
+  node::ClientQuotas& quotas = call.node().client_quotas();
+  if (!quotas.has(quota::Kind::kProduce)) return;
+  const Duration wait =
+      quotas.charge(quota::Kind::kProduce, call.client(),
+                    static_cast<double>(call.parts().frame.size()), call.shard().clock().now());
+  if (wait == Duration::zero()) return;
+  call.throttle(quota::Kind::kProduce, wait);
+  call.reply().stop_line();
+}
+
 }  // namespace
 
 void handle_produce(Call call) {
   auto request = call.decode<Request>();
   if (!request) return;
+  charge(call);
   if (!request->transactional_id || has_several_producers(*request))
     return produce(std::move(call), *request, {});
   auto check = check_transactions(call, *request);

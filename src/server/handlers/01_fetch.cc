@@ -286,8 +286,34 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
     if (looked.throttled_bytes > 0)
       call_.node().replication().leader_quota().note(looked.throttled_bytes,
                                                      call_.shard().clock().now());
+    if (ticket_.is_follower) call_.exempt_from_request_quota();
+    if (const Duration wait = charge(looked.response); wait > Duration::zero()) {
+      call_.throttle(quota::Kind::kFetch, wait);
+      return answer_empty();
+    }
     call_.services().fetch_sessions->finish(ticket_, request_, looked.response, call_.shard());
     call_.respond(looked.response, std::move(looked.ranges));
+  }
+
+  // How long the consumer has to wait for being over its quotas, of which nothing is charged then,
+  // for it gets nothing.
+  Duration charge(const Response& response) {
+    node::ClientQuotas& quotas = call_.node().client_quotas();
+    const Duration slow = call_.charge_time();
+    if (ticket_.is_follower || !quotas.has(quota::Kind::kFetch)) return slow;
+    const Instant now = call_.shard().clock().now();
+    const auto bytes = static_cast<double>(
+        call_.size_of(call_.services().fetch_sessions->preview(ticket_, response, call_.shard())));
+    const Duration wait = quotas.charge(quota::Kind::kFetch, call_.client(), bytes, now);
+    if (wait > Duration::zero() || slow > Duration::zero())
+      quotas.refund(quota::Kind::kFetch, call_.client(), bytes, now);
+    return std::max(wait, slow);
+  }
+
+  void answer_empty() {
+    Response response;
+    call_.services().fetch_sessions->finish_throttled(ticket_, response, call_.shard());
+    call_.respond(response);
   }
 
   void hint_at_leaders(Response& response) {
@@ -331,6 +357,17 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
   bool answered_ = false;
 };
 
+// No more at once than may be had in all windows of its quota: more would always be too much.
+void cap(Call& call, Request& request) {
+  node::ClientQuotas& quotas = call.node().client_quotas();
+  if (!quotas.has(quota::Kind::kFetch)) return;
+  const auto most =
+      quotas.most_at_once(quota::Kind::kFetch, call.client(), call.shard().clock().now());
+  if (!most || *most >= request.max_bytes) return;
+  request.max_bytes = static_cast<int32_t>(*most);
+  request.min_bytes = std::min(request.min_bytes, request.max_bytes);
+}
+
 }  // namespace
 
 void handle_fetch(Call call) {
@@ -343,6 +380,7 @@ void handle_fetch(Call call) {
     response.error_code = wire::code_of(ticket.error);
     return call.respond(response);
   }
+  if (!ticket.is_follower) cap(call, *request);
   std::make_shared<Fetch>(std::move(call), std::move(*request), ticket)->look();
 }
 

@@ -14,7 +14,7 @@ void handle_update_features(Call call) {
       [version](controller::Controller& controller, const auto& wanted) {
         return controller.decide_update_features(wanted, version);
       },
-      milliseconds(timeout_ms));
+      {.timeout = milliseconds(timeout_ms)});
 }
 
 }  // namespace millrace::server

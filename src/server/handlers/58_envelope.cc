@@ -92,13 +92,17 @@ void handle_envelope(Call call) {
                 .address = *host,
                 .client_software = {}};
   const ServedApi* served = find_served(ListenerKind::kController, parsed->header.api);
+  // Time is charged to the client whose request it is.
+  auto time = call.parts().time;
+  call.exempt_from_request_quota();
   auto enclosed = std::make_shared<Enclosed>(std::move(call), std::move(request->request_data),
                                              std::move(peer));
   served->handle(Call({.header = std::move(parsed->header),
                        .frame = enclosed->frame(),
                        .body_offset = parsed->body_offset,
                        .peer = &enclosed->peer(),
-                       .services = &enclosed->services()},
+                       .services = &enclosed->services(),
+                       .time = std::move(time)},
                       Reply(enclosed, 0)));
 }
 

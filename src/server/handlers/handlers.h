@@ -41,6 +41,7 @@ void handle_describe_transactions(Call call);
 void handle_list_transactions(Call call);
 void handle_list_config_resources(Call call);
 void handle_describe_topic_partitions(Call call);
+void handle_describe_client_quotas(Call call);
 
 // Of the controller's listener; what is forwardable comes here from those of brokers too
 // (server/forwarding).
@@ -49,6 +50,7 @@ void handle_delete_topics(Call call);
 void handle_create_partitions(Call call);
 void handle_alter_configs(Call call);
 void handle_incremental_alter_configs(Call call);
+void handle_alter_client_quotas(Call call);
 void handle_describe_quorum(Call call);
 void handle_update_features(Call call);
 void handle_elect_leaders(Call call);
