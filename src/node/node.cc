@@ -446,6 +446,11 @@ void Node::follow(const metadata::Image& before, const metadata::Image& after) {
   transactions_->follow(before, after);
 }
 
+void Node::check_coordinators() {
+  groups_->check_invariants();
+  if (transactions_) transactions_->host().check_invariants();
+}
+
 void Node::next_producer_id(env::Shard& shard,
                             std::move_only_function<void(Result<ProducerId>)> done) {
   host_->shard(0).post([this, &shard, done = std::move(done)]() mutable {
