@@ -17,6 +17,7 @@ set(libraries_record PkgConfig::lz4 PkgConfig::zstd PkgConfig::zlib ${SNAPPY_LIB
 set(libraries_runtime Threads::Threads)
 pkg_check_modules(re2 REQUIRED IMPORTED_TARGET re2)
 set(libraries_server PkgConfig::re2)
+set(libraries_group PkgConfig::re2)
 find_package(Boost 1.81 REQUIRED COMPONENTS json)
 set(libraries_app Threads::Threads CLI11::CLI11 Boost::json)
 set(test_libraries_wire Boost::json PkgConfig::zlib)

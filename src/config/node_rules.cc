@@ -282,6 +282,17 @@ Result<> check_order(const NodeProperties& node) {
   return {};
 }
 
+// Kafka loads other names as classes.
+Result<> check_assignors(const NodeProperties& node) {
+  const auto assignors = node.list("group.consumer.assignors");
+  for (const std::string& name : assignors)
+    if (name != "uniform" && name != "range")
+      return wrong(
+          fmt::format("group.consumer.assignors has {}: there are uniform and range", name));
+  if (assignors.empty()) return wrong("group.consumer.assignors must name one at least");
+  return {};
+}
+
 }  // namespace
 
 bool has_role(const NodeProperties& node, std::string_view role) {
@@ -294,6 +305,7 @@ Result<> check_node(const NodeProperties& node) {
   RETURN_IF_ERROR(check_quorum(node));
   RETURN_IF_ERROR(check_retention(node));
   RETURN_IF_ERROR(check_connection_limits(node));
+  RETURN_IF_ERROR(check_assignors(node));
   return check_order(node);
 }
 

@@ -145,6 +145,8 @@ TEST(NodeRules, limits_fit_together) {
                           {"max.connections.per.ip.overrides", "127.0.0.1:5"}}),
             "");
   EXPECT_TRUE(says({{"queued.max.request.bytes", "5"}}, "larger or equal to"));
+  EXPECT_TRUE(says({{"group.consumer.assignors", "range,org.example.Mine"}},
+                   "group.consumer.assignors has org.example.Mine"));
   EXPECT_TRUE(says({{"replica.fetch.wait.max.ms", "40000"}},
                    "replica.socket.timeout.ms must be greater than or equal to "
                    "replica.fetch.wait.max.ms: they are 30000 and 40000"));

@@ -114,6 +114,12 @@ bool ClassicGroup::supports(std::string_view protocol_type,
   });
 }
 
+bool ClassicGroup::has_common_protocol() const {
+  return std::ranges::any_of(supporters_, [&](const auto& entry) {
+    return static_cast<size_t>(entry.second) == members_.size();
+  });
+}
+
 std::string ClassicGroup::select_protocol() const {
   std::map<std::string_view, size_t> votes;
   for (const auto& [id, member] : members_) {

@@ -80,6 +80,8 @@ class ClassicGroup {
   bool is_leader(std::string_view member_id) const { return leader_ == member_id; }
   TimestampMs changed() const { return changed_; }
   bool uses_consumer_protocol() const { return protocol_type_ == "consumer"; }
+  // Nobody ever joined: offsets were committed to it.
+  bool is_simple() const { return is_in(ClassicState::kEmpty) && !protocol_type_; }
 
   Members& members() { return members_; }
   const Members& members() const { return members_; }
@@ -102,7 +104,9 @@ class ClassicGroup {
   const std::map<std::string, Timer, std::less<>>& unused_ids() const { return unused_ids_; }
 
   bool supports(std::string_view protocol_type, const std::vector<MemberProtocol>& protocols) const;
-  // The protocol that all support and most put first. Members are not empty.
+  // Whether there is one that all support. Members are not empty.
+  bool has_common_protocol() const;
+  // That which most of them put first.
   std::string select_protocol() const;
   // A leader that has joined, the old one if possible; false if nobody has.
   bool elect_leader();

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "group/classic_protocol.h"
+#include "group/consumer_protocol.h"
 #include "group/records.h"
 
 namespace millrace::group {
@@ -11,7 +12,6 @@ constexpr int16_t kNeedsKnownMemberId = 4;    // KIP-394
 constexpr int16_t kNullableProtocolName = 7;  // before: "" stands for none
 constexpr int16_t kKnowsSkipAssignment = 9;   // KIP-814
 constexpr int16_t kHasRebalanceTimeout = 1;
-constexpr std::string_view kConsumers = "consumer";  // the protocol type that both protocols have
 
 // Kafka's collection of protocols is a map by name: the first of a name counts.
 std::vector<MemberProtocol> distinct(
@@ -57,24 +57,27 @@ ClassicGroup* ClassicProtocol::group_to_join(const Join& join) {
   Group* group = state_.find(id);
   if (group != nullptr && std::holds_alternative<ClassicGroup>(*group))
     return &std::get<ClassicGroup>(*group);
-  const auto* preserved = group ? std::get_if<PreservedGroup>(group) : nullptr;
-  const bool fits = preserved && preserved->kind() == PreservedKind::kConsumer &&
-                    (preserved->is_empty() || join.request.protocol_type == kConsumers);
-  if (preserved && !fits) {
-    refuse_join(join, ErrorCode::kInconsistentGroupProtocol, "");
+  const auto* consumer = group ? std::get_if<ConsumerGroup>(group) : nullptr;
+  if (consumer != nullptr && !consumer->is_empty()) {
+    ConsumerProtocol(step_).join(*consumer, join.request, join.context);
     return nullptr;
   }
-  if (preserved && !preserved->is_empty()) {
-    refuse_join(join, ErrorCode::kCoordinatorLoadInProgress, join.request.member_id);
+  const auto* preserved = group ? std::get_if<PreservedGroup>(group) : nullptr;
+  const bool fits =
+      preserved && preserved->kind() == PreservedKind::kStreams && preserved->is_empty();
+  if (preserved && !fits) {
+    refuse_join(join, ErrorCode::kInconsistentGroupProtocol, "");
     return nullptr;
   }
   if (!join.request.member_id.empty()) {
     refuse_join(join, ErrorCode::kUnknownMemberId, join.request.member_id);
     return nullptr;
   }
-  if (preserved) {
-    for (auto& record : preserved->tombstones()) step_.append(std::move(record));
+  if (group != nullptr) {
+    for (auto& record : consumer ? consumer->tombstones() : preserved->tombstones())
+      step_.append(std::move(record));
     state_.groups.erase(id);
+    state_.consumer_soft.erase(id);
   }
   Group& made = state_.groups.emplace(id, ClassicGroup(id, step_.wall)).first->second;
   write(std::get<ClassicGroup>(made));

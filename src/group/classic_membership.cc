@@ -2,6 +2,7 @@
 #include <map>
 
 #include "group/classic_protocol.h"
+#include "group/consumer_protocol.h"
 #include "group/records.h"
 
 namespace millrace::group {
@@ -43,6 +44,8 @@ void ClassicProtocol::sync(const wire::SyncGroupRequest& request, const RequestC
   if (context.api_version >= kSyncNamesProtocol && !names_protocol)
     return refuse_sync(context.ticket, ErrorCode::kInconsistentGroupProtocol);
   if (request.group_id.empty()) return refuse_sync(context.ticket, ErrorCode::kInvalidGroupId);
+  if (const ConsumerGroup* consumer = state_.find_consumer(request.group_id))
+    return ConsumerProtocol(step_).sync(*consumer, request, context);
   ClassicGroup* group = state_.find_classic(request.group_id);
   if (group == nullptr) return refuse_sync(context.ticket, ErrorCode::kUnknownMemberId);
   if (const ErrorCode error = check_sync(*group, request); error != ErrorCode::kNone)
@@ -97,6 +100,8 @@ void ClassicProtocol::heartbeat(const wire::HeartbeatRequest& request,
     step_.reply(context.ticket, std::move(response));
   };
   if (request.group_id.empty()) return answer(ErrorCode::kInvalidGroupId);
+  if (const ConsumerGroup* consumer = state_.find_consumer(request.group_id))
+    return ConsumerProtocol(step_).classic_heartbeat(*consumer, request, context);
   ClassicGroup* group = state_.find_classic(request.group_id);
   if (group == nullptr) return answer(ErrorCode::kUnknownMemberId);
   const ErrorCode error = check_member(*group, request.member_id, request.group_instance_id);
@@ -122,6 +127,8 @@ ErrorCode ClassicProtocol::leave_one(ClassicGroup& group, const MemberIdentity& 
 }
 
 void ClassicProtocol::leave(const wire::LeaveGroupRequest& request, const RequestContext& context) {
+  if (const ConsumerGroup* consumer = state_.find_consumer(request.group_id))
+    return ConsumerProtocol(step_).leave(*consumer, request, context);
   wire::LeaveGroupResponse response;
   std::vector<MemberIdentity> leaving = request.members;
   const bool single = context.api_version < kLeavesInBatches;

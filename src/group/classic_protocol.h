@@ -31,6 +31,10 @@ class ClassicProtocol {
   void on_join_timeout(ClassicGroup& group);
   void on_sync_timeout(ClassicGroup& group);
   void keep_alive(ClassicGroup& group, ClassicMember& member);
+  // Who waits for a join or a sync is told this.
+  void answer_all(ClassicGroup& group, ErrorCode error);
+  // A group that was one of the consumer protocol until now.
+  void adopt(ClassicGroup& group, bool rebalance);
 
   // Whether the member is one, under this instance id if it has one.
   static ErrorCode check_member(ClassicGroup& group, std::string_view member_id,

@@ -150,6 +150,19 @@ void ClassicProtocol::on_sync_timeout(ClassicGroup& group) {
   }
 }
 
+void ClassicProtocol::answer_all(ClassicGroup& group, ErrorCode error) {
+  for (auto& [id, member] : group.members()) {
+    if (const auto parked = group.unpark_join(member)) refuse_join(*parked, error, id);
+    if (const auto parked = std::exchange(member.sync, std::nullopt))
+      refuse_sync(parked->ticket, error);
+  }
+}
+
+void ClassicProtocol::adopt(ClassicGroup& group, bool rebalance) {
+  for (auto& [id, member] : group.members()) keep_alive(group, member);
+  if (rebalance) prepare_rebalance(group);
+}
+
 void ClassicProtocol::on_loaded(ClassicGroup& group) {
   for (auto& [id, member] : group.members()) keep_alive(group, member);
   if (group.members().size() > static_cast<size_t>(std::max(state_.config.max_size, 0)))

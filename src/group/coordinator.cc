@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "group/classic_protocol.h"
+#include "group/consumer_protocol.h"
 #include "group/offsets.h"
 #include "group/records.h"
 #include "group/state.h"
@@ -14,7 +15,8 @@ namespace millrace::group {
 namespace {
 
 Step begin(State& state, const RequestContext& context) {
-  return {.state = state, .now = context.now, .wall = context.wall};
+  ASSERT(context.topics != nullptr);
+  return {.state = state, .topics = *context.topics, .now = context.now, .wall = context.wall};
 }
 
 // --- Replay.
@@ -74,6 +76,27 @@ Result<> apply_offset(State& state, const KeyValueRecord& record, ProducerId pro
   return {};
 }
 
+Result<> apply_consumer(State& state, const KeyValueRecord& record) {
+  ASSIGN_OR_RETURN(std::string id, group_id_of_key(record.key));
+  Group* group = state.find(id);
+  auto* consumer = group ? std::get_if<ConsumerGroup>(group) : nullptr;
+  if (consumer == nullptr) {
+    // A group that has become classic in the step whose records these are is so already.
+    const auto* classic = group ? std::get_if<ClassicGroup>(group) : nullptr;
+    const bool is_new = group == nullptr || (classic != nullptr && classic->is_simple());
+    if (!record.value || !is_new) return {};
+    ConsumerGroup made(id);
+    RETURN_IF_ERROR(made.apply(record));
+    state.groups.insert_or_assign(id, std::move(made));
+    return {};
+  }
+  ASSIGN_OR_RETURN(const bool stays, consumer->apply(record));
+  if (stays) return {};
+  state.groups.erase(id);
+  state.consumer_soft.erase(id);
+  return {};
+}
+
 Result<> apply_preserved(State& state, const KeyValueRecord& record, PreservedKind kind) {
   ASSIGN_OR_RETURN(std::string id, group_id_of_key(record.key));
   Group* group = state.find(id);
@@ -95,6 +118,7 @@ Result<> apply_record(State& state, const KeyValueRecord& record, ProducerId pro
     case wire::GroupMetadataKey::kApiKey: return apply_group_metadata(state, record);
     default: break;
   }
+  if (is_consumer_group_record(type)) return apply_consumer(state, record);
   if (const auto kind = preserved_kind(type)) return apply_preserved(state, record, *kind);
   LOG_DEBUG("__consumer_offsets: a record of the unknown type {} is ignored", type);
   return {};
@@ -102,27 +126,50 @@ Result<> apply_record(State& state, const KeyValueRecord& record, ProducerId pro
 
 // --- Timers.
 
+Timer* timer_of(ClassicGroup& group, const TimerOwner& owner) {
+  if (owner.kind == TimerKind::kJoin) return &group.join_timer;
+  if (owner.kind == TimerKind::kSync) return &group.sync_timer;
+  if (owner.kind != TimerKind::kSession) return nullptr;
+  if (ClassicMember* member = group.find(owner.member_id)) return &member->session;
+  const auto unused = group.unused_ids().find(owner.member_id);
+  return unused == group.unused_ids().end() ? nullptr : &unused->second;
+}
+
+Timer* timer_of(ConsumerSoft& group, const TimerOwner& owner) {
+  if (owner.kind == TimerKind::kRegex) return &group.regex;
+  const auto member = group.members.find(owner.member_id);
+  return member == group.members.end() ? nullptr : timer_of(member->second, owner.kind);
+}
+
 Timer* timer_of(State& state, const TimerOwner& owner) {
   if (owner.kind == TimerKind::kOffsetExpiry) return &state.offset_expiry;
-  Group* group = state.find(owner.group_id);
-  if (group == nullptr) return nullptr;
-  if (auto* preserved = std::get_if<PreservedGroup>(group))
-    return owner.kind == TimerKind::kDrain ? &preserved->drain_timer : nullptr;
-  auto& classic = std::get<ClassicGroup>(*group);
-  if (owner.kind == TimerKind::kJoin) return &classic.join_timer;
-  if (owner.kind == TimerKind::kSync) return &classic.sync_timer;
-  if (owner.kind != TimerKind::kSession) return nullptr;
-  if (ClassicMember* member = classic.find(owner.member_id)) return &member->session;
-  const auto unused = classic.unused_ids().find(owner.member_id);
-  return unused == classic.unused_ids().end() ? nullptr : &unused->second;
+  if (is_of_consumer_group(owner.kind)) {
+    const auto soft = state.consumer_soft.find(owner.group_id);
+    return soft == state.consumer_soft.end() ? nullptr : timer_of(soft->second, owner);
+  }
+  ClassicGroup* group = state.find_classic(owner.group_id);
+  return group ? timer_of(*group, owner) : nullptr;
+}
+
+// What is left of a member that is gone, when none of its timers runs any more.
+void forget_timers(State& state, const TimerOwner& owner) {
+  const auto soft = state.consumer_soft.find(owner.group_id);
+  if (soft == state.consumer_soft.end()) return;
+  const auto member = soft->second.members.find(owner.member_id);
+  if (member == soft->second.members.end()) return;
+  const MemberTimers& timers = member->second;
+  if (timers.session.is_armed() || timers.rebalance.is_armed() || timers.join.is_armed() ||
+      timers.sync.is_armed())
+    return;
+  soft->second.members.erase(member);
 }
 
 void fire(Step& step, const TimerOwner& owner) {
   if (owner.kind == TimerKind::kOffsetExpiry) return Offsets(step).expire();
-  if (owner.kind == TimerKind::kDrain) {
-    const auto& group = std::get<PreservedGroup>(*step.state.find(owner.group_id));
-    for (auto& record : group.removal_of_members()) step.append(std::move(record));
-    return;
+  if (is_of_consumer_group(owner.kind)) {
+    if (const ConsumerGroup* group = step.state.find_consumer(owner.group_id))
+      ConsumerProtocol(step).on_timer(*group, owner);
+    return forget_timers(step.state, owner);
   }
   ClassicGroup& group = *step.state.find_classic(owner.group_id);
   ClassicProtocol protocol(step);
@@ -164,6 +211,10 @@ wire::ListGroupsResponse::ListedGroup listed(const std::string& id, const Group&
     entry.protocol_type = classic->protocol_type().value_or("");
     entry.group_state = state_name(classic->state());
     entry.group_type = "classic";
+  } else if (const auto* consumer = std::get_if<ConsumerGroup>(&group)) {
+    entry.protocol_type = "consumer";
+    entry.group_state = state_name(consumer->state());
+    entry.group_type = "consumer";
   } else {
     const auto& preserved = std::get<PreservedGroup>(group);
     entry.protocol_type = kind_name(preserved.kind());
@@ -208,17 +259,13 @@ void Coordinator::apply_marker(ProducerId producer, bool commit) {
   state_->offsets.end_transaction(producer, commit);
 }
 
-Decision Coordinator::on_loaded(Instant now, TimestampMs wall) {
-  Step step{.state = *state_, .now = now, .wall = wall};
+Decision Coordinator::on_loaded(Instant now, TimestampMs wall, const Topics& topics) {
+  Step step{.state = *state_, .topics = topics, .now = now, .wall = wall};
   for (auto& [id, group] : state_->groups) {
-    if (auto* classic = std::get_if<ClassicGroup>(&group)) {
+    if (auto* classic = std::get_if<ClassicGroup>(&group))
       ClassicProtocol(step).on_loaded(*classic);
-      continue;
-    }
-    auto& preserved = std::get<PreservedGroup>(group);
-    if (preserved.kind() == PreservedKind::kConsumer && !preserved.is_empty())
-      state_->timers.arm(preserved.drain_timer, now + state_->config.consumer_session_timeout,
-                         {TimerKind::kDrain, id, ""});
+    if (const auto* consumer = std::get_if<ConsumerGroup>(&group))
+      ConsumerProtocol(step).on_loaded(*consumer);
   }
   state_->timers.arm(state_->offset_expiry, now + state_->config.offsets_retention_check_interval,
                      {TimerKind::kOffsetExpiry, "", ""});
@@ -244,6 +291,13 @@ Decision Coordinator::decide_heartbeat(const wire::HeartbeatRequest& request,
                                        const RequestContext& context) {
   Step step = begin(*state_, context);
   ClassicProtocol(step).heartbeat(request, context);
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_consumer_heartbeat(const wire::ConsumerGroupHeartbeatRequest& request,
+                                                const RequestContext& context) {
+  Step step = begin(*state_, context);
+  ConsumerProtocol(step).heartbeat(request, context);
   return std::move(step.decision);
 }
 
@@ -323,21 +377,39 @@ std::vector<wire::ListGroupsResponse::ListedGroup> Coordinator::list_groups(
   return groups;
 }
 
-Decision Coordinator::on_tick(Instant now, TimestampMs wall) {
-  Step step{.state = *state_, .now = now, .wall = wall};
+// A step of a timer may put another group in the place of one (ConsumerProtocol), so the records of
+// each are a decision of their own.
+Decision Coordinator::on_tick(Instant now, TimestampMs wall, const Topics& topics) {
+  Step step{.state = *state_, .topics = topics, .now = now, .wall = wall};
   while (auto entry = state_->timers.pop(now)) {
     Timer* timer = timer_of(*state_, entry->owner);
-    if (timer != nullptr && state_->timers.fires(*timer, *entry, now)) fire(step, entry->owner);
+    if (timer == nullptr || !state_->timers.fires(*timer, *entry, now)) continue;
+    fire(step, entry->owner);
+    if (!step.decision.records.empty()) break;
   }
   return std::move(step.decision);
 }
 
 Instant Coordinator::next_deadline() const { return state_->timers.next(); }
 
-Decision Coordinator::on_topics_deleted(std::span<const DeletedTopic> topics) {
-  Step step{.state = *state_};
-  Offsets(step).on_topics_deleted(topics);
+Decision Coordinator::on_topics_deleted(std::span<const DeletedTopic> deleted,
+                                        const Topics& topics) {
+  Step step{.state = *state_, .topics = topics, .now = {}, .wall = {}};
+  Offsets(step).on_topics_deleted(deleted);
   return std::move(step.decision);
+}
+
+void Coordinator::on_topics_changed(const TopicChanges& changes, const Topics& topics) {
+  if (changes.any_created) state_->newest_topics = topics.version();
+  for (const std::string& name : changes.names) state_->topic_hashes.erase(name);
+  for (auto& [group_id, soft] : state_->consumer_soft) {
+    if (!soft.fresh_until) continue;
+    const ConsumerGroup* group = state_->find_consumer(group_id);
+    const auto wants = [&](const std::string& name) {
+      return group != nullptr && group->subscribed_topics().contains(name);
+    };
+    if (std::ranges::any_of(changes.names, wants)) soft.fresh_until.reset();
+  }
 }
 
 }  // namespace millrace::group

@@ -24,16 +24,15 @@
 // out but not yet used, sessions, and a rebalance in progress (it is written when its leader's
 // SyncGroup arrives; members of one that was lost get ILLEGAL_GENERATION and join again).
 //
-// Kinds of group. Classic ones are served whole. Groups of the consumer (KIP-848), share (KIP-932)
-// and streams (KIP-1071) protocols are *preserved*: each of their records is kept by key, their
-// offsets are served, ListGroups names them, DescribeGroups says GROUP_ID_NOT_FOUND as Kafka does.
-// A consumer group's members, who cannot heartbeat here, are removed one session timeout after
-// loading, with the records Kafka writes; then it is Empty, and becomes classic when somebody
-// joins. Until then JoinGroup gets COORDINATOR_LOAD_IN_PROGRESS, which clients retry. Records of
-// types that nobody knows are ignored (KIP-915).
+// Kinds of group. Classic ones and those of the consumer protocol (KIP-848) are served whole; one
+// becomes the other while its members work, as the migration policy says. Groups of the share
+// (KIP-932) and streams (KIP-1071) protocols are *preserved*: each of their records is kept by key,
+// their offsets are served, ListGroups names them, DescribeGroups says GROUP_ID_NOT_FOUND as Kafka
+// does. Records of types that nobody knows are ignored (KIP-915).
 //
 // Numbered invariants: see check_invariants(). Threads: one caller at a time.
-// KIP-62, KIP-134, KIP-211, KIP-345, KIP-394, KIP-429, KIP-447, KIP-814, KIP-1043.
+// KIP-62, KIP-134, KIP-211, KIP-345, KIP-394, KIP-429, KIP-447, KIP-814, KIP-848, KIP-1043,
+// KIP-1101.
 #pragma once
 
 #include <map>
@@ -50,7 +49,10 @@
 #include "base/time.h"
 #include "base/uuid.h"
 #include "group/group_config.h"
+#include "group/topics.h"
 #include "machine/replicated.h"
+#include "wire/consumer_group_describe.h"
+#include "wire/consumer_group_heartbeat.h"
 #include "wire/delete_groups.h"
 #include "wire/describe_groups.h"
 #include "wire/heartbeat.h"
@@ -68,7 +70,8 @@ namespace millrace::group {
 using Response =
     std::variant<wire::JoinGroupResponse, wire::SyncGroupResponse, wire::HeartbeatResponse,
                  wire::LeaveGroupResponse, wire::OffsetCommitResponse, wire::OffsetDeleteResponse,
-                 wire::DeleteGroupsResponse, wire::TxnOffsetCommitResponse>;
+                 wire::DeleteGroupsResponse, wire::TxnOffsetCommitResponse,
+                 wire::ConsumerGroupHeartbeatResponse>;
 using Decision = machine::Decision<machine::KeyValueRecord, Response>;
 
 // Who asks and when. The texts live as long as the call.
@@ -80,20 +83,18 @@ struct RequestContext {
   Instant now;
   TimestampMs wall;
   Uuid fresh_id;  // random; part of the member id if one has to be made
-};
-
-// What the metadata says of topics, as of the call. Asked only during the call it is given to.
-class Topics {
- public:
-  virtual ~Topics() = default;
-  virtual std::optional<Uuid> id_of(std::string_view name) const = 0;
-  virtual std::optional<std::string> name_of(const Uuid& id) const = 0;
-  virtual bool has_partition(std::string_view name, PartitionIndex partition) const = 0;
+  const Topics* topics = nullptr;
 };
 
 struct DeletedTopic {
   std::string name;
   Uuid id;
+};
+
+// What changed in the metadata of topics; its version is what Topics says.
+struct TopicChanges {
+  std::vector<std::string> names;  // created, deleted, or with other partitions
+  bool any_created = false;
 };
 
 // What is committed for one partition, or pending in a transaction.
@@ -124,13 +125,15 @@ class Coordinator {
   Result<> apply_transactional(const machine::KeyValueRecord& record, ProducerId producer);
   void apply_marker(ProducerId producer, bool commit);
   // The log is replayed to its end: sessions of all members start now. Call once, before decisions.
-  Decision on_loaded(Instant now, TimestampMs wall);
+  Decision on_loaded(Instant now, TimestampMs wall, const Topics& topics);
 
   // --- Requests. Each takes the request at context.api_version and gives, now or in a later
   // decision, exactly one reply for context.ticket.
   Decision decide_join_group(const wire::JoinGroupRequest& request, const RequestContext& context);
   Decision decide_sync_group(const wire::SyncGroupRequest& request, const RequestContext& context);
   Decision decide_heartbeat(const wire::HeartbeatRequest& request, const RequestContext& context);
+  Decision decide_consumer_heartbeat(const wire::ConsumerGroupHeartbeatRequest& request,
+                                     const RequestContext& context);
   Decision decide_leave_group(const wire::LeaveGroupRequest& request,
                               const RequestContext& context);
   Decision decide_offset_commit(const wire::OffsetCommitRequest& request, const Topics& topics,
@@ -156,14 +159,19 @@ class Coordinator {
       const FetchOptions& options) const;
   wire::DescribeGroupsResponse::DescribedGroup describe_group(const std::string& group_id,
                                                               int16_t api_version) const;
+  wire::ConsumerGroupDescribeResponse::DescribedGroup describe_consumer_group(
+      const std::string& group_id, const Topics& topics) const;
   std::vector<wire::ListGroupsResponse::ListedGroup> list_groups(
       const wire::ListGroupsRequest& request) const;
 
   // --- Time and the world.
-  Decision on_tick(Instant now, TimestampMs wall);
+  Decision on_tick(Instant now, TimestampMs wall, const Topics& topics);
   Instant next_deadline() const;  // Instant::never(): nothing to wait for
   // Tombstones for what was committed to the topics, pending transactional offsets included.
-  Decision on_topics_deleted(std::span<const DeletedTopic> topics);
+  Decision on_topics_deleted(std::span<const DeletedTopic> deleted, const Topics& topics);
+  // Consumer groups look at the topics again with the next heartbeat. Topics that are given to
+  // later calls have at least these changes.
+  void on_topics_changed(const TopicChanges& changes, const Topics& topics);
 
   // --- Looking inside.
   // Asserts, in every group:
@@ -178,7 +186,10 @@ class Coordinator {
   //   GC6 once loaded, a member has a running session unless it is parked; PreparingRebalance has a
   //       running join timer; CompletingRebalance has a running sync timer;
   //   GC7 an id that was given out but not yet used is no member's;
-  //   GC8 the index of pending transactional offsets and the offsets themselves agree.
+  //   GC8 the index of pending transactional offsets and the offsets themselves agree;
+  //   GC9 what a consumer group counts (topics, regular expressions, assignors, protocols, owners
+  //       of partitions) is what its members and resolved expressions have;
+  //   GC10 once loaded, a member of a consumer group has a running session.
   void check_invariants() const;
   std::string describe() const;  // one line: numbers of groups, members, offsets, parked requests
   // The replicated state as text, the same for any two machines that have the same. Classic groups

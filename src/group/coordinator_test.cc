@@ -520,7 +520,7 @@ TEST(Timers, nothing_is_due_before_a_session_can_end) {
   Host host({.offsets_retention_check_interval = seconds(86'400)});
   auto members = stable_group(host, 2);
   while (host.machine->next_deadline() <= host.now)
-    host.take(host.machine->on_tick(host.now, host.wall));
+    host.take(host.machine->on_tick(host.now, host.wall, host.topics));
   EXPECT_GT(host.machine->next_deadline(), host.now);
   EXPECT_LE(host.machine->next_deadline(), host.now + seconds(60));
 }

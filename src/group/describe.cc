@@ -1,7 +1,12 @@
 // Looking inside the coordinator: its invariants and what it says of itself.
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
 #include "base/assert.h"
 #include "group/coordinator.h"
 #include "group/state.h"
+#include "wire/codec.h"
 
 namespace millrace::group {
 namespace {
@@ -29,18 +34,129 @@ std::string replicated(const ClassicGroup& group) {
   return text;
 }
 
+std::string replicated(const OwnedPartitions& owned) {
+  std::string text;
+  for (const auto& [topic_id, partitions] : owned)
+    for (const auto& [partition, epoch] : partitions)
+      text += fmt::format(" {}-{}@{}", topic_id, partition, epoch);
+  return text;
+}
+
+std::string replicated(const TargetAssignment& target) {
+  std::string text;
+  for (const auto& [topic_id, partitions] : target)
+    text += fmt::format(" {}-[{}]", topic_id, fmt::join(partitions, ","));
+  return text;
+}
+
+std::string replicated(const ConsumerMember& member) {
+  const CurrentAssignment& current = member.current;
+  return fmt::format("  member {} {} epoch {} before {} {} has{} gives up{}\n", member.id,
+                     hex(wire::encode_value(member.metadata, 0)), current.member_epoch,
+                     current.previous_epoch, state_name(current.state),
+                     replicated(current.assigned), replicated(current.revoking));
+}
+
+std::string replicated(const ConsumerGroup& group) {
+  std::string text =
+      fmt::format("consumer {} epoch {} hash {} target {} at {}{}\n", group.id(), group.epoch(),
+                  group.metadata_hash(), group.assignment_epoch(), group.assignment_timestamp(),
+                  group.has_partition_metadata() ? " with partitions" : "");
+  for (const auto& [member_id, member] : group.members()) text += replicated(member);
+  for (const auto& [member_id, target] : group.targets())
+    text += fmt::format("  target {}{}\n", member_id, replicated(target));
+  for (const auto& [regex, resolved] : group.resolved())
+    text += fmt::format("  regex {} version {} at {}: {}\n", regex, resolved.version,
+                        resolved.timestamp, fmt::join(resolved.topics, " "));
+  return text;
+}
+
+void check_sessions(const State& state, const ConsumerGroup& group) {
+  const auto soft = state.consumer_soft.find(group.id());
+  for (const auto& [member_id, member] : group.members()) {
+    const bool runs = soft != state.consumer_soft.end() &&
+                      soft->second.members.contains(member_id) &&
+                      soft->second.members.find(member_id)->second.session.is_armed();
+    ASSERT(runs, "GC10 {} {}", group.id(), member_id);
+  }
+}
+
 std::string replicated(const CommittedOffset& offset) {
   return fmt::format("{} epoch {} at {} until {} topic {} metadata {}", offset.offset,
                      offset.leader_epoch, offset.commit_timestamp, offset.expire_timestamp,
                      offset.topic_id, offset.metadata);
 }
 
+using DescribedGroup = wire::ConsumerGroupDescribeResponse::DescribedGroup;
+using DescribedAssignment = wire::ConsumerGroupDescribeResponse::Assignment;
+
+// Topics that are gone have no name, and are left out.
+DescribedAssignment described(const TargetAssignment& partitions, const Topics& topics) {
+  DescribedAssignment assignment;
+  for (const auto& [topic_id, indexes] : partitions)
+    if (auto name = topics.name_of(topic_id))
+      assignment.topic_partitions.push_back(
+          {.topic_id = topic_id, .topic_name = std::move(*name), .partitions = indexes});
+  return assignment;
+}
+
+wire::ConsumerGroupDescribeResponse::Member described(const ConsumerMember& member,
+                                                      const TargetAssignment& target,
+                                                      const Topics& topics) {
+  // What it still has to give up it has.
+  TargetAssignment owned;
+  for (const OwnedPartitions* of : {&member.current.assigned, &member.current.revoking})
+    for (const auto& [topic_id, partitions] : *of)
+      for (const auto& [partition, epoch] : partitions) owned[topic_id].push_back(partition);
+  wire::ConsumerGroupDescribeResponse::Member answer;
+  answer.member_id = member.id;
+  answer.instance_id = member.metadata.instance_id;
+  answer.rack_id = member.metadata.rack_id;
+  answer.member_epoch = member.current.member_epoch;
+  answer.client_id = member.metadata.client_id;
+  answer.client_host = member.metadata.client_host;
+  answer.subscribed_topic_names = member.metadata.subscribed_topic_names;
+  answer.subscribed_topic_regex = member.metadata.subscribed_topic_regex;
+  answer.assignment = described(owned, topics);
+  answer.target_assignment = described(target, topics);
+  answer.member_type = member.uses_classic() ? 0 : 1;
+  return answer;
+}
+
 }  // namespace
+
+wire::ConsumerGroupDescribeResponse::DescribedGroup Coordinator::describe_consumer_group(
+    const std::string& group_id, const Topics& topics) const {
+  DescribedGroup answer;
+  answer.group_id = group_id;
+  const ConsumerGroup* group = state_->find_consumer(group_id);
+  if (group == nullptr) {
+    answer.error_code = code_of(ErrorCode::kGroupIdNotFound);
+    answer.error_message = state_->find(group_id)
+                               ? fmt::format("Group {} is not a consumer group.", group_id)
+                               : fmt::format("Group {} not found.", group_id);
+    return answer;
+  }
+  answer.group_state = state_name(group->state());
+  answer.group_epoch = group->epoch();
+  answer.assignment_epoch = group->assignment_epoch();
+  const auto most = std::ranges::max_element(group->assignors(), {},
+                                             [](const auto& entry) { return entry.second; });
+  answer.assignor_name =
+      most == group->assignors().end() ? state_->config.consumer_assignors.front() : most->first;
+  for (const auto& [member_id, member] : group->members())
+    answer.members.push_back(described(member, group->target(member_id), topics));
+  return answer;
+}
 
 void Coordinator::check_invariants() const {
   for (const auto& [id, group] : state_->groups)
-    if (const auto* classic = std::get_if<ClassicGroup>(&group))
+    if (const auto* classic = std::get_if<ClassicGroup>(&group)) {
       classic->check_invariants(state_->loaded);
+    } else if (const auto* consumer = std::get_if<ConsumerGroup>(&group)) {
+      consumer->check_invariants();
+      if (state_->loaded) check_sessions(*state_, *consumer);
+    }
   state_->offsets.check_invariants();
 }
 
@@ -48,6 +164,8 @@ std::string Coordinator::describe() const {
   size_t members = 0;
   size_t parked = 0;
   for (const auto& [id, group] : state_->groups) {
+    if (const auto* consumer = std::get_if<ConsumerGroup>(&group))
+      members += consumer->members().size();
     const auto* classic = std::get_if<ClassicGroup>(&group);
     if (classic == nullptr) continue;
     members += classic->members().size();
@@ -63,6 +181,10 @@ std::string Coordinator::describe_replicated() const {
   for (const auto& [id, group] : state_->groups) {
     if (const auto* classic = std::get_if<ClassicGroup>(&group)) {
       text += replicated(*classic);
+      continue;
+    }
+    if (const auto* consumer = std::get_if<ConsumerGroup>(&group)) {
+      text += replicated(*consumer);
       continue;
     }
     const auto& preserved = std::get<PreservedGroup>(group);

@@ -110,5 +110,41 @@ TEST(Golden, the_life_of_a_group_is_written_as_apache_kafka_wrote_it) {
   EXPECT_EQ(host.log, expected);
 }
 
+// kcat joined alone, committed once and left, by the consumer protocol: each record of it, byte for
+// byte, the hash of the metadata among them.
+TEST(Golden, the_life_of_a_consumer_group_is_written_as_apache_kafka_wrote_it) {
+  const auto expected = records_of(1);
+  Host host;
+  host.topics.ids["codecs"] = Uuid::of_words({0x60939e67d2e84f66, 0x9fd41709f60ab2f4});
+  host.topics.counts["codecs"] = 2;
+  host.wall = TimestampMs(0x1a1fc2a79e6);
+  RequestContext context = host.context(1);
+  context.client_id = "rdkafka";
+  wire::ConsumerGroupHeartbeatRequest beat;
+  beat.group_id = "consumer-group";
+  const auto key = wire::decode_key<wire::ConsumerGroupMemberMetadataKey>(expected[0].key);
+  ASSERT_TRUE(key);
+  beat.member_id = key->member_id;
+  beat.rebalance_timeout_ms = 300'000;
+  beat.subscribed_topic_names = {"codecs"};
+  beat.topic_partitions.emplace();
+  const auto written =
+      wire::decode_value<wire::ConsumerGroupMemberMetadataValue>(*expected[0].value);
+  ASSERT_TRUE(written);
+  beat.subscribed_topic_regex = written->subscribed_topic_regex;
+  beat.server_assignor = written->server_assignor;
+  if (beat.server_assignor == "") beat.server_assignor.reset();
+  host.take(host.machine->decide_consumer_heartbeat(beat, context));
+  EXPECT_EQ(host.log, std::vector(expected.begin(), expected.begin() + 5));
+  const size_t joined = host.log.size();
+  beat = {};
+  beat.group_id = "consumer-group";
+  beat.member_id = key->member_id;
+  beat.member_epoch = -1;
+  host.beat(beat);
+  EXPECT_EQ(std::vector(host.log.begin() + static_cast<ptrdiff_t>(joined), host.log.end()),
+            std::vector(expected.begin() + 6, expected.end()));
+}
+
 }  // namespace
 }  // namespace millrace::group

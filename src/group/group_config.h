@@ -3,10 +3,18 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/time.h"
 
 namespace millrace::group {
+
+// Between the classic and the consumer protocol, while members work.
+enum class MigrationPolicy : uint8_t { kDisabled, kUpgrade, kDowngrade, kBidirectional };
+// In any case; kDisabled for what is none.
+MigrationPolicy migration_policy(std::string_view name);
 
 // Defaults are Kafka's. The comment is the name in server.properties.
 struct GroupConfig {
@@ -21,6 +29,13 @@ struct GroupConfig {
   milliseconds offsets_retention = seconds(7 * 24 * 3600);   // offsets.retention.minutes
   Duration offsets_retention_check_interval = seconds(600);  // ...retention.check.interval.ms
   Duration consumer_session_timeout = seconds(45);           // group.consumer.session.timeout.ms
+  Duration consumer_heartbeat = seconds(5);                  // ...consumer.heartbeat.interval.ms
+  milliseconds assignment_interval = seconds(1);             // ...consumer.assignment.interval.ms
+  int32_t consumer_max_size = INT32_MAX;                     // group.consumer.max.size
+  milliseconds consumer_regex_refresh = seconds(600);  // ...consumer.regex.refresh.interval.ms
+  // group.consumer.assignors: the first one is the default. All of them are known, one at least.
+  std::vector<std::string> consumer_assignors = {"uniform", "range"};
+  MigrationPolicy migration = MigrationPolicy::kBidirectional;  // ...consumer.migration.policy
 };
 
 }  // namespace millrace::group

@@ -18,6 +18,11 @@ class NoTopics final : public Topics {
   std::optional<Uuid> id_of(std::string_view) const override { return std::nullopt; }
   std::optional<std::string> name_of(const Uuid&) const override { return std::nullopt; }
   bool has_partition(std::string_view, PartitionIndex) const override { return false; }
+  int32_t partition_count(std::string_view) const override { return 0; }
+  std::vector<std::string> racks_of(std::string_view, PartitionIndex) const override { return {}; }
+  void for_each_name(const std::function<void(const std::string&)>&) const override {}
+  int64_t version() const override { return 1; }
+  GroupTimes times_of(std::string_view) const override { return {}; }
 };
 
 // Pieces of the input: a byte that says what follows, a key and a value, each behind its length.
@@ -63,11 +68,13 @@ void perform(Coordinator& coordinator, const Decision& decision) {
 
 RequestContext at(Instant now) {
   static uint64_t tickets = 0;
+  static const NoTopics topics;
   return {.ticket = machine::Ticket{++tickets},
           .client_id = "c",
           .client_host = "/127.0.0.1",
           .now = now,
-          .wall = TimestampMs(1'700'000'000'000)};
+          .wall = TimestampMs(1'700'000'000'000),
+          .topics = &topics};
 }
 
 void use(Coordinator& coordinator, const std::string& group_id) {
@@ -76,6 +83,14 @@ void use(Coordinator& coordinator, const std::string& group_id) {
   fetch.group_id = group_id;
   fetch.topics.reset();
   (void)coordinator.fetch_offsets(fetch, NoTopics(), {.api_version = 9});
+  wire::ConsumerGroupHeartbeatRequest beat;
+  beat.group_id = group_id;
+  beat.member_id = "m";
+  beat.rebalance_timeout_ms = 10'000;
+  beat.subscribed_topic_names = {"t"};
+  beat.topic_partitions.emplace();
+  perform(coordinator, coordinator.decide_consumer_heartbeat(beat, at(Instant(seconds(2)))));
+  (void)coordinator.describe_consumer_group(group_id, NoTopics());
   wire::JoinGroupRequest join;
   join.group_id = group_id;
   join.session_timeout_ms = join.rebalance_timeout_ms = 10'000;
@@ -89,15 +104,16 @@ void use(Coordinator& coordinator, const std::string& group_id) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Coordinator coordinator({});
   load(coordinator, Input(data, size));
-  perform(coordinator, coordinator.on_loaded(Instant(seconds(1)), TimestampMs(0)));
+  perform(coordinator, coordinator.on_loaded(Instant(seconds(1)), TimestampMs(0), NoTopics()));
   wire::DeleteGroupsRequest all;
   for (const auto& group : coordinator.list_groups({})) {
     use(coordinator, group.group_id);
     all.groups_names.push_back(group.group_id);
   }
   for (int hours = 1; hours < 400; hours += 100)
-    perform(coordinator, coordinator.on_tick(Instant(seconds(3600 * hours)),
-                                             TimestampMs(1'700'000'000'000 + 3'600'000LL * hours)));
+    perform(coordinator,
+            coordinator.on_tick(Instant(seconds(3600 * hours)),
+                                TimestampMs(1'700'000'000'000 + 3'600'000LL * hours), NoTopics()));
   perform(coordinator, coordinator.decide_delete_groups(all, at(Instant(seconds(4'000'000)))));
   (void)coordinator.describe_replicated();
   return 0;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int16_t kHasTopicIds = 10;
 constexpr int16_t kSaysGroupIdNotFound = 9;
+constexpr int16_t kHasMemberEpochs = 9;
 
 // The length of Java's string of the same text: characters beyond the basic plane count twice.
 size_t utf16_length(std::string_view utf8) {
@@ -39,6 +40,20 @@ ResolvedTopic resolve(const wire::OffsetCommitRequest::OffsetCommitRequestTopic&
   const auto id = topics.id_of(topic.name);
   if (!id) return {topic.name, {}, ErrorCode::kUnknownTopicOrPartition};
   return {topic.name, *id};
+}
+
+// Those that there are, by the ids of their topics.
+std::vector<CommittedPartition> partitions_of(const wire::OffsetCommitRequest& request,
+                                              const Topics& topics, int16_t version) {
+  std::vector<CommittedPartition> partitions;
+  for (const auto& topic : request.topics) {
+    const ResolvedTopic resolved = resolve(topic, topics, version);
+    if (resolved.error != ErrorCode::kNone) continue;
+    for (const auto& partition : topic.partitions)
+      if (topics.has_partition(resolved.name, PartitionIndex(partition.partition_index)))
+        partitions.push_back({resolved.id, partition.partition_index});
+  }
+  return partitions;
 }
 
 using CommitAnswer = wire::OffsetCommitResponse::OffsetCommitResponseTopic;
@@ -89,6 +104,30 @@ ErrorCode Offsets::check_classic_commit(ClassicGroup& group,
   return ErrorCode::kNone;
 }
 
+// A member commits at its epoch, or at an older one what it has had since then: a rebalance does
+// not take away what it is still reading (KIP-1251).
+ErrorCode Offsets::check_consumer_commit(const ConsumerGroup& group, const MemberCommit& commit,
+                                         std::span<const CommittedPartition> partitions) const {
+  if (commit.epoch < 0 && group.is_empty()) return ErrorCode::kNone;
+  const ConsumerMember* member = group.find(commit.member_id);
+  if (member == nullptr) return ErrorCode::kUnknownMemberId;
+  if (!commit.is_transactional && !member->uses_classic() && commit.api_version < kHasMemberEpochs)
+    return ErrorCode::kUnsupportedVersion;
+  const CurrentAssignment& current = member->current;
+  if (commit.epoch == current.member_epoch) return ErrorCode::kNone;
+  const bool covered = commit.epoch < current.member_epoch &&
+                       std::ranges::all_of(
+                           partitions,
+                           [&](const CommittedPartition& partition) {
+                             const auto since =
+                                 current.epoch_of(partition.topic_id, partition.index);
+                             return since && commit.epoch >= *since;
+                           });
+  if (covered) return ErrorCode::kNone;
+  const bool is_generation = member->uses_classic() || commit.is_transactional;
+  return is_generation ? ErrorCode::kIllegalGeneration : ErrorCode::kStaleMemberEpoch;
+}
+
 ErrorCode Offsets::check_preserved_commit(const PreservedGroup& group,
                                           const wire::OffsetCommitRequest& request) const {
   if (group.kind() == PreservedKind::kShare) return ErrorCode::kGroupIdNotFound;
@@ -96,7 +135,8 @@ ErrorCode Offsets::check_preserved_commit(const PreservedGroup& group,
   return ErrorCode::kUnknownMemberId;
 }
 
-ErrorCode Offsets::check_commit(const wire::OffsetCommitRequest& request, int16_t version) {
+ErrorCode Offsets::check_commit(const wire::OffsetCommitRequest& request, int16_t version,
+                                const Topics& topics) {
   Group* group = state_.find(request.group_id);
   if (group == nullptr) {
     if (request.generation_id_or_member_epoch < 0) return ErrorCode::kNone;  // a simple group
@@ -105,6 +145,12 @@ ErrorCode Offsets::check_commit(const wire::OffsetCommitRequest& request, int16_
   }
   if (auto* classic = std::get_if<ClassicGroup>(group))
     return check_classic_commit(*classic, request);
+  if (const auto* consumer = std::get_if<ConsumerGroup>(group))
+    return check_consumer_commit(*consumer,
+                                 {.member_id = request.member_id,
+                                  .epoch = request.generation_id_or_member_epoch,
+                                  .api_version = version},
+                                 partitions_of(request, topics, version));
   return check_preserved_commit(std::get<PreservedGroup>(*group), request);
 }
 
@@ -137,7 +183,7 @@ void Offsets::commit(const wire::OffsetCommitRequest& request, const Topics& top
       if (error == ErrorCode::kNone && !topics.has_partition(resolved.name, index))
         error = ErrorCode::kUnknownTopicOrPartition;
       const bool known = error == ErrorCode::kNone;
-      if (known && !group_error) group_error = check_commit(request, context.api_version);
+      if (known && !group_error) group_error = check_commit(request, context.api_version, topics);
       if (known) error = *group_error;
       if (error == ErrorCode::kNone) error = commit_partition(partition, resolved, request);
       (known ? answer : refused)
@@ -159,16 +205,18 @@ ErrorCode Offsets::check_offset_delete(const std::string& group_id) {
     return classic->is_in(ClassicState::kEmpty) || classic->uses_consumer_protocol()
                ? ErrorCode::kNone
                : ErrorCode::kNonEmptyGroup;
-  return std::get<PreservedGroup>(*group).kind() == PreservedKind::kShare
-             ? ErrorCode::kGroupIdNotFound
-             : ErrorCode::kNone;
+  const auto* preserved = std::get_if<PreservedGroup>(group);
+  return preserved && preserved->kind() == PreservedKind::kShare ? ErrorCode::kGroupIdNotFound
+                                                                 : ErrorCode::kNone;
 }
 
 bool Offsets::is_subscribed(const std::string& group_id, const std::string& topic) {
   Group* group = state_.find(group_id);
   if (const auto* classic = std::get_if<ClassicGroup>(group))
     return classic->is_subscribed_to(topic);
-  return std::get<PreservedGroup>(*group).is_subscribed_to(topic);
+  if (const auto* consumer = std::get_if<ConsumerGroup>(group))
+    return consumer->subscribed_topics().contains(topic);
+  return !std::get<PreservedGroup>(*group).is_empty();
 }
 
 ErrorCode Offsets::delete_offset(const std::string& group_id, const PartitionRef& ref) {
@@ -211,6 +259,9 @@ ErrorCode Offsets::delete_group(const std::string& group_id) {
   if (const auto* classic = std::get_if<ClassicGroup>(group)) {
     if (!classic->is_in(ClassicState::kEmpty)) return ErrorCode::kNonEmptyGroup;
     records.push_back(group_metadata_tombstone(group_id));
+  } else if (const auto* consumer = std::get_if<ConsumerGroup>(group)) {
+    if (!consumer->is_empty()) return ErrorCode::kNonEmptyGroup;
+    records = consumer->tombstones();
   } else {
     const auto& preserved = std::get<PreservedGroup>(*group);
     // What share groups have delivered stands in another topic, which is not served.

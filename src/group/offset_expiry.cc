@@ -41,13 +41,13 @@ bool is_of(const CommittedOffset& offset, const Uuid& topic_id) {
 
 ErrorCode check_fetch(State& state, const wire::OffsetFetchRequest::OffsetFetchRequestGroup& r) {
   const Group* group = state.find(r.group_id);
-  const auto* preserved = group ? std::get_if<PreservedGroup>(group) : nullptr;
-  if (preserved == nullptr || preserved->kind() != PreservedKind::kConsumer)
-    return ErrorCode::kNone;
+  const auto* consumer = group ? std::get_if<ConsumerGroup>(group) : nullptr;
+  if (consumer == nullptr) return ErrorCode::kNone;
   if (!r.member_id && r.member_epoch < 0) return ErrorCode::kNone;
-  const auto epoch = preserved->member_epoch(r.member_id.value_or(""));
-  if (!epoch) return ErrorCode::kUnknownMemberId;
-  return *epoch == r.member_epoch ? ErrorCode::kNone : ErrorCode::kStaleMemberEpoch;
+  const ConsumerMember* member = consumer->find(r.member_id.value_or(""));
+  if (member == nullptr) return ErrorCode::kUnknownMemberId;
+  if (member->current.member_epoch == r.member_epoch) return ErrorCode::kNone;
+  return member->uses_classic() ? ErrorCode::kIllegalGeneration : ErrorCode::kStaleMemberEpoch;
 }
 
 void fetch_topic(const State& state, const std::string& group_id,
@@ -114,11 +114,8 @@ struct ExpiryBase {
 
 std::optional<ExpiryBase> expiry_base(const Group& group) {
   const auto* classic = std::get_if<ClassicGroup>(&group);
-  if (classic == nullptr) {
-    const auto& preserved = std::get<PreservedGroup>(group);
-    if (preserved.kind() != PreservedKind::kConsumer) return std::nullopt;
-    return ExpiryBase{};
-  }
+  if (std::holds_alternative<ConsumerGroup>(group)) return ExpiryBase{};
+  if (classic == nullptr) return std::nullopt;
   if (!classic->protocol_type()) return ExpiryBase{};  // nobody ever joined: a simple group
   if (classic->is_in(ClassicState::kEmpty)) return ExpiryBase{classic->changed()};
   if (classic->is_in(ClassicState::kStable) && classic->subscribed_topics()) return ExpiryBase{};
@@ -136,19 +133,19 @@ bool is_expired(const CommittedOffset& offset, const ExpiryBase& base, const Ste
 // The topics that keep their offsets because somebody reads them.
 class Subscriptions {
  public:
-  explicit Subscriptions(const Group& group) : preserved_(std::get_if<PreservedGroup>(&group)) {
+  explicit Subscriptions(const Group& group) : consumer_(std::get_if<ConsumerGroup>(&group)) {
     if (const auto* classic = std::get_if<ClassicGroup>(&group)) {
       topics_ = classic->subscribed_topics();
       unknown_ = !topics_ && classic->uses_consumer_protocol();
     }
   }
   bool contain(const std::string& topic) const {
-    if (preserved_ != nullptr) return preserved_->is_subscribed_to(topic);
+    if (consumer_ != nullptr) return consumer_->subscribed_topics().contains(topic);
     return unknown_ || (topics_ && topics_->contains(topic));
   }
 
  private:
-  const PreservedGroup* preserved_;
+  const ConsumerGroup* consumer_;
   std::optional<std::set<std::string>> topics_;
   bool unknown_ = false;
 };
@@ -211,10 +208,9 @@ size_t Offsets::expire_group(const std::string& group_id, const Group& group) {
     // Somebody who was given an id is about to join.
     if (classic->is_in(ClassicState::kEmpty) && classic->unused_ids().empty())
       step_.append(group_metadata_tombstone(group_id));
-  } else {
-    const auto& preserved = std::get<PreservedGroup>(group);
-    if (preserved.kind() == PreservedKind::kConsumer && preserved.is_empty())
-      for (auto& record : preserved.tombstones()) step_.append(std::move(record));
+  } else if (const auto* consumer = std::get_if<ConsumerGroup>(&group)) {
+    if (consumer->is_empty())
+      for (auto& record : consumer->tombstones()) step_.append(std::move(record));
   }
   return seen;
 }

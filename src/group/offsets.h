@@ -16,6 +16,11 @@ struct ResolvedTopic {
   ErrorCode error = ErrorCode::kNone;
 };
 
+struct CommittedPartition {
+  Uuid topic_id;
+  int32_t index = 0;
+};
+
 class Offsets {
  public:
   explicit Offsets(Step& step) : step_(step), state_(step.state) {}
@@ -39,7 +44,19 @@ class Offsets {
   // Writes the offset, or says what is wrong with it.
   ErrorCode commit_partition(const CommitPartition& partition, const ResolvedTopic& topic,
                              const wire::OffsetCommitRequest& request);
-  ErrorCode check_commit(const wire::OffsetCommitRequest& request, int16_t version);
+  ErrorCode check_commit(const wire::OffsetCommitRequest& request, int16_t version,
+                         const Topics& topics);
+  // Who commits to a consumer group, and in which epoch it is.
+  struct MemberCommit {
+    std::string_view member_id;
+    int32_t epoch = -1;
+    int16_t api_version = 0;
+    bool is_transactional = false;
+  };
+  ErrorCode check_consumer_commit(const ConsumerGroup& group, const MemberCommit& commit,
+                                  std::span<const CommittedPartition> partitions) const;
+  ErrorCode check_transactional_commit(const wire::TxnOffsetCommitRequest& request,
+                                       const Topics& topics);
   ErrorCode check_classic_commit(ClassicGroup& group, const wire::OffsetCommitRequest& request);
   ErrorCode check_preserved_commit(const PreservedGroup& group,
                                    const wire::OffsetCommitRequest& request) const;

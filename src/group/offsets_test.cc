@@ -250,7 +250,7 @@ TEST(TopicDeletion, leaves_tombstones_for_what_was_committed_to_the_topic) {
   members[0].commit("t0", 1, 6);
   members[0].commit("t1", 0, 7);
   const DeletedTopic gone{"t0", *host.topics.id_of("t0")};
-  host.take(host.machine->on_topics_deleted({&gone, 1}));
+  host.take(host.machine->on_topics_deleted({&gone, 1}, host.topics));
   for (int restart = 0; restart < 2; ++restart) {
     EXPECT_EQ(host.offset("g", "t0", 0), -1);
     EXPECT_EQ(host.offset("g", "t0", 1), -1);
@@ -263,7 +263,7 @@ TEST(TopicDeletion, spares_what_was_committed_to_the_next_topic_of_that_name) {
   Host host;
   const DeletedTopic former{"t0", Uuid::of_words({9, 9})};
   host.commit(simple_commit());
-  host.take(host.machine->on_topics_deleted({&former, 1}));
+  host.take(host.machine->on_topics_deleted({&former, 1}, host.topics));
   EXPECT_EQ(host.offset("g", "t0", 1), 42);
 }
 
@@ -272,7 +272,7 @@ TEST(TopicDeletion, ends_offsets_that_wait_for_a_transaction) {
   const ProducerId producer(7);
   ASSERT_TRUE(host.machine->apply_transactional(offset_record(2), producer));
   const DeletedTopic gone{"t0", *host.topics.id_of("t0")};
-  host.take(host.machine->on_topics_deleted({&gone, 1}));
+  host.take(host.machine->on_topics_deleted({&gone, 1}, host.topics));
   host.machine->apply_marker(producer, true);
   EXPECT_EQ(host.offset("g", "t0", 0), -1);
 }

@@ -120,7 +120,7 @@ class World {
       note_generation(record);
       note_offset(record);
     }
-    perform(machine_->on_loaded(now_, wall_));
+    perform(machine_->on_loaded(now_, wall_, topics_));
   }
 
   void perform(Decision decision) {
@@ -169,7 +169,7 @@ class World {
     const Ticket ticket{++tickets_};
     handlers_[ticket] = std::move(handler);
     const Uuid fresh_id = Uuid::of_words({dice_.next(), dice_.next()});
-    return {ticket, "c", "/127.0.0.1", version, now_, wall_, fresh_id};
+    return {ticket, "c", "/127.0.0.1", version, now_, wall_, fresh_id, &topics_};
   }
 
   void pass(Duration by) {
@@ -177,7 +177,7 @@ class World {
     while (machine_->next_deadline() <= until) {
       move_to(std::max(now_, machine_->next_deadline()));
       in_tick_ = true;
-      perform(machine_->on_tick(now_, wall_));
+      perform(machine_->on_tick(now_, wall_, topics_));
       in_tick_ = false;
     }
     move_to(until);
@@ -363,7 +363,7 @@ class World {
       perform(machine_->decide_delete_groups(request, context([](const Response&) {}, 2)));
     } else {
       const DeletedTopic topic{client.topic, *topics_.id_of(client.topic)};
-      perform(machine_->on_topics_deleted({&topic, 1}));
+      perform(machine_->on_topics_deleted({&topic, 1}, topics_));
     }
   }
 

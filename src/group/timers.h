@@ -23,12 +23,22 @@ struct Timer {
 };
 
 enum class TimerKind : uint8_t {
-  kSession,       // of a member, or of an id that was given out
-  kJoin,          // the end of a group's join phase
-  kSync,          // the end of the wait for every member's SyncGroup
-  kDrain,         // the sessions of a preserved group's members
-  kOffsetExpiry,  // of the whole partition
+  kSession,          // of a member, or of an id that was given out
+  kJoin,             // the end of a group's join phase
+  kSync,             // the end of the wait for every member's SyncGroup
+  kMemberSession,    // of a consumer group's member
+  kMemberRebalance,  // how long it may take to give partitions up
+  kMemberJoin,       // how long a classic one may take to join again
+  kMemberSync,       // and to sync
+  kRegex,            // a consumer group's regular expressions are resolved
+  kOffsetExpiry,     // of the whole partition
 };
+
+constexpr bool is_of_consumer_group(TimerKind kind) {
+  return kind == TimerKind::kMemberSession || kind == TimerKind::kMemberRebalance ||
+         kind == TimerKind::kMemberJoin || kind == TimerKind::kMemberSync ||
+         kind == TimerKind::kRegex;
+}
 
 struct TimerOwner {
   TimerKind kind = TimerKind::kSession;

@@ -31,19 +31,36 @@ ErrorCode check_preserved(const PreservedGroup& group, const Request& request) {
   return is_simple || names_no_member(request) ? ErrorCode::kNone : ErrorCode::kUnknownMemberId;
 }
 
-ErrorCode check(State& state, const Request& request) {
-  Group* group = state.find(request.group_id);
-  if (group == nullptr)
-    return request.generation_id < 0 ? ErrorCode::kNone : ErrorCode::kIllegalGeneration;
-  if (auto* classic = std::get_if<ClassicGroup>(group)) return check_classic(*classic, request);
-  return check_preserved(std::get<PreservedGroup>(*group), request);
+// A topic that there is not has no id: no member was assigned that one.
+std::vector<CommittedPartition> partitions_of(const Request& request, const Topics& topics) {
+  std::vector<CommittedPartition> partitions;
+  for (const auto& topic : request.topics) {
+    const Uuid id = topics.id_of(topic.name).value_or(Uuid::zero());
+    for (const auto& partition : topic.partitions)
+      partitions.push_back({id, partition.partition_index});
+  }
+  return partitions;
 }
 
 }  // namespace
 
+ErrorCode Offsets::check_transactional_commit(const Request& request, const Topics& topics) {
+  Group* group = state_.find(request.group_id);
+  if (group == nullptr)
+    return request.generation_id < 0 ? ErrorCode::kNone : ErrorCode::kIllegalGeneration;
+  if (auto* classic = std::get_if<ClassicGroup>(group)) return check_classic(*classic, request);
+  const auto* consumer = std::get_if<ConsumerGroup>(group);
+  if (consumer == nullptr) return check_preserved(std::get<PreservedGroup>(*group), request);
+  if (names_no_member(request)) return ErrorCode::kNone;
+  return check_consumer_commit(
+      *consumer,
+      {.member_id = request.member_id, .epoch = request.generation_id, .is_transactional = true},
+      partitions_of(request, topics));
+}
+
 void Offsets::commit_in_transaction(const wire::TxnOffsetCommitRequest& request,
                                     const Topics& topics, const RequestContext& context) {
-  const ErrorCode group_error = check(state_, request);
+  const ErrorCode group_error = check_transactional_commit(request, topics);
   wire::TxnOffsetCommitResponse response;
   for (const auto& topic : request.topics) {
     auto& answer = response.topics.emplace_back();

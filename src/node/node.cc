@@ -36,7 +36,13 @@ group::GroupConfig group_config(const config::NodeProperties& properties) {
           static_cast<int32_t>(properties.number("offset.metadata.max.bytes")),
       .offsets_retention = milliseconds(properties.number("offsets.retention.minutes") * 60'000),
       .offsets_retention_check_interval = time("offsets.retention.check.interval.ms"),
-      .consumer_session_timeout = time("group.consumer.session.timeout.ms")};
+      .consumer_session_timeout = time("group.consumer.session.timeout.ms"),
+      .consumer_heartbeat = time("group.consumer.heartbeat.interval.ms"),
+      .assignment_interval = time("group.consumer.assignment.interval.ms"),
+      .consumer_max_size = static_cast<int32_t>(properties.number("group.consumer.max.size")),
+      .consumer_regex_refresh = time("group.consumer.regex.refresh.interval.ms"),
+      .consumer_assignors = properties.list("group.consumer.assignors"),
+      .migration = group::migration_policy(properties.text("group.consumer.migration.policy"))};
 }
 
 constexpr Duration kRegisterControllerTime = seconds(10);
@@ -84,7 +90,8 @@ Result<> Node::open(const NodeOptions& options) {
       *host_, *partitions_,
       GroupHost::Options{
           .machine = group_config(*properties_),
-          .commit_timeout = milliseconds(properties_->number("offsets.commit.timeout.ms"))});
+          .commit_timeout = milliseconds(properties_->number("offsets.commit.timeout.ms"))},
+      GroupHost::Knowledge{&published_, &settings_});
   RETURN_IF_ERROR(open_controller(options));
   channel_ = std::make_unique<ControllerChannel>(*host_, *properties_, *controller_);
   make_voter_changes(options);
@@ -442,6 +449,11 @@ void Node::follow(const metadata::Image& before, const metadata::Image& after) {
   partitions_->forget_removed_later();
   groups_->follow(before, after);
   transactions_->follow(before, after);
+}
+
+void Node::check_coordinators() {
+  groups_->check_invariants();
+  if (transactions_) transactions_->host().check_invariants();
 }
 
 void Node::next_producer_id(env::Shard& shard,

@@ -73,6 +73,9 @@ class Node {
   // exist, another node leads it, or its log could not be opened here.
   wire::ErrorCode absence_of(const metadata::Topic* topic, PartitionIndex partition) const;
   GroupHost& groups() { return *groups_; }
+  // Asserts the invariants of all groups and transactions that are coordinated here: for tests and
+  // simulations.
+  void check_coordinators();
   // Of a broker.
   Transactions& transactions() { return *transactions_; }
   Replication& replication() { return *replication_; }

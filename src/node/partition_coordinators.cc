@@ -245,7 +245,6 @@ void PartitionCoordinators<Kind>::perform(Slot& slot, PartitionState& state, Dec
              appended.error().message);
     return discard(slot);
   }
-  slot.coordinator->check_invariants();
   for (auto& reply : decision.replies) {
     auto waiter = slot.waiters.extract(reply.ticket);
     if (waiter.empty()) continue;
@@ -381,6 +380,19 @@ void PartitionCoordinators<Kind>::read_all(const ReadFunction& look, env::Shard&
     });
   }
   shard.post([one_is_done] { one_is_done(ErrorCode::kNone); });
+}
+
+template <class Kind>
+void PartitionCoordinators<Kind>::check_invariants() {
+  std::vector<SlotPtr> slots;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [index, slot] : slots_) slots.push_back(slot);
+  }
+  for (const SlotPtr& slot : slots)
+    with_partition(*slot->hosted.partition, [&](PartitionState&) {
+      if (slot->coordinator) slot->coordinator->check_invariants();
+    });
 }
 
 template <class Kind>

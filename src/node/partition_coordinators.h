@@ -69,6 +69,9 @@ class PartitionCoordinators {
   // COORDINATOR_LOAD_IN_PROGRESS when one is still being loaded.
   void read_all(const ReadFunction& look, env::Shard& shard, AckDone done);
 
+  // Of every coordinator that is loaded. It looks at all of their state: for tests and simulations.
+  void check_invariants();
+
   static constexpr Duration kLoadPause = seconds(5);
 
  protected:

@@ -6,26 +6,48 @@ namespace millrace::node {
 
 using wire::ErrorCode;
 
+ImageTopics GroupHost::topics() const {
+  return ImageTopics(knowledge_.image->load(), knowledge_.settings->load());
+}
+
 void GroupHost::follow(const metadata::Image& before, const metadata::Image& after) {
   follow_topic(before, after);
+  tell_changes(before, after);
+}
+
+void GroupHost::tell_changes(const metadata::Image& before, const metadata::Image& after) {
   std::vector<group::DeletedTopic> deleted;
-  for (const auto& [name, topic] : before.topics())
-    if (after.find_topic(topic->id) == nullptr) deleted.push_back({name, topic->id});
-  if (deleted.empty()) return;
+  group::TopicChanges changes;
+  for (const auto& [name, topic] : before.topics()) {
+    const auto now = after.topics().find(name);
+    const bool stays = now != after.topics().end() && now->second->id == topic->id;
+    if (!stays) deleted.push_back({name, topic->id});
+    if (now == after.topics().end()) changes.names.push_back(name);
+  }
+  for (const auto& [name, topic] : after.topics()) {
+    const auto former = before.topics().find(name);
+    if (former != before.topics().end() && former->second == topic) continue;
+    changes.names.push_back(name);
+    const bool is_new = former == before.topics().end() || former->second->id != topic->id;
+    changes.any_created |= is_new;
+  }
+  if (changes.names.empty()) return;
   for (int32_t i = 0; i < partition_count(); ++i)
-    run_unasked(PartitionIndex(i), true, [deleted](group::Coordinator& coordinator) {
-      return coordinator.on_topics_deleted(deleted);
+    run_unasked(PartitionIndex(i), true, [this, deleted, changes](group::Coordinator& coordinator) {
+      const ImageTopics now = topics();
+      coordinator.on_topics_changed(changes, now);
+      return coordinator.on_topics_deleted(deleted, now);
     });
 }
 
 group::Decision GroupHost::loaded(group::Coordinator& coordinator) {
   const env::Clock& clock = host().shard(0).clock();
-  return coordinator.on_loaded(clock.now(), clock.wall());
+  return coordinator.on_loaded(clock.now(), clock.wall(), topics());
 }
 
 group::Decision GroupHost::tick(group::Coordinator& coordinator) {
   const env::Clock& clock = host().shard(0).clock();
-  return coordinator.on_tick(clock.now(), clock.wall());
+  return coordinator.on_tick(clock.now(), clock.wall(), topics());
 }
 
 std::expected<Verification, ErrorCode> GroupHost::begin_verification(
@@ -59,15 +81,17 @@ void GroupHost::run(Request request) {
                                  state, {transaction.producer_id, transaction.producer_epoch,
                                          transaction.guard, transaction.needs_guard});
                            }};
-  work.step = [&request](group::Coordinator& coordinator, machine::Ticket ticket) {
+  work.step = [this, &request](group::Coordinator& coordinator, machine::Ticket ticket) {
     const env::Clock& clock = request.shard->clock();
+    const ImageTopics now = topics();
     const group::RequestContext context{.ticket = ticket,
                                         .client_id = request.client_id,
                                         .client_host = request.client_host,
                                         .api_version = request.api_version,
                                         .now = clock.now(),
                                         .wall = clock.wall(),
-                                        .fresh_id = random_uuid(request.shard->random())};
+                                        .fresh_id = random_uuid(request.shard->random()),
+                                        .topics = &now};
     return request.step(coordinator, context);
   };
   PartitionCoordinators::run(std::move(work));

@@ -5,7 +5,9 @@
 #pragma once
 
 #include "node/coordinator_kinds.h"
+#include "node/image_topics.h"
 #include "node/partition_coordinators.h"
+#include "node/published_image.h"
 #include "node/transaction_marker.h"
 
 namespace millrace::node {
@@ -17,7 +19,13 @@ class GroupHost final : public PartitionCoordinators<GroupKind> {
  public:
   using StepFunction =
       std::function<group::Decision(group::Coordinator&, const group::RequestContext&)>;
-  using PartitionCoordinators::PartitionCoordinators;
+  // What the node knows of the world, as it is at each step.
+  struct Knowledge {
+    const Published<metadata::Image>* image;
+    const Published<config::NodeProperties>* settings;
+  };
+  GroupHost(env::Host& host, PartitionHost& partitions, Options options, Knowledge knowledge)
+      : PartitionCoordinators(host, partitions, std::move(options)), knowledge_(knowledge) {}
 
   // The metadata is `after` now, and the partitions follow it: coordinators come and go with them;
   // what was committed to topics that are gone goes.
@@ -60,6 +68,11 @@ class GroupHost final : public PartitionCoordinators<GroupKind> {
  private:
   group::Decision loaded(group::Coordinator& coordinator) override;
   group::Decision tick(group::Coordinator& coordinator) override;
+  // Read under the partition's lock, so that none is older than what follow() has told.
+  ImageTopics topics() const;
+  void tell_changes(const metadata::Image& before, const metadata::Image& after);
+
+  Knowledge knowledge_;
 };
 
 }  // namespace millrace::node

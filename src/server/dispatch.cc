@@ -56,6 +56,8 @@ constexpr ServedApi kServedByBroker[] = {
     {ApiKey::kUnregisterBroker, {0, 0}, 0, ask_controller},
     {ApiKey::kDescribeTransactions, {0, 0}, 0, handle_describe_transactions},
     {ApiKey::kListTransactions, {0, 2}, 0, handle_list_transactions},
+    {ApiKey::kConsumerGroupHeartbeat, {0, 1}, 0, handle_consumer_group_heartbeat},
+    {ApiKey::kConsumerGroupDescribe, {0, 1}, 0, handle_consumer_group_describe},
     {ApiKey::kListConfigResources, {0, 1}, 0, handle_list_config_resources},
     {ApiKey::kDescribeTopicPartitions, {0, 0}, 0, handle_describe_topic_partitions},
     {ApiKey::kAddRaftVoter, {0, 1}, 0, ask_controller},

@@ -50,6 +50,7 @@ void QuorumOracle::look_at(Cluster::Node& node) {
   Seen& seen = seen_[node.id];
   if (seen.life != node.broker.lives()) seen = {.life = node.broker.lives()};
   node.broker.node().controller().check_invariants();
+  node.broker.node().check_coordinators();
   const node::QuorumView quorum = node.broker.node().controller().quorum();
   take_epoch(node, quorum.epoch);
   if (quorum.leader != kNoNode) take_leader(seen.epoch, quorum.leader);

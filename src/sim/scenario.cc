@@ -200,6 +200,7 @@ void Scenario::check_acknowledged(int32_t partition, int64_t offset) {
 void Scenario::inspect() {
   if (broker_.is_running() && !broker_.host().is_silent()) {
     inspector_.check_offsets(broker_);
+    broker_.node().check_coordinators();
     if (!rot_.is_there()) inspector_.check_metadata(broker_);
     inspector_.check_memory(broker_);
     if (const auto image = broker_.node().image())

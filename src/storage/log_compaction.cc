@@ -56,7 +56,7 @@ Result<CompactionPlan> Log::plan_compaction(const Cleanable& cleanable, Timestam
                    segments_[segment_of(plan.first_dirty)]->scan_position(plan.first_dirty));
   plan.aborted =
       aborted_.overlapping({.from = plan.sources.front().base, .below = plan.first_uncleanable});
-  for (const auto& [id, producer] : producers_.producers()) {
+  for (const auto& [id, producer] : producers_->producers()) {
     const ProducedBatch* last = producer.last();
     plan.producers[id] = {.last_data = last ? std::optional(last->last_offset) : std::nullopt,
                           .epoch = producer.epoch};

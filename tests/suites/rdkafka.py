@@ -27,6 +27,7 @@ class Librdkafka(Suite):
     name = source = "librdkafka"
     nodes = 3
     scenario = "default"
+    protocol = "classic"  # of the groups
     properties = {"broker.rack": "RACK1", "num.partitions": "4", "offsets.topic.num.partitions": "4",
                   "message.max.bytes": "15000000", "group.initial.rebalance.delay.ms": "100",
                   "group.max.session.timeout.ms": "1000000"}
@@ -60,7 +61,7 @@ class Librdkafka(Suite):
             conf, report = Path(scratch, "test.conf"), Path(scratch, "report.json")
             conf.write_text(f"bootstrap.servers={address}\ntest.topic.random=true\ntest.timeout.multiplier=2\n")
             environment = {"RDKAFKA_TEST_CONF": conf, "TESTS": number, "TEST_REPORT": report, "TEST_SCENARIO": self.scenario,
-                           "TEST_KAFKA_VERSION": CLAIMED, "TEST_CONSUMER_GROUP_PROTOCOL": "classic",
+                           "TEST_KAFKA_VERSION": CLAIMED, "TEST_CONSUMER_GROUP_PROTOCOL": self.protocol,
                            "KAFKA_PATH": kafka, "BROKERS": address,
                            "LD_LIBRARY_PATH": f"{folder}/src:{folder}/src-cpp"}
             command = ["./test-runner", "-L", "-K", "-E", "-p1", *(["-Q"] if number in QUICK else [])]
@@ -76,6 +77,13 @@ class Librdkafka(Suite):
             return Result(test, state["state"] == "PASSED", state["duration"], f"{state['state']}: {complaints(output)}")
 
         return result
+
+
+class LibrdkafkaConsumers(Librdkafka):
+    """The same tests with groups of the consumer protocol (KIP-848)."""
+
+    name = "librdkafka-consumer"
+    protocol = "consumer"
 
 
 class LibrdkafkaWithoutAutomaticTopics(Librdkafka):

@@ -174,7 +174,9 @@ class Coder:
                 return [f"{pad}{target} = r.nullable_{f.type}({label}, {compact}, {null});"]
             return [f"{pad}{target} = r.{f.type}({label}, {compact});"]
         if is_optional(f):
-            return [f"{pad}if (r.present({label}, {null})) {{",
+            # As a tagged field, and only there, a struct has an unsigned varint before it.
+            there = f"r.present({label}, {null})" if f.tag is None else f"r.uvarint({label}) != 0"
+            return [f"{pad}if ({there}) {{",
                     f"{pad}  read(r, version, {target}.emplace());", f"{pad}}} else {{",
                     f"{pad}  {target}.reset();", f"{pad}}}"]
         return [f"{pad}read(r, version, {target});"]
@@ -258,9 +260,11 @@ class Coder:
                 return [f"{pad}w.nullable_{f.type}({source}, {compact}, {null}, {label});"]
             return [f"{pad}w.{f.type}({source}, {compact});"]
         if is_optional(f):
-            return [f"{pad}if ({source}) {{", f"{pad}  w.present();",
+            there = "w.present()" if f.tag is None else "w.uvarint(1)"
+            absent = f"w.null_struct({null}, {label})" if f.tag is None else "w.uvarint(0)"
+            return [f"{pad}if ({source}) {{", f"{pad}  {there};",
                     f"{pad}  write(w, version, *{source});", f"{pad}}} else {{",
-                    f"{pad}  w.null_struct({null}, {label});", f"{pad}}}"]
+                    f"{pad}  {absent};", f"{pad}}}"]
         return [f"{pad}write(w, version, {source});"]
 
     def write_array(self, f, pad, source):

@@ -37,9 +37,29 @@ class FakeTopics final : public Topics {
     return std::nullopt;
   }
   bool has_partition(std::string_view name, PartitionIndex partition) const override {
-    return ids.contains(name) && partition.value() >= 0 && partition.value() < 4;
+    return partition.value() >= 0 && partition.value() < partition_count(name);
+  }
+  int32_t partition_count(std::string_view name) const override {
+    if (!ids.contains(name)) return 0;
+    const auto at = counts.find(name);
+    return at == counts.end() ? 4 : at->second;
+  }
+  std::vector<std::string> racks_of(std::string_view, PartitionIndex) const override {
+    return racks;
+  }
+  void for_each_name(const std::function<void(const std::string&)>& visit) const override {
+    for (const auto& [name, id] : ids) visit(name);
+  }
+  int64_t version() const override { return version_now; }
+  GroupTimes times_of(std::string_view group_id) const override {
+    const auto at = times.find(group_id);
+    return at == times.end() ? GroupTimes{} : at->second;
   }
   std::map<std::string, Uuid, std::less<>> ids;
+  std::map<std::string, int32_t, std::less<>> counts;  // where they are not 4
+  std::vector<std::string> racks;                      // of every partition
+  std::map<std::string, GroupTimes, std::less<>> times;
+  int64_t version_now = 1;
 };
 
 inline ByteBuffer bytes_of(std::string_view text) { return copy_of(as_bytes(text)); }
@@ -62,7 +82,7 @@ class Host {
   void start() {
     machine = std::make_unique<Coordinator>(config);
     for (const KeyValueRecord& record : log) EXPECT_TRUE(machine->apply(record));
-    take(machine->on_loaded(now, wall));
+    take(machine->on_loaded(now, wall, topics));
   }
 
   void take(Decision decision) {
@@ -80,7 +100,7 @@ class Host {
     const Instant until = now + by;
     while (machine->next_deadline() <= until) {
       move_to(std::max(now, machine->next_deadline()));
-      take(machine->on_tick(now, wall));
+      take(machine->on_tick(now, wall, topics));
     }
     move_to(until);
   }
@@ -88,7 +108,7 @@ class Host {
   RequestContext context(int16_t version) {
     last = Ticket{++tickets};
     const Uuid fresh_id = Uuid::of_words({0x1111222233334444, tickets});
-    return {last, "client", "/127.0.0.1", version, now, wall, fresh_id};
+    return {last, "client", "/127.0.0.1", version, now, wall, fresh_id, &topics};
   }
 
   Ticket join(const wire::JoinGroupRequest& request, int16_t version = 9) {
@@ -105,6 +125,12 @@ class Host {
     const RequestContext c = context(version);
     take(machine->decide_heartbeat(request, c));
     return c.ticket;
+  }
+  wire::ConsumerGroupHeartbeatResponse beat(const wire::ConsumerGroupHeartbeatRequest& request,
+                                            int16_t version = 1) {
+    const RequestContext c = context(version);
+    take(machine->decide_consumer_heartbeat(request, c));
+    return reply<wire::ConsumerGroupHeartbeatResponse>(c.ticket);
   }
   Ticket leave(const wire::LeaveGroupRequest& request, int16_t version = 5) {
     const RequestContext c = context(version);

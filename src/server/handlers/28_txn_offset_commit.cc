@@ -3,10 +3,10 @@
 // (versions before 5: AddOffsetsToTxn has put it there), or told to put it there (KIP-890).
 #include <algorithm>
 
+#include "node/image_topics.h"
 #include "node/partition_groups.h"
 #include "node/transactions.h"
 #include "server/handlers/handlers.h"
-#include "server/image_topics.h"
 #include "server/transaction_questions.h"
 
 namespace millrace::server {
@@ -14,6 +14,7 @@ namespace {
 
 using Request = wire::TxnOffsetCommitRequest;
 using Response = wire::TxnOffsetCommitResponse;
+using node::ImageTopics;
 using wire::ErrorCode;
 
 constexpr int16_t kFirstOfV2 = 5;

@@ -5,17 +5,18 @@
 #include <functional>
 #include <set>
 
+#include "node/image_topics.h"
 #include "node/partition_groups.h"
 #include "server/authorized_operations.h"
 #include "server/gathered_response.h"
 #include "server/handlers/handlers.h"
-#include "server/image_topics.h"
 
 namespace millrace::server {
 namespace {
 
 using group::Coordinator;
 using group::RequestContext;
+using node::ImageTopics;
 using wire::ErrorCode;
 
 node::GroupHost::Request request_for(const Call& call, const std::string& group_id) {

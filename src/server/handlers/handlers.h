@@ -15,6 +15,8 @@ void handle_offset_fetch(Call call);
 void handle_find_coordinator(Call call);
 void handle_join_group(Call call);
 void handle_heartbeat(Call call);
+void handle_consumer_group_heartbeat(Call call);
+void handle_consumer_group_describe(Call call);
 void handle_leave_group(Call call);
 void handle_sync_group(Call call);
 void handle_describe_groups(Call call);
