@@ -135,7 +135,7 @@ void Compactor::begin(size_t worker, const HostedPartition& hosted) {
   const uint64_t io_bytes = std::max<uint64_t>(settings_.io_bytes / threads / 2, 512);
   const storage::CleanerLimits limits{
       .map_bytes = settings_.map_bytes / threads,
-      .load_factor = settings_.load_factor,
+      .load_factor = std::min(settings_.load_factor, 1.0),
       .io_bytes = static_cast<size_t>(io_bytes),
       .key = {.a = shard().random().next(), .b = shard().random().next()}};
   workers_[worker].thread->run([self = shared_from_this().get(), worker, hosted, limits] {

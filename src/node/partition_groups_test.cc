@@ -18,6 +18,11 @@ class Topics final : public group::Topics {
   std::optional<Uuid> id_of(std::string_view) const override { return Uuid::of_words({1, 1}); }
   std::optional<std::string> name_of(const Uuid&) const override { return "t"; }
   bool has_partition(std::string_view, PartitionIndex) const override { return true; }
+  int32_t partition_count(std::string_view) const override { return 1; }
+  std::vector<std::string> racks_of(std::string_view, PartitionIndex) const override { return {}; }
+  void for_each_name(const std::function<void(const std::string&)>&) const override {}
+  int64_t version() const override { return 0; }
+  group::GroupTimes times_of(std::string_view) const override { return {}; }
 };
 
 class GroupHostTest : public ::testing::Test {
@@ -29,7 +34,8 @@ class GroupHostTest : public ::testing::Test {
     std::vector<std::unique_ptr<Volume>> volumes;
     volumes.push_back(std::make_unique<Volume>(host_, std::move(*directory)));
     partitions_ = std::make_unique<PartitionHost>(std::move(volumes), Durability::kFsync);
-    groups_ = std::make_unique<GroupHost>(host_, *partitions_, GroupHost::Options{});
+    groups_ = std::make_unique<GroupHost>(host_, *partitions_, GroupHost::Options{},
+                                          GroupHost::Knowledge{&published_, &settings_});
   }
 
   // The metadata says that this node has a replica, and who leads since `epoch`.

@@ -77,8 +77,8 @@ std::optional<size_t> Log::place_of_swap(const CleanedGroup& group) const {
 }
 
 Result<bool> Log::begin_swap(CleanedGroup&& group) {
+  RETURN_IF_ERROR(settle_swap());  // one that failed half way
   if (!place_of_swap(group)) return false;
-  ASSERT(!swap_, "{} exchanges segments already", directory_);
   RETURN_IF_ERROR(group.cleaned->change_suffix(kSwapSuffix));
   swap_ = Swap{.group = std::move(group), .adopted = nullptr};
   return true;

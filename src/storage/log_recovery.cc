@@ -25,8 +25,10 @@ Result<> Log::load(const LogRecovery& recovery) {
   auto entries = disk_->list(directory_);
   if (!entries && entries.error().code == Errc::kNotFound) return {};
   if (!entries) return std::unexpected(entries.error());
-  RETURN_IF_ERROR(complete_swaps(*disk_, directory_, *entries));
-  ASSIGN_OR_RETURN(entries, disk_->list(directory_));
+  ASSIGN_OR_RETURN(const bool completed, complete_swaps(*disk_, directory_, *entries));
+  if (completed) {
+    ASSIGN_OR_RETURN(entries, disk_->list(directory_));
+  }
   std::vector<std::string> damage_names;
   for (const auto& entry : *entries) {
     if (entry.name.ends_with(".deleted")) {

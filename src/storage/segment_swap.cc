@@ -114,9 +114,13 @@ void discard_cleaned(env::Disk& disk, const Segment& cleaned) {
   }
 }
 
-Result<> complete_swaps(env::Disk& disk, const std::string& directory,
-                        const std::vector<env::DirectoryEntry>& entries) {
-  return SwapCompletion(disk, directory, entries).run();
+Result<bool> complete_swaps(env::Disk& disk, const std::string& directory,
+                            const std::vector<env::DirectoryEntry>& entries) {
+  const bool is_any = std::ranges::any_of(entries, [](const auto& entry) {
+    return entry.name.ends_with(kCleanedSuffix) || entry.name.ends_with(kSwapSuffix);
+  });
+  if (is_any) RETURN_IF_ERROR(SwapCompletion(disk, directory, entries).run());
+  return is_any;
 }
 
 }  // namespace millrace::storage

@@ -35,8 +35,8 @@ struct CleanedGroup {
 void discard_cleaned(env::Disk& disk, const Segment& cleaned);
 
 // In the directory of a log that is to be opened: throws away or completes what the process before
-// was exchanging.
-Result<> complete_swaps(env::Disk& disk, const std::string& directory,
-                        const std::vector<env::DirectoryEntry>& entries);
+// was exchanging. Whether there was anything.
+Result<bool> complete_swaps(env::Disk& disk, const std::string& directory,
+                            const std::vector<env::DirectoryEntry>& entries);
 
 }  // namespace millrace::storage

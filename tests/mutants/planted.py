@@ -206,6 +206,13 @@ NOT_CAUGHT_YET = (
            "next.partitions.merge(added.missing);", "next.partitions = added.missing;"),
     Mutant("batches_need_no_transaction_at_the_coordinator", "TX6", "node/transaction_marker.cc",
            "state.guards().covers(append.producer_id, append.guard))", "true)"),
+    # Of compaction: planted, not tried yet.
+    Mutant("compaction_takes_the_newest_record_of_a_key", "CP1, CP4", "storage/compaction.cc",
+           "if (newest && record.offset < *newest) return false;", "if (newest && record.offset <= *newest) return false;"),
+    Mutant("compaction_forgets_the_sequences_of_producers", "CP2, ID3, ID1", "storage/compaction.cc",
+           "if (is_last_of_producer(header) || header.next_offset() == rules_.round_end)", "if (header.next_offset() == rules_.round_end)"),
+    Mutant("compaction_does_not_wait_for_what_is_stable", "CP1, TX1, TX2, IS4", "storage/log_compaction.cc",
+           "size_t end = std::min(segment_of(stable), active_index);", "size_t end = active_index;\n  (void)stable;"),
 )
 
 MUTANTS = OF_A_BROKER + OF_A_CLUSTER
