@@ -36,8 +36,9 @@ constexpr QuotaName kOfAddresses[] = {{"connection_creation_rate", "an INT", 214
 // In Kafka's order: only an entity that is refused has an address beside something else.
 std::vector<Response::EntityData> parts_of(const QuotaEntity& entity) {
   auto parts = metadata::quota_parts_of<std::vector<Response::EntityData>>(entity);
-  std::ranges::stable_partition(
-      parts, [](const auto& part) { return part.entity_type != metadata::kQuotaIp; });
+  const auto address =
+      std::ranges::find(parts, metadata::kQuotaIp, &Response::EntityData::entity_type);
+  if (address != parts.end()) std::rotate(address, address + 1, parts.end());
   return parts;
 }
 
