@@ -33,11 +33,20 @@ constexpr QuotaName kOfUsersAndClients[] = {
 };
 constexpr QuotaName kOfAddresses[] = {{"connection_creation_rate", "an INT", 2147483647.0}};
 
+// In Kafka's order: only an entity that is refused has an address beside something else.
+std::vector<Response::EntityData> parts_of(const QuotaEntity& entity) {
+  auto parts = metadata::quota_parts_of<std::vector<Response::EntityData>>(entity);
+  const auto address =
+      std::ranges::find(parts, metadata::kQuotaIp, &Response::EntityData::entity_type);
+  if (address != parts.end()) std::rotate(address, address + 1, parts.end());
+  return parts;
+}
+
 // As Kafka's errors show an entity.
 std::string text_of(const QuotaEntity& entity) {
   std::vector<std::string> parts;
-  for (const auto& [type, name] : entity)
-    parts.push_back(fmt::format("{}={}", type, name.value_or("null")));
+  for (const auto& part : parts_of(entity))
+    parts.push_back(fmt::format("{}={}", part.entity_type, part.entity_name.value_or("null")));
   return fmt::format("ClientQuotaEntity(entries={{{}}})", fmt::join(parts, ", "));
 }
 
@@ -111,9 +120,7 @@ class Answers {
   bool has(const QuotaEntity& entity) const { return places_.contains(entity); }
   void put(const QuotaEntity& entity, const std::optional<Refusal>& refusal) {
     const auto [place, is_new] = places_.try_emplace(entity, response_.entries.size());
-    if (is_new)
-      response_.entries.push_back(
-          {.entity = metadata::quota_parts_of<decltype(Response::EntryData::entity)>(entity)});
+    if (is_new) response_.entries.push_back({.entity = parts_of(entity)});
     auto& entry = response_.entries[place->second];
     entry.error_code = wire::code_of(refusal ? refusal->code : ErrorCode::kNone);
     entry.error_message = refusal ? std::optional(refusal->message) : std::nullopt;

@@ -65,8 +65,9 @@ int64_t Samples::span_ms(int64_t now_ms) {
 
 bool Samples::is_idle(int64_t now_ms) const {
   const int64_t age = windows_.count * windows_.length_ms;
-  return std::ranges::all_of(samples_,
-                             [&](const Sample& sample) { return now_ms - sample.last_ms >= age; });
+  return std::ranges::all_of(samples_, [&](const Sample& sample) {
+    return sample.events == 0 || now_ms - sample.last_ms >= age;
+  });
 }
 
 double Rate::measure(int64_t now_ms) {

@@ -51,7 +51,7 @@ class ClientQuotasTest : public ::testing::Test {
     return static_cast<ErrorCode>(last_.topics.at(0).error_code);
   }
   static ByteBuffer batch_of(size_t bytes) {
-    record::BatchBuilder builder;
+    record::BatchBuilder builder({});
     const ByteBuffer value(bytes, 'x');
     builder.append({.timestamp = TimestampMs(1), .value = ByteView(value)});
     return std::move(builder).build();

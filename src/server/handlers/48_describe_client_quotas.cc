@@ -88,7 +88,6 @@ void handle_describe_client_quotas(Call call) {
   if (!request) return;
   Filter filter;
   Response response;
-  response.error_message.reset();
   if (const auto problem = read(filter, *request)) {
     response.error_code = wire::code_of(problem->code);
     response.error_message = problem->message;
