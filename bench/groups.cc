@@ -84,9 +84,12 @@ class Bench {
       request.topic_partitions.emplace();
     }
     const double before = cpu_us();
-    auto decision = machine_.decide_consumer_heartbeat(
-        request, {.client_id = "bench", .client_host = "/127.0.0.1", .api_version = 1, .now = now_,
-                  .wall = TimestampMs(1), .topics = &world_});
+    auto decision = machine_.decide_consumer_heartbeat(request, {.client_id = "bench",
+                                                                 .client_host = "/127.0.0.1",
+                                                                 .api_version = 1,
+                                                                 .now = now_,
+                                                                 .wall = TimestampMs(1),
+                                                                 .topics = &world_});
     for (const auto& record : decision.records) ASSERT(machine_.apply(record).has_value());
     const double took = cpu_us() - before;
     const auto& answer =
