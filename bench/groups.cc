@@ -1,5 +1,5 @@
-// What a consumer group of 1,000 members over 10,000 partitions costs its coordinator: CPU time of a
-// heartbeat that says nothing new, and of the one that makes a new target assignment, its records
+// What a consumer group of 1,000 members over 10,000 partitions costs its coordinator: CPU time of
+// a heartbeat that says nothing new, and of the one that makes a new target assignment, its records
 // encoded and applied. Prints `heartbeat_us N` and `rebalance_ms N`, medians.
 #include <sys/resource.h>
 
