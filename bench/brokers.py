@@ -18,6 +18,7 @@ from support.broker import free_ports  # noqa: E402
 
 BUILD = ROOT / "build" / "release"
 GENERATOR = BUILD / "bench" / "bench_generator"
+GROUPS = BUILD / "bench" / "bench_groups"
 BROKER_CORE, GENERATOR_CORE = 0, 1
 READY_SECONDS = 120
 DELETE_TOPICS = 20    # the API key

@@ -59,7 +59,20 @@ ROWS = [
     Row("create-10k", "creating a topic with 10,000 partitions, seen by the client", "ms", "<= 100 ms", 100),
     Row("connections-10k", "memory of 10,000 idle connections", "MB", "<= 40 MB", 40),
 ]
+ROWS += [
+    Row("group-heartbeat", "consumer group of 1,000 members and 10,000 partitions: CPU a heartbeat in the coordinator", "us", "<= 50 us", 50),
+    Row("rebalance", "the same: a new target assignment, its records applied", "ms", "<= 50 ms", 50),
+]
+
 BY_KEY = {row.key: row for row in ROWS}
+
+
+def groups():
+    """The coordinator alone, without a broker around it."""
+    run = subprocess.run([brokers.GROUPS], capture_output=True, text=True, check=True, preexec_fn=pinned(GENERATOR_CORE))
+    measured = dict(line.split() for line in run.stdout.splitlines())
+    BY_KEY["group-heartbeat"].add(brokers.Millrace, float(measured["heartbeat_us"]))
+    BY_KEY["rebalance"].add(brokers.Millrace, float(measured["rebalance_ms"]))
 
 
 def generate(mode, server, **options):

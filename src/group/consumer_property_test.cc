@@ -187,8 +187,8 @@ class World {
   }
 
   void subscribe(Client& client) {
-    client.topics = dice_.one_in(2) ? std::vector<std::string>{"t0"}
-                                    : std::vector<std::string>{"t0", "t1"};
+    client.topics =
+        dice_.one_in(2) ? std::vector<std::string>{"t0"} : std::vector<std::string>{"t0", "t1"};
     if (client.epoch > 0 && !client.waits) beat(client, true);
   }
 
@@ -263,8 +263,8 @@ class World {
         for (const int32_t partition : topic.partitions) {
           const auto [at, first] =
               owners.emplace(std::pair(topic.topic_id, partition), member.member_id);
-          EXPECT_TRUE(first) << "GR1 " << topic.topic_name << "-" << partition << ": "
-                             << at->second << " and " << member.member_id;
+          EXPECT_TRUE(first) << "GR1 " << topic.topic_name << "-" << partition << ": " << at->second
+                             << " and " << member.member_id;
         }
   }
 

@@ -89,6 +89,8 @@ struct Knobs {
     values["min.insync.replicas"] = std::to_string(min_isr);
     values["group.min.session.timeout.ms"] = "1000";
     values["group.initial.rebalance.delay.ms"] = "100";
+    values["group.consumer.min.session.timeout.ms"] = "1000";
+    values["group.consumer.session.timeout.ms"] = std::to_string(ConsumerMember::kSessionMs);
     values["log.flush.offset.checkpoint.interval.ms"] = std::to_string(checkpoint_ms);
     values["log.retention.check.interval.ms"] = "1000";
     values["broker.session.timeout.ms"] = std::to_string(session_ms);

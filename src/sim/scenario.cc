@@ -64,6 +64,8 @@ struct Knobs {
     values["transaction.state.log.num.partitions"] = std::to_string(offsets_partitions);
     values["group.min.session.timeout.ms"] = "1000";
     values["group.initial.rebalance.delay.ms"] = "100";
+    values["group.consumer.min.session.timeout.ms"] = "1000";
+    values["group.consumer.session.timeout.ms"] = std::to_string(ConsumerMember::kSessionMs);
     values["log.flush.offset.checkpoint.interval.ms"] = std::to_string(checkpoint_ms);
     values["log.retention.check.interval.ms"] = "1000";
     values["log.index.interval.bytes"] = std::to_string(index_interval);

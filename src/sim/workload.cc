@@ -10,6 +10,7 @@ Workload::Workload(const Site& site, const WorkloadOptions& options)
       oracle_(site.host->world()),
       group_oracle_(site.host->world()),
       static_oracle_(site.host->world()),
+      consumer_oracle_(site.host->world()),
       admin_(site, oracle_, options.topic) {}
 
 void Workload::create_topic(const std::map<std::string, std::string>& configs,
@@ -49,6 +50,15 @@ void Workload::make_members() {
   members_.push_back(std::make_unique<GroupMember>(site_, oracle_, static_oracle_, alone));
 }
 
+void Workload::make_consumer_members() {
+  const ConsumerMemberOptions member{.group = "consumers", .topic = options_.topic};
+  for (int i = 0; i < options_.members; ++i)
+    consumer_members_.push_back(std::make_unique<ConsumerMember>(site_, consumer_oracle_, member));
+  ConsumerMemberOptions fixed = member;
+  fixed.instance_id = "instance";
+  consumer_members_.push_back(std::make_unique<ConsumerMember>(site_, consumer_oracle_, fixed));
+}
+
 void Workload::start() {
   make_producers();
   for (int32_t i = 0; i < options_.partitions; ++i)
@@ -58,7 +68,9 @@ void Workload::start() {
   for (auto& producer : producers_) producer->start();
   for (auto& consumer : consumers_) consumer->start();
   for (auto& member : members_) member->start();
+  make_consumer_members();
   for (auto& hog : hogs_) hog->start();
+  for (auto& member : consumer_members_) member->start();
   admin_.start();
 }
 
@@ -81,7 +93,8 @@ bool Workload::hogs_are_done() const {
 }
 
 bool Workload::groups_are_stable() const {
-  return std::ranges::all_of(members_, [](auto& each) { return each->is_stable(); });
+  return std::ranges::all_of(members_, [](auto& each) { return each->is_stable(); }) &&
+         consumer_oracle_.owned() == static_cast<size_t>(options_.partitions);
 }
 
 void Workload::read_all(std::function<void()> done) {

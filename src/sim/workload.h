@@ -9,6 +9,7 @@
 
 #include "sim/admin.h"
 #include "sim/consumer.h"
+#include "sim/consumer_member.h"
 #include "sim/group_member.h"
 #include "sim/hog.h"
 #include "sim/producer.h"
@@ -53,16 +54,19 @@ class Workload {
   World& world() { return site_.host->world(); }
   void make_producers();
   void make_members();
+  void make_consumer_members();
 
   Site site_;
   WorkloadOptions options_;
   Oracle oracle_;
   GroupOracle group_oracle_, static_oracle_;
+  ConsumerOracle consumer_oracle_;
   Admin admin_;
   std::vector<std::unique_ptr<Producer>> producers_;
   std::vector<std::unique_ptr<Consumer>> consumers_;
   std::vector<std::unique_ptr<GroupMember>> members_;
   std::vector<std::unique_ptr<Hog>> hogs_;
+  std::vector<std::unique_ptr<ConsumerMember>> consumer_members_;
 };
 
 }  // namespace millrace::sim

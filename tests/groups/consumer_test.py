@@ -48,7 +48,7 @@ def eventually(check, seconds=10, pause=0.1):
     return True
 
 
-class ConsumerGroups(BrokerTest):
+class OneBroker(BrokerTest):
     def start(self, **properties):
         self.node = self.broker(PROPERTIES | properties).start()
         self.connect()
@@ -70,6 +70,8 @@ class ConsumerGroups(BrokerTest):
             return self.described()["GroupState"] == "Stable"
         self.assertTrue(eventually(settled))
 
+
+class ConsumerGroups(OneBroker):
     def test_members_share_what_they_subscribe_to(self):
         self.start()
         a, b = Member(self), Member(self)

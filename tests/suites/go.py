@@ -77,7 +77,8 @@ class FranzGo(GoSuite):
     nodes = 3
     packages = ["./pkg/kgo"]
     properties = {"message.max.bytes": "200000000", "socket.request.max.bytes": "210000000",
-                  "offsets.topic.num.partitions": "4", "group.initial.rebalance.delay.ms": "0"}
+                  "offsets.topic.num.partitions": "4", "group.initial.rebalance.delay.ms": "0",
+                  "group.consumer.min.heartbeat.interval.ms": "1000", "group.consumer.heartbeat.interval.ms": "1000"}
     cluster_properties = {"min.insync.replicas": "2"}
     environment = {"KGO_SEEDS": "{address}", "KGO_LOG_LEVEL": "error", "KGO_TEST_RF": "{copies}", "KGO_TEST_RECORDS": "20000"}
 

@@ -84,6 +84,7 @@ class LibrdkafkaConsumers(Librdkafka):
 
     name = "librdkafka-consumer"
     protocol = "consumer"
+    properties = {**Librdkafka.properties, "group.consumer.min.heartbeat.interval.ms": "1000", "group.consumer.heartbeat.interval.ms": "1000"}
 
 
 class LibrdkafkaWithoutAutomaticTopics(Librdkafka):

@@ -52,6 +52,7 @@ CHECKED = {"broker.id", "listener.security.protocol.map", "remote.log.storage.sy
            "controller.quorum.voters", "controller.quorum.bootstrap.servers", "process.roles",
            "group.consumer.min.session.timeout.ms", "group.consumer.max.session.timeout.ms",
            "group.consumer.min.heartbeat.interval.ms", "group.consumer.max.heartbeat.interval.ms",
+           "group.consumer.min.assignment.interval.ms", "group.consumer.max.assignment.interval.ms",
            "max.connections.per.ip.overrides", "max.connections.per.ip"}
 
 if __name__ == "__main__":

@@ -1,0 +1,223 @@
+#include "sim/consumer_member.h"
+
+#include <algorithm>
+
+#include "wire/errors.h"
+#include "wire/offset_commit.h"
+
+namespace millrace::sim {
+namespace {
+
+constexpr int16_t kHeartbeatVersion = 1;
+constexpr int16_t kCommitVersion = 9;
+constexpr int16_t kOffsetFetchVersion = 9;
+constexpr Duration kHeartbeatInterval = milliseconds(500);
+constexpr Duration kCommitInterval = milliseconds(150);
+constexpr int32_t kRebalanceTimeoutMs = 60'000;  // longer than any pause: it always gives up
+constexpr Duration kSession = milliseconds(ConsumerMember::kSessionMs);
+constexpr double kLeaveChance = 0.02;  // at each heartbeat
+
+}  // namespace
+
+// --- What they were told.
+
+const ConsumerOracle::Claim* ConsumerOracle::other_owner(const std::string& member,
+                                                         int32_t partition, Instant sent) const {
+  const auto claim = claims_.find(partition);
+  if (claim == claims_.end() || claim->second.member == member) return nullptr;
+  const bool holds = claim->second.told < sent && world_->now() - claim->second.sent < kSession;
+  return holds ? &claim->second : nullptr;
+}
+
+void ConsumerOracle::told(const std::string& member, const std::set<int32_t>& partitions,
+                          Instant sent) {
+  if (members_.empty() || world_->now() - last_seen_ >= kSession) committed_.clear();
+  members_.insert(member);
+  last_seen_ = world_->now();
+  std::erase_if(claims_, [&](const auto& claim) {
+    return claim.second.member == member && !partitions.contains(claim.first);
+  });
+  for (const int32_t partition : partitions) {
+    if (const Claim* other = other_owner(member, partition, sent))
+      world_->violated("GR1", fmt::format("{} is told that {} is its own, which {} was told before",
+                                          member, partition, other->member));
+    claims_[partition] = {member, sent, world_->now()};
+  }
+}
+
+void ConsumerOracle::gives_up(const std::string& member) {
+  members_.erase(member);
+  std::erase_if(claims_, [&](const auto& claim) { return claim.second.member == member; });
+}
+
+void ConsumerOracle::committed(const std::string& member, int32_t partition, const Commit& commit) {
+  if (const Claim* other = other_owner(member, partition, commit.sent))
+    world_->violated("GR3", fmt::format("a commit of {} for {} was taken, which {} was told is its",
+                                        member, partition, other->member));
+  auto& known = committed_[partition];
+  const auto claim = claims_.find(partition);
+  if (claim != claims_.end() && claim->second.member == member)
+    known = std::max(known, commit.offset);
+}
+
+int64_t ConsumerOracle::committed(int32_t partition) const {
+  const auto found = committed_.find(partition);
+  return found == committed_.end() ? -1 : found->second;
+}
+
+void ConsumerOracle::fetched(int32_t partition, const Fetched& offset) {
+  if (offset.told < offset.committed)
+    world_->violated("GR4", fmt::format("the committed offset of {} is {} after {} was committed",
+                                        partition, offset.told, offset.committed));
+}
+
+// --- What one does.
+
+ConsumerMember::ConsumerMember(const Site& site, ConsumerOracle& oracle,
+                               ConsumerMemberOptions options)
+    : host_(site.host),
+      oracle_(&oracle),
+      options_(std::move(options)),
+      client_(site, "consumer-member"),
+      dice_(host_->world().workload.next()),
+      member_id_(fresh_id()) {}
+
+std::string ConsumerMember::fresh_id() {
+  return Uuid::of_words({dice_.next(), dice_.next()}).to_string();
+}
+
+void ConsumerMember::join() {
+  oracle_->gives_up(member_id_);
+  owned_.clear();
+  epoch_ = 0;
+  tells_all_ = true;
+  beat(++round_);
+}
+
+void ConsumerMember::beat(uint64_t round) {
+  if (round != round_) return;
+  if (epoch_ > 0 && dice_.chance(kLeaveChance)) return leave();
+  send(epoch_, round);
+}
+
+void ConsumerMember::send(int32_t epoch, uint64_t round) {
+  wire::ConsumerGroupHeartbeatRequest request;
+  request.group_id = options_.group;
+  request.member_id = member_id_;
+  request.member_epoch = epoch;
+  request.instance_id = options_.instance_id;
+  request.topic_partitions.emplace();
+  if (!owned_.empty())
+    request.topic_partitions->push_back(
+        {.topic_id = topic_id_, .partitions = {owned_.begin(), owned_.end()}});
+  if (tells_all_) {
+    request.rebalance_timeout_ms = kRebalanceTimeoutMs;
+    request.subscribed_topic_names = {options_.topic};
+  }
+  client_.call<Beat>(coordinator(), request, kHeartbeatVersion,
+                     [this, round, sent = host_->world().now()](Result<Beat> answer) {
+                       if (round == round_) answered(std::move(answer), round, sent);
+                     });
+}
+
+void ConsumerMember::answered(Result<Beat> answer, uint64_t round, Instant sent) {
+  const auto code =
+      answer ? static_cast<wire::ErrorCode>(answer->error_code) : wire::ErrorCode::kRequestTimedOut;
+  const bool is_elsewhere = code == wire::ErrorCode::kNotCoordinator ||
+                            code == wire::ErrorCode::kCoordinatorNotAvailable ||
+                            code == wire::ErrorCode::kCoordinatorLoadInProgress;
+  if (is_elsewhere) client_.doubt(coordinator());
+  // A join that may still arrive must not be taken for one of the member that it then is.
+  if (!answer && epoch_ == 0) return start_over(true);
+  if (!answer || is_elsewhere) {
+    tells_all_ = true;
+    host_->shard(0).after(milliseconds(dice_.between({50, 300})), [this, round] { beat(round); });
+    return;
+  }
+  if (code != wire::ErrorCode::kNone) return start_over(false);
+  epoch_ = answer->member_epoch;
+  tells_all_ = false;
+  if (answer->assignment) take(*answer->assignment);
+  oracle_->told(member_id_, owned_, sent);
+  host_->shard(0).after(kHeartbeatInterval, [this, round] { beat(round); });
+}
+
+void ConsumerMember::take(const Beat::Assignment& assignment) {
+  std::set<int32_t> now;
+  for (const auto& topic : assignment.topic_partitions) {
+    topic_id_ = topic.topic_id;
+    now.insert(topic.partitions.begin(), topic.partitions.end());
+  }
+  const auto before = std::exchange(owned_, now);
+  for (const int32_t partition : owned_)
+    if (!before.contains(partition)) find_position(partition, round_);
+}
+
+void ConsumerMember::leave() {
+  oracle_->gives_up(member_id_);
+  owned_.clear();
+  const bool for_a_while = options_.instance_id && dice_.chance(0.5);
+  const uint64_t round = ++round_;
+  send(for_a_while ? -2 : -1, round);
+  ++round_;  // whatever the answer is
+  host_->shard(0).after(milliseconds(dice_.between({10, 2000})), [this, now = round_] {
+    if (now == round_) start_over(true);
+  });
+}
+
+void ConsumerMember::start_over(bool as_another) {
+  oracle_->gives_up(member_id_);
+  owned_.clear();
+  epoch_ = 0;
+  if (as_another) member_id_ = fresh_id();
+  host_->shard(0).after(milliseconds(dice_.between({10, 300})), [this, round = ++round_] {
+    if (round == round_) join();
+  });
+}
+
+void ConsumerMember::find_position(int32_t partition, uint64_t round) {
+  if (round != round_ || !owned_.contains(partition)) return;
+  wire::OffsetFetchRequest request;
+  auto& group = request.groups.emplace_back();
+  group.group_id = options_.group;
+  group.member_id = member_id_;
+  group.member_epoch = epoch_;
+  group.topics = {{.name = options_.topic, .partition_indexes = {partition}}};
+  client_.call<wire::OffsetFetchResponse>(
+      coordinator(), request, kOffsetFetchVersion,
+      [this, round, partition,
+       then = oracle_->committed(partition)](Result<wire::OffsetFetchResponse> answer) {
+        if (round != round_) return;
+        if (!answer || answer->groups.at(0).error_code != 0) {
+          host_->shard(0).after(milliseconds(100), [=, this] { find_position(partition, round); });
+          return;
+        }
+        const int64_t told = answer->groups[0].topics.at(0).partitions.at(0).committed_offset;
+        oracle_->fetched(partition, {.told = told, .committed = then});
+        commit(partition, told + 1, round);
+      });
+}
+
+void ConsumerMember::commit(int32_t partition, int64_t offset, uint64_t round) {
+  if (round != round_ || !owned_.contains(partition)) return;
+  wire::OffsetCommitRequest request;
+  request.group_id = options_.group;
+  request.generation_id_or_member_epoch = epoch_;
+  request.member_id = member_id_;
+  request.group_instance_id = options_.instance_id;
+  auto& topic = request.topics.emplace_back();
+  topic.name = options_.topic;
+  topic.partitions.push_back({.partition_index = partition, .committed_offset = offset});
+  client_.call<wire::OffsetCommitResponse>(
+      coordinator(), request, kCommitVersion,
+      [=, this, member = member_id_,
+       sent = host_->world().now()](Result<wire::OffsetCommitResponse> answer) {
+        const bool taken = answer && answer->topics.at(0).partitions.at(0).error_code == 0;
+        if (taken) oracle_->committed(member, partition, {offset, sent});
+        if (round != round_) return;
+        host_->shard(0).after(kCommitInterval,
+                              [=, this] { commit(partition, taken ? offset + 1 : offset, round); });
+      });
+}
+
+}  // namespace millrace::sim
