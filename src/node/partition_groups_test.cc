@@ -29,7 +29,9 @@ class GroupHostTest : public ::testing::Test {
     std::vector<std::unique_ptr<Volume>> volumes;
     volumes.push_back(std::make_unique<Volume>(host_, std::move(*directory)));
     partitions_ = std::make_unique<PartitionHost>(std::move(volumes), Durability::kFsync);
-    groups_ = std::make_unique<GroupHost>(host_, *partitions_, GroupHost::Options{});
+    published_.store(std::make_shared<metadata::Image>());
+    groups_ = std::make_unique<GroupHost>(host_, *partitions_, GroupHost::Options{},
+                                          GroupHost::Knowledge{&published_, &settings_});
   }
 
   // The metadata says that this node has a replica, and who leads since `epoch`.
@@ -123,6 +125,8 @@ class GroupHostTest : public ::testing::Test {
   env::testing::ManualHost host_;
   int32_t min_isr_ = 1;
   metadata::Image image_;
+  Published<metadata::Image> published_;
+  Published<config::NodeProperties> settings_;  // none
   std::unique_ptr<GroupHost> groups_;
   std::unique_ptr<PartitionHost> partitions_;
 };
