@@ -18,6 +18,11 @@ class Topics final : public group::Topics {
   std::optional<Uuid> id_of(std::string_view) const override { return Uuid::of_words({1, 1}); }
   std::optional<std::string> name_of(const Uuid&) const override { return "t"; }
   bool has_partition(std::string_view, PartitionIndex) const override { return true; }
+  int32_t partition_count(std::string_view) const override { return 1; }
+  std::vector<std::string> racks_of(std::string_view, PartitionIndex) const override { return {}; }
+  void for_each_name(const std::function<void(const std::string&)>&) const override {}
+  int64_t version() const override { return 1; }
+  group::GroupTimes times_of(std::string_view) const override { return {}; }
 };
 
 class GroupHostTest : public ::testing::Test {
