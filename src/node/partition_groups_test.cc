@@ -21,20 +21,20 @@ class Topics final : public group::Topics {
   int32_t partition_count(std::string_view) const override { return 1; }
   std::vector<std::string> racks_of(std::string_view, PartitionIndex) const override { return {}; }
   void for_each_name(const std::function<void(const std::string&)>&) const override {}
-  int64_t version() const override { return 0; }
+  int64_t version() const override { return 1; }
   group::GroupTimes times_of(std::string_view) const override { return {}; }
 };
 
 class GroupHostTest : public ::testing::Test {
  protected:
   GroupHostTest() {
-    publish(image_);
     auto directory = storage::LogDirectory::open(
         host_.disk(), "/data",
         {.cluster_id = "c", .node_id = kSelf, .directory_id = Uuid::of_words({3, 3})});
     std::vector<std::unique_ptr<Volume>> volumes;
     volumes.push_back(std::make_unique<Volume>(host_, std::move(*directory)));
     partitions_ = std::make_unique<PartitionHost>(std::move(volumes), Durability::kFsync);
+    published_.store(std::make_shared<metadata::Image>());
     groups_ = std::make_unique<GroupHost>(host_, *partitions_, GroupHost::Options{},
                                           GroupHost::Knowledge{&published_, &settings_});
   }
@@ -68,12 +68,8 @@ class GroupHostTest : public ::testing::Test {
       if (leader != kSelf) return state.follow({leader, LeaderEpoch(epoch)});
       state.lead({.self = kSelf, .min_insync_replicas = min_isr_}, assigned, shard().now());
     });
-    publish(after);
     groups_->follow(image_, after);
     image_ = after;
-  }
-  void publish(const metadata::Image& image) {
-    published_.store(std::make_shared<const metadata::Image>(image));
   }
   static void apply(metadata::Image& image, const wire::MetadataRecord& record) {
     ASSERT_TRUE(image.apply(record, image.last_offset() + 1).has_value());
@@ -135,7 +131,7 @@ class GroupHostTest : public ::testing::Test {
   int32_t min_isr_ = 1;
   metadata::Image image_;
   Published<metadata::Image> published_;
-  Published<config::NodeProperties> settings_;
+  Published<config::NodeProperties> settings_;  // none
   std::unique_ptr<GroupHost> groups_;
   std::unique_ptr<PartitionHost> partitions_;
 };
@@ -160,7 +156,6 @@ TEST_F(GroupHostTest, groups_are_dealt_out_by_what_the_topic_had_when_it_was_mad
                                     .leader = 2,
                                     .leader_epoch = 0,
                                     .partition_epoch = 0});
-  publish(more);
   groups_->follow(image_, more);
   EXPECT_EQ(groups_->partition_count(), 1);
   metadata::Image gone = more;
@@ -199,7 +194,6 @@ TEST_F(GroupHostTest, who_waits_when_the_topic_is_deleted_is_sent_away) {
   partitions_->remove({"__consumer_offsets", PartitionIndex(0)}, Uuid::of_words({9, 9}));
   metadata::Image gone = image_;
   apply(gone, wire::RemoveTopicRecord{.topic_id = kOffsetsId});
-  publish(gone);
   groups_->follow(image_, gone);
   shard().run();
   EXPECT_EQ(answer->code, ErrorCode::kNotCoordinator);
@@ -266,7 +260,6 @@ TEST_F(GroupHostTest, offsets_of_a_topic_deleted_while_its_coordinator_loads_are
   lead(kSelf, 1);
   metadata::Image after = image_;
   apply(after, wire::RemoveTopicRecord{.topic_id = Uuid::of_words({1, 1})});
-  publish(after);
   groups_->follow(image_, after);
   shard().advance(seconds(5));
   EXPECT_EQ(committed(), std::nullopt);
