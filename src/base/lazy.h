@@ -1,5 +1,5 @@
-// A value that takes memory only when it is first changed; until then it reads as T{}. For what most
-// of many objects never have: a partition's producers, the transactions that are asked about.
+// A value that takes memory only when it is first changed; until then it reads as T{}. For what
+// most of many objects never have: a partition's producers, the transactions that are asked about.
 // Threads: as T.
 #pragma once
 

@@ -187,7 +187,7 @@ TEST_F(CompactorTest, a_log_that_is_cut_meanwhile_is_looked_at_again) {
     EXPECT_TRUE(state.cut(Offset(4)).has_value());
   });
   host_.shard(0).advance(2 * kBackoff);
-  EXPECT_EQ(compactions(), 0U);
+  EXPECT_EQ(compactions(), 1U) << "of what is left";
   EXPECT_EQ(batches(hosted), 4U);
 }
 

@@ -91,7 +91,8 @@ TableOracle::Contents TableOracle::read(int32_t partition, storage::Log& log,
 }
 
 bool TableOracle::is_over(const Acknowledged& tombstone) const {
-  return tombstone.write.is_tombstone && world_->now() - tombstone.when >= delete_retention_;
+  return tombstone.write.is_tombstone &&
+         world_->now() - tombstone.when >= promise_.delete_retention;
 }
 
 // A newer record of its key is there; or none at all, because a tombstone's time was over.
@@ -116,7 +117,7 @@ void TableOracle::check(int32_t partition, const Contents& contents, bool is_all
     const TableWrite& write = acknowledged.write;
     if (found == contents.records.end()) {
       ++compacted_;
-      if (offset >= contents.active)
+      if (offset >= contents.active && !promise_.is_replicated)
         return world_->violated("CP3", fmt::format("{} at {}-{} is gone from the active segment",
                                                    write.value(), topic_, offset));
       if (!may_be_gone(known, offset, contents))

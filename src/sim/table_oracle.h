@@ -26,8 +26,13 @@ struct TableWrite {
 
 class TableOracle {
  public:
-  TableOracle(World& world, std::string topic, Duration delete_retention)
-      : world_(&world), topic_(std::move(topic)), delete_retention_(delete_retention) {}
+  struct Promise {
+    Duration delete_retention{};
+    // A follower has in its active segment what its leader had left when it was fetched.
+    bool is_replicated = false;
+  };
+  TableOracle(World& world, std::string topic, const Promise& promise)
+      : world_(&world), topic_(std::move(topic)), promise_(promise) {}
 
   // A batch stands in the log from this offset on.
   struct Batch {
@@ -78,7 +83,7 @@ class TableOracle {
 
   World* world_;
   std::string topic_;
-  Duration delete_retention_;
+  Promise promise_;
   std::map<int32_t, Partition> partitions_;
   int64_t compacted_ = 0;
 };

@@ -130,7 +130,9 @@ void TableWriter::answered(int32_t partition, int16_t error, int64_t base_offset
 TableWorkload::TableWorkload(const Site& site, const TableOptions& options)
     : site_(site),
       options_(options),
-      oracle_(site.host->world(), kTopic, options.delete_retention),
+      oracle_(
+          site.host->world(), kTopic,
+          {.delete_retention = options.delete_retention, .is_replicated = options.replicas > 1}),
       client_(site, "table-admin") {}
 
 void TableWorkload::create_topic(std::map<std::string, std::string> configs,
