@@ -110,7 +110,7 @@ class Compaction(BrokerTest):
         self.create(broker, delete_retention_ms="0")
         self.write(broker, [0])                          # deletes every key but the first
         for _ in range(6):
-            kcat(broker, "-P", "-t", "table", "-K", "=", stdin="".join(f"other{i}={'y' * 200}\n" for i in range(100)))
+            kcat(broker, "-P", "-t", "table", "-K", "=", stdin="".join(f"other{i}={'y' * 200}\n" for i in range(91)))
             self.wait_until_clean(broker)
         keys = {key for _, key, _ in self.read(broker)}
         self.assertTrue(any(key.startswith("other") for key in keys))
