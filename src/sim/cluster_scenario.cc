@@ -36,7 +36,7 @@ constexpr double kAcknowledgedCheckChance = 0.1;
 
 // What a seed decides about the cluster and its clients.
 struct Knobs {
-  explicit Knobs(Stream& dice)
+  Knobs(Stream& dice, uint64_t seed)
       : brokers(static_cast<int>(dice.chance(0.7) ? 3 : dice.between({2, 5}))),
         apart(dice.chance(0.25)),
         voters(draw_voters(dice)),
@@ -69,7 +69,8 @@ struct Knobs {
         hogs(dice.chance(0.2) ? static_cast<int>(dice.between({1, 6})) : 0),
         expires(dice.chance(0.3)),
         first_voters(dice.chance(0.35) ? static_cast<int>(dice.between({1, voters})) : 0),
-        compaction(dice) {
+        compaction(seed),
+        consumer_protocol(seed / 2 % 5 == 4) {
     if (page_cache || unclean) compaction.writers = 0;  // of what may be lost nothing is promised
   }
 
@@ -162,6 +163,7 @@ struct Knobs {
   bool expires;
   int first_voters;
   CompactionKnobs compaction;
+  bool consumer_protocol;  // some members of groups speak it
 };
 
 class ClusterScenario {
@@ -220,7 +222,7 @@ class ClusterScenario {
 
 ClusterScenario::ClusterScenario(uint64_t seed)
     : world_(seed),
-      knobs_(world_.workload),
+      knobs_(world_.workload, seed),
       network_(world_),
       cluster_(network_, cluster_options()),
       client_medium_(world_),
@@ -279,7 +281,8 @@ WorkloadOptions ClusterScenario::workload_options() const {
           .members = knobs_.members,
           .hogs = knobs_.hogs,
           .compressed = knobs_.compressed,
-          .keyed = knobs_.compaction.all_topics};
+          .keyed = knobs_.compaction.all_topics,
+          .consumer_protocol = knobs_.consumer_protocol};
 }
 
 ReassignerOptions ClusterScenario::reassigner_options() const {

@@ -14,9 +14,14 @@ struct CompactionKnobs {
   // Longer than clocks are ever wrong.
   static constexpr Duration kForEver = std::chrono::hours(24 * 60);
 
-  explicit CompactionKnobs(Stream& dice)
-      : all_topics(dice.chance(0.4)),
-        writers(dice.chance(0.5) ? static_cast<int>(dice.between({1, 2})) : 0),
+  // Every fifth pair of seeds of brokers and clusters compacts. What it decides is drawn apart, so
+  // that the course of the other seeds does not depend on it.
+  explicit CompactionKnobs(uint64_t seed) : CompactionKnobs(seed / 2 % 5 == 3, Stream(~seed)) {}
+
+  CompactionKnobs(bool wanted, Stream dice)
+      : enabled(wanted),
+        all_topics(dice.chance(0.4) && enabled),
+        writers(enabled && dice.chance(0.8) ? static_cast<int>(dice.between({1, 2})) : 0),
         keys(static_cast<int>(dice.between({1, 12}))),
         delete_retention(dice.chance(0.5) ? Duration(0) : kForEver),
         backoff_ms(dice.between({20, 3000})),
@@ -28,6 +33,10 @@ struct CompactionKnobs {
         most_bytes_per_second(dice.chance(0.2) ? dice.between({5'000, 200'000}) : 0) {}
 
   void add_to(config::Values& values) const {
+    if (!enabled) {
+      values["log.cleaner.enable"] = "false";
+      return;
+    }
     values["log.cleaner.backoff.ms"] = std::to_string(backoff_ms);
     values["log.cleaner.dedupe.buffer.size"] = std::to_string(map_bytes);
     values["log.cleaner.io.buffer.size"] = std::to_string(io_bytes);
@@ -53,12 +62,14 @@ struct CompactionKnobs {
             .codec = compressed ? record::Codec::kLz4 : record::Codec::kNone};
   }
   std::string to_string() const {
+    if (!enabled) return "";
     return fmt::format(" compaction: {}writers={} keys={} tombstones {} backoff={}ms map={}{}",
                        all_topics ? "all topics, " : "", writers, keys,
                        delete_retention == kForEver ? "stay" : "go", backoff_ms, map_bytes,
                        roll_ms > 0 ? fmt::format(" roll={}ms", roll_ms) : "");
   }
 
+  bool enabled;
   bool all_topics;
   int writers, keys;
   Duration delete_retention;

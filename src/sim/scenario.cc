@@ -27,7 +27,7 @@ constexpr Duration kExpirySlack = milliseconds(500);
 
 // What a seed decides about the broker and its clients.
 struct Knobs {
-  explicit Knobs(Stream& dice)
+  Knobs(Stream& dice, uint64_t seed)
       : partitions(static_cast<int32_t>(dice.between({1, 3}))),
         shards(static_cast<size_t>(dice.between({1, 3}))),
         producers(static_cast<int>(dice.between({1, 3}))),
@@ -49,7 +49,8 @@ struct Knobs {
                                                       : 0),
         tail_rots(dice.chance(0.25)),
         transactions(dice.chance(0.5)),
-        compaction(dice) {
+        compaction(seed),
+        consumer_protocol(seed / 2 % 5 == 4) {
     if (tail_rots) checkpoint_ms = kNeverMs;  // everything lies behind the recovery points
     // Compaction writes them when it needs them. Of what a page cache loses nothing is promised.
     if (tail_rots) compaction.backoff_ms = kNeverMs;
@@ -108,6 +109,7 @@ struct Knobs {
   bool tail_rots;
   bool transactions;
   CompactionKnobs compaction;
+  bool consumer_protocol;  // some members of groups speak it
 };
 
 class Scenario {
@@ -156,7 +158,7 @@ class Scenario {
 
 Scenario::Scenario(uint64_t seed)
     : world_(seed),
-      knobs_(world_.workload),
+      knobs_(world_.workload, seed),
       network_(world_),
       medium_(world_),
       client_medium_(world_),
@@ -191,7 +193,8 @@ WorkloadOptions Scenario::workload_options() const {
           .members = knobs_.members,
           .hogs = knobs_.hogs,
           .compressed = knobs_.compressed,
-          .keyed = knobs_.compaction.all_topics};
+          .keyed = knobs_.compaction.all_topics,
+          .consumer_protocol = knobs_.consumer_protocol};
 }
 
 void Scenario::check_acknowledged(int32_t partition, int64_t offset) {

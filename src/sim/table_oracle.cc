@@ -58,8 +58,8 @@ void TableOracle::check_batch(int32_t partition, const record::BatchHeader& head
                     header.base_sequence, was.last, was.producer, was.sequence));
 }
 
-TableOracle::Contents TableOracle::read(int32_t partition, storage::Log& log,
-                                        Offset high_watermark) {
+std::optional<TableOracle::Contents> TableOracle::read(int32_t partition, storage::Log& log,
+                                                       Offset high_watermark) {
   Contents contents{
       .start = log.log_start().value(), .active = 0, .high_watermark = high_watermark.value()};
   const std::string file = log.file_of(log.log_end());
@@ -84,10 +84,11 @@ TableOracle::Contents TableOracle::read(int32_t partition, storage::Log& log,
     next = std::max(next, header.next_offset().value());
     return true;
   });
-  if (!walked)
+  if (walked) return contents;
+  if (walked.error().code != Errc::kIo)
     world_->violated(
         "CP5", fmt::format("{}-{} cannot be read: {}", topic_, partition, walked.error().message));
-  return contents;
+  return std::nullopt;
 }
 
 bool TableOracle::is_over(const Acknowledged& tombstone) const {
@@ -151,7 +152,8 @@ void TableOracle::look(node::PartitionHost& partitions) {
     if (!hosted) continue;
     with_partition(*hosted.partition, [&](node::PartitionState& state) {
       if (state.is_offline()) return;
-      check(partition, read(partition, state.log(), state.high_watermark()), false);
+      if (const auto found = read(partition, state.log(), state.high_watermark()))
+        check(partition, *found, false);
     });
   }
 }
@@ -162,7 +164,8 @@ void TableOracle::check_all(node::PartitionHost& partitions) {
     if (!hosted) continue;
     with_partition(*hosted.partition, [&](node::PartitionState& state) {
       if (!state.is_leader()) return;
-      check(partition, read(partition, state.log(), state.high_watermark()), true);
+      if (const auto found = read(partition, state.log(), state.high_watermark()))
+        check(partition, *found, true);
     });
   }
 }

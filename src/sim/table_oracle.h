@@ -8,6 +8,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -75,7 +76,8 @@ class TableOracle {
     std::map<int64_t, AcknowledgedBatch> batches;      // by base offset
     std::map<std::string, std::vector<int64_t>> keys;  // their offsets, ascending
   };
-  Contents read(int32_t partition, storage::Log& log, Offset high_watermark);
+  // Nothing: it cannot be read, which is told unless its directory is broken.
+  std::optional<Contents> read(int32_t partition, storage::Log& log, Offset high_watermark);
   void check_batch(int32_t partition, const record::BatchHeader& header);
   void check(int32_t partition, const Contents& contents, bool is_all);
   bool may_be_gone(const Partition& known, int64_t offset, const Contents& contents) const;

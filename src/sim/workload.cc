@@ -68,7 +68,7 @@ void Workload::start() {
   for (auto& producer : producers_) producer->start();
   for (auto& consumer : consumers_) consumer->start();
   for (auto& member : members_) member->start();
-  make_consumer_members();
+  if (options_.consumer_protocol) make_consumer_members();
   for (auto& hog : hogs_) hog->start();
   for (auto& member : consumer_members_) member->start();
   admin_.start();
@@ -94,7 +94,8 @@ bool Workload::hogs_are_done() const {
 
 bool Workload::groups_are_stable() const {
   return std::ranges::all_of(members_, [](auto& each) { return each->is_stable(); }) &&
-         consumer_oracle_.owned() == static_cast<size_t>(options_.partitions);
+         (!options_.consumer_protocol ||
+          consumer_oracle_.owned() == static_cast<size_t>(options_.partitions));
 }
 
 void Workload::read_all(std::function<void()> done) {

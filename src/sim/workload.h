@@ -23,6 +23,7 @@ struct WorkloadOptions {
   int producers = 1, members = 1, hogs = 0;
   bool compressed = false;
   bool keyed = false;  // for a topic that is compacted
+  bool consumer_protocol = false;
 };
 
 class Workload {
