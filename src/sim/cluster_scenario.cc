@@ -70,7 +70,7 @@ struct Knobs {
         expires(dice.chance(0.3)),
         first_voters(dice.chance(0.35) ? static_cast<int>(dice.between({1, voters})) : 0),
         compaction(seed),
-        consumer_protocol(seed / 2 % 5 == 4) {
+        consumer_protocol(seed / 2 % 11 == 2) {
     if (page_cache || unclean) compaction.writers = 0;  // of what may be lost nothing is promised
   }
 

@@ -50,7 +50,7 @@ struct Knobs {
         tail_rots(dice.chance(0.25)),
         transactions(dice.chance(0.5)),
         compaction(seed),
-        consumer_protocol(seed / 2 % 5 == 4) {
+        consumer_protocol(seed / 2 % 11 == 2) {
     if (tail_rots) checkpoint_ms = kNeverMs;  // everything lies behind the recovery points
     // Compaction writes them when it needs them. Of what a page cache loses nothing is promised.
     if (tail_rots) compaction.backoff_ms = kNeverMs;
