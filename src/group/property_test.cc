@@ -16,6 +16,7 @@
 #include <deque>
 #include <set>
 
+#include "group/testing/dice.h"
 #include "group/testing/host.h"
 #include "wire/group_records.h"
 
@@ -24,6 +25,7 @@ namespace {
 
 using machine::KeyValueRecord;
 using machine::Ticket;
+using testing::Dice;
 using testing::FakeTopics;
 using testing::subscription;
 using wire::ErrorCode;
@@ -31,20 +33,6 @@ using wire::ErrorCode;
 constexpr int32_t kPartitions = 4;
 constexpr int kClients = 8;
 const std::string kGroups[] = {"g", "h"};
-
-struct Dice {
-  uint64_t state;
-  uint64_t next() {  // splitmix64
-    uint64_t z = state += 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
-  int64_t below(int64_t bound) {
-    return static_cast<int64_t>(next() % static_cast<uint64_t>(bound));
-  }
-  bool one_in(int64_t n) { return below(n) == 0; }
-};
 
 // A consumer as clients are: gives up what it owns before it joins again, assigns when it leads.
 struct Client {

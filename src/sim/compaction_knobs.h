@@ -14,8 +14,8 @@ struct CompactionKnobs {
   // Longer than clocks are ever wrong.
   static constexpr Duration kForEver = std::chrono::hours(24 * 60);
 
-  // Every eleventh pair of seeds of brokers and clusters compacts. What it decides is drawn apart, so
-  // that the course of the other seeds does not depend on it.
+  // Every eleventh pair of seeds of brokers and clusters compacts. What it decides is drawn apart,
+  // so that the course of the other seeds does not depend on it.
   explicit CompactionKnobs(uint64_t seed) : CompactionKnobs(seed / 2 % 11 == 6, Stream(~seed)) {}
 
   CompactionKnobs(bool wanted, Stream dice)
