@@ -14,11 +14,15 @@ from suites.suite import VERSIONS, Result, Suite, must, run
 AT_ONCE = 6         # they wait more than they work
 TEST_SECONDS = 360
 QUICK = ("0055", "0061", "0113", "0137")  # in full 0113 takes nine minutes, and the others have parts with transactions
-# Tests that lose a race of their own now and then, whatever the broker does: these are run once more.
+# Tests that lose a race of their own now and then, whatever the broker does: these are run again.
+AGAIN = 3
 RACES = {
     # It produces eight times and takes for granted that the first answer about the topics comes later: behind it produce() itself refuses the
     # invalid topic, with another error. A loop that is held up for three milliseconds loses.
     "0057_invalid_topic",
+    # Of its two consumers the first must be the first to join. When the other one is, it gives partitions back to the first before it is closed,
+    # and the commit that the test expects to be refused is a member's like any other. One run in six, with the consumer protocol.
+    "0118_commit_rebalance",
 }
 CLAIMED = "4.2.0.0"  # the runner leaves out what the broker is too old for, and cannot find out by itself
 
@@ -49,7 +53,7 @@ class Librdkafka(Suite):
         with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(AT_ONCE) as pool:
             kafka = tool_scripts(Path(scratch))
             told = dict(zip(numbers, pool.map(lambda number: self.run_number(kafka, target.address, number), numbers)))
-            for test in RACES.intersection(tests):
+            for test in sorted(RACES.intersection(tests)) * AGAIN:
                 if not told[test[:4]](test).passed:
                     told[test[:4]] = self.run_number(kafka, target.address, test[:4])
         return [told[test[:4]](test) for test in tests]
