@@ -216,8 +216,13 @@ std::string RaftDriver::what_is_missing() const {
     text += fmt::format("; of its voters {} a majority has to run", fmt::join(voters, ", "));
   for (const auto& [id, complaint] : complaints_) {
     const auto address = address_of(id);
+    const bool named = id >= NodeId(0);
+    const auto is_told_by_name = [&](NodeId voter) {
+      return complaints_.contains(voter) && address_of(voter) == address;
+    };
+    if (!named && std::ranges::any_of(voters, is_told_by_name)) continue;
     text += fmt::format("; {} has not answered for {} s ({})",
-                        id >= NodeId(0) ? fmt::format("node {}", id) : "one",
+                        named ? fmt::format("node {}", id) : "a bootstrap server",
                         seconds_between(complaint.since, time), complaint.why);
     if (address) text += fmt::format(" at {}:{}", address->host, address->port);
   }

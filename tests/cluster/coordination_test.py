@@ -58,6 +58,7 @@ class Controllers(ThreeNodes):
             said = rf"node {node.id} has not answered for \d+ s \(.*\) at {node.controller_address}"
             self.assertRegex(status.stderr, said)
             self.assertRegex(survivor.log(), said)
+            self.assertEqual(status.stderr.count(f" at {node.controller_address}"), 1)
         for node in others:
             node.start()
         self.wait_for(lambda: "leads again" in survivor.log())

@@ -17,6 +17,9 @@ QUICK = ("0055", "0061", "0113", "0137")  # in full 0113 takes nine minutes, and
 # Tests that lose a race of their own now and then, whatever the broker does: these are run again.
 AGAIN = 3
 RACES = {
+    # The consumer may still create topics when it asks for metadata, and does so now and then right behind the deletion of the test's first half: the
+    # expressions of the second half match these as well.
+    "0033_regex_subscribe",
     # It produces eight times and takes for granted that the first answer about the topics comes later: behind it produce() itself refuses the
     # invalid topic, with another error. A loop that is held up for three milliseconds loses.
     "0057_invalid_topic",
@@ -101,8 +104,8 @@ class LibrdkafkaWithoutAutomaticTopics(Librdkafka):
 
 def complaints(output):
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
-    lines = re.findall(r"^.*SKIPPING TEST.*|^.*assertion failed.*|^.*failed at.*\n.*", plain, re.M)   # why is on the line behind it
-    return " | ".join(lines)[:600] or plain[-300:]
+    lines = re.findall(r"^.*WARN: .*|^.*assertion failed.*|^.*failed at.*\n.*", plain, re.M)   # why is on the line behind it
+    return " | ".join(lines)[:1200] or plain[-300:]
 
 
 def tool_scripts(folder):
