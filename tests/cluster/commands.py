@@ -25,6 +25,11 @@ class Commands:
     def carried(self):
         return {row["id"]: row["replicas"] for row in self.json("cluster", "nodes")}
 
+    def partition_of(self, name):
+        """Its first one."""
+        [topic] = self.json("topic", "describe", name)
+        return topic["partitions"][0]
+
     def settles(self, carried):
         """The broker that answers may still have to hear of what the controller has done."""
         self.wait_for(lambda: self.carried() == carried, 30, lambda: f"{carried} != {self.carried()}")
@@ -46,8 +51,8 @@ class Commands:
         self.settles({1: 4, 2: 4, 3: 4})
 
         self.json("cluster", "reassign", "t", "--partition", 0, "--replica", 3, "--replica", 1, "--replica", 2, "--wait")
-        [topic] = self.json("topic", "describe", "t")
-        first = topic["partitions"][0]
+        self.wait_for(lambda: self.partition_of("t")["leader"] == 3, 30)
+        first = self.partition_of("t")
         self.assertEqual((3, [3, 1, 2], {1, 2, 3}, []), (first["leader"], first["replicas"], set(first["isr"]), first["elr"]))
         self.assertEqual([], self.json("cluster", "reassign", "--list"))
         self.assertEqual({"not needed"}, {row["result"] for row in self.json("cluster", "elect", "--topic", "t")})
@@ -72,8 +77,7 @@ class Commands:
         self.assertEqual((2, 1, 1), (status["brokers_alive"], status["under_replicated"], status["under_min_isr"]))
         self.assertIn(f"node {down} is fenced", [row["problem"] for row in status["problems"]])
         self.assertIn("the cluster has 3 problems", self.said)
-        [topic] = self.json("topic", "describe", "t")
-        self.assertEqual([down], topic["partitions"][0]["elr"])
+        self.assertEqual([down], self.partition_of("t")["elr"])
 
     def test_who_votes(self):
         plans = [Plan(1, BOTH, self.kind), Plan(2, CONTROLLER, self.kind)]
