@@ -247,6 +247,7 @@ Result<> Medium::remove(const std::string& path) {
 
 Result<> Medium::write(Inode& file, std::span<const ByteView> pieces, uint64_t position) {
   changed();
+  if (position < file.content.size()) rewritten(file);
   for (ByteView piece : pieces) {
     const uint64_t end = position + piece.size();
     const uint64_t growth = end > file.content.size() ? end - file.content.size() : 0;
@@ -269,8 +270,14 @@ Result<> Medium::write(Inode& file, std::span<const ByteView> pieces, uint64_t p
   return {};
 }
 
+void Medium::rewritten(Inode& file) {
+  ++file.rewrites;
+  file.is_rewritten = true;
+}
+
 Result<> Medium::truncate(Inode& file, uint64_t size) {
   changed();
+  if (size < file.content.size()) rewritten(file);
   for (size_t page = std::min<size_t>(size, file.content.size()) / kPageBytes;
        page < pages_of(std::max<size_t>(size, file.content.size())); ++page)
     file.dirty_pages.insert(page);
@@ -289,6 +296,7 @@ Result<> Medium::sync(Inode& file) {
     file.dirty_pages.clear();  // clean by name: the next sync succeeds and has nothing to write
     return fail(Errc::kIo, "Input/output error");
   }
+  if (file.is_rewritten) ++file.durable_rewrites;  // ever again: a failed sync forgets pages
   file.durable.resize(file.content.size());
   for (size_t page : file.dirty_pages)
     copy_range(file.content, file.durable, page * kPageBytes, (page + 1) * kPageBytes);
@@ -337,21 +345,23 @@ std::vector<std::string> Medium::files_below(const std::string& path) const {
   return files;
 }
 
-const ByteBuffer* Medium::durable_file(const std::string& path) const {
-  const Inode* inode = root_.get();
+Inode* Medium::find_durable(const std::string& path) const {
+  Inode* inode = root_.get();
   for (const auto& part : parts_of(path)) {
-    auto found = inode->durable_entries.find(part);
+    auto found = std::as_const(inode->durable_entries).find(part);
     if (found == inode->durable_entries.end()) found = inode->find_renamed(part);
     if (found == inode->durable_entries.end()) return nullptr;
     inode = found->second.get();
   }
-  return &inode->durable;
+  return inode;
 }
 
 void Medium::rot(const Flip& flip) {
   auto inode = find(flip.path);
   ASSERT(inode && flip.position < inode->content.size(), "{} has no byte {}", flip.path,
          flip.position);
+  ++inode->rewrites;
+  ++inode->durable_rewrites;
   inode->content[flip.position] ^= flip.bits;
   if (flip.position < inode->durable.size()) inode->durable[flip.position] ^= flip.bits;
 }
@@ -428,6 +438,9 @@ void Medium::settle_content(Inode& file) {
   }
   file.dirty_pages.clear();
   file.durable = file.content = std::move(result);
+  ++file.rewrites;
+  ++file.durable_rewrites;
+  file.is_rewritten = false;
 }
 
 Result<std::unique_ptr<env::File>> Disk::open(const std::string& path, env::OpenMode mode) {

@@ -34,6 +34,20 @@ struct Inode {
   ByteBuffer durable;
   std::set<size_t> dirty_pages;  // written since the last sync
 
+  // How often bytes that were there were changed or cut off: what was found in a beginning of the
+  // file stays true until the next time.
+  uint64_t rewrites = 0;
+  uint64_t durable_rewrites = 0;
+  bool is_rewritten = false;  // so that the next sync rewrites what is durable
+  // Whole batches that sim/stored_log found at the beginning of the file.
+  struct Found {
+    uint64_t rewrites = 0;
+    size_t bytes = 0;
+    int64_t end = -1;  // offset behind them; -1: there is none
+  };
+  Found found;
+  Found durable_found;
+
   // Among durable_entries, the directory that has this name by now; end: none.
   std::map<std::string, std::shared_ptr<Inode>>::const_iterator find_renamed(
       const std::string& name) const;
@@ -83,7 +97,11 @@ class Medium {
   uint64_t used_bytes() const { return used_bytes_; }
   // As lose_power() would leave it if it were kind to nothing that is not synced; none: not there.
   // A directory that was renamed may have either name.
-  const ByteBuffer* durable_file(const std::string& path) const;
+  const ByteBuffer* durable_file(const std::string& path) const {
+    const Inode* inode = find_durable(path);
+    return inode ? &inode->durable : nullptr;
+  }
+  Inode* find_durable(const std::string& path) const;
   std::vector<std::string> files_below(const std::string& path) const;
   World& world() { return *world_; }
 
@@ -129,6 +147,7 @@ class Medium {
   Image clone() const;
   void settle_names();
   void settle_content(Inode& file);
+  static void rewritten(Inode& file);
   bool sync_fails();
 
   World* world_;

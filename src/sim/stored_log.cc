@@ -36,6 +36,23 @@ void visit_batches(ByteView content, const Visit& visit) {
   }
 }
 
+// The offset behind the last of its whole batches; -1: it has none. It goes on where the last look
+// at the file ended, for logs mostly grow.
+int64_t end_of_segment(const Medium& medium, const std::string& path, View view) {
+  const bool durable = view == View::kDurable;
+  Inode* file = durable ? medium.find_durable(path) : medium.find(path).get();
+  if (file == nullptr) return -1;
+  const ByteView content = durable ? file->durable : file->content;
+  const uint64_t rewrites = durable ? file->durable_rewrites : file->rewrites;
+  Inode::Found& found = durable ? file->durable_found : file->found;
+  if (found.rewrites != rewrites) found = {.rewrites = rewrites};
+  visit_batches(content.subspan(found.bytes), [&](const record::BatchView& batch) {
+    found.bytes += batch.bytes().size();
+    found.end = batch.next_offset().value();
+  });
+  return found.end;
+}
+
 struct Files {
   int64_t base = 0;
   std::vector<std::string> segments;  // ascending
@@ -109,12 +126,8 @@ std::vector<StoredSnapshot> read_stored_snapshots(const Medium& medium,
 
 Offset stored_end(const Medium& medium, const std::string& directory, View view) {
   const Files files = files_of(medium, directory);
-  for (auto path = files.segments.rbegin(); path != files.segments.rend(); ++path) {
-    const ByteBuffer* content = content_of(medium, *path, view);
-    std::optional<Offset> end;
-    if (content) visit_batches(*content, [&](const auto& batch) { end = batch.next_offset(); });
-    if (end) return *end;
-  }
+  for (auto path = files.segments.rbegin(); path != files.segments.rend(); ++path)
+    if (const int64_t end = end_of_segment(medium, *path, view); end >= 0) return Offset(end);
   return Offset(files.base);
 }
 

@@ -65,6 +65,44 @@ TEST_F(StoredLogTest, what_is_not_synced_is_not_durable) {
   EXPECT_EQ(stored_end(medium_, kDirectory, View::kWritten), Offset(2));
 }
 
+// It remembers what it found whole; read_stored_log looks at everything anew.
+TEST_F(StoredLogTest, the_end_is_that_of_the_whole_log_whatever_happens_to_the_file) {
+  Stream& dice = world_.disk;
+  int ends_that_fell = 0;
+  for (int step = 0; step < 4'000; ++step) {
+    auto file = medium_.find(kSegment);
+    const auto end = stored_end(medium_, kDirectory, View::kWritten);
+    const uint64_t size = file->content.size();
+    switch (dice.below(40)) {
+      case 0: medium_.lose_power(); break;
+      case 1: ASSERT_TRUE(medium_.truncate(*file, dice.below(size + 1))); break;
+      case 2:
+        if (size > 0) medium_.rot({kSegment, dice.below(size), 1});
+        break;
+      case 3: {
+        const uint8_t byte = 7;
+        if (size > 0) ASSERT_TRUE(medium_.write(*file, {{{&byte, 1}}}, dice.below(size)));
+        break;
+      }
+      case 4:
+        medium_.sync_failure_chance = 1;
+        EXPECT_FALSE(medium_.sync(*file));
+        medium_.sync_failure_chance = 0;
+        break;
+      case 5: ASSERT_TRUE(medium_.truncate(*file, 0)); break;
+      case 6:
+      case 7:
+      case 8: sync(); break;
+      default: append(batch_at(end.value(), "some text that takes a part of a page"));
+    }
+    for (const View view : {View::kWritten, View::kDurable})
+      ASSERT_EQ(stored_end(medium_, kDirectory, view).value(),
+                read_stored_log(medium_, kDirectory, view)->end());
+    ends_that_fell += stored_end(medium_, kDirectory, View::kWritten) < end;
+  }
+  EXPECT_GT(ends_that_fell, 50);
+}
+
 TEST_F(StoredLogTest, batches_that_differ_in_a_byte_have_other_fingerprints) {
   append(batch_at(0, "a"));
   const auto before = read_stored_log(medium_, kDirectory, View::kWritten);
