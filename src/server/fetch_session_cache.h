@@ -41,11 +41,11 @@ class FetchSessionCache {
     part.sessions.finish(ticket, {request, shard.clock().now()}, response);
   }
   // As FetchSessions::preview and finish_throttled.
-  wire::FetchResponse preview(const FetchTicket& ticket, wire::FetchResponse response,
+  wire::FetchResponse preview(const FetchTicket& ticket, const wire::FetchResponse& response,
                               env::Shard& shard) {
     Part& part = part_of(ticket.session_id, shard);
     std::lock_guard lock(part.mutex);
-    return part.sessions.preview(ticket, std::move(response));
+    return part.sessions.preview(ticket, response);
   }
   void finish_throttled(const FetchTicket& ticket, wire::FetchResponse& response,
                         env::Shard& shard) {

@@ -108,16 +108,13 @@ void FetchSessions::update(Session& session, const Request& request) {
 
 void FetchSessions::expand(const Session& session, Request& request) {
   request.topics.clear();
-  const auto end = session.order.end();
-  for (auto next = session.order.begin(); next != end;) {
-    const Key& topic = next->key;
-    const auto first_of_another = std::find_if(next, end, [&](const Cached& cached) {
-      return cached.key.topic != topic.topic || cached.key.topic_id != topic.topic_id;
-    });
-    auto& asked = request.topics.emplace_back(
-        Request::FetchTopic{.topic = topic.topic, .topic_id = topic.topic_id});
-    asked.partitions.reserve(static_cast<size_t>(std::distance(next, first_of_another)));
-    for (; next != first_of_another; ++next) asked.partitions.push_back(next->wanted);
+  const Key* last = nullptr;
+  for (const Cached& cached : session.order) {
+    const Key& key = cached.key;
+    if (last == nullptr || last->topic != key.topic || last->topic_id != key.topic_id)
+      request.topics.push_back({.topic = key.topic, .topic_id = key.topic_id});
+    request.topics.back().partitions.push_back(cached.wanted);
+    last = &key;
   }
 }
 

@@ -273,10 +273,8 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
     if (timer_ == env::TimerId::kNone)
       timer_ = call_.shard().after(deadline_ - call_.shard().clock().now(),
                                    [self = shared_from_this()] { self->look(); });
-    // Not kept: partitions keep waiters, which must not keep partitions.
-    const std::vector<Seen> seen = std::exchange(looked.seen, {});
-    keep(std::move(looked));
-    wait(seen);
+    last_look_ = std::move(looked);
+    wait();
   }
 
  private:
@@ -295,13 +293,6 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
     }
     call_.services().fetch_sessions->finish(ticket_, request_, looked.response, call_.shard());
     call_.respond(looked.response, std::move(looked.ranges));
-  }
-
-  // While it waits, it keeps what it would answer: of ten thousand idle partitions nothing.
-  void keep(Looked looked) {
-    last_look_ = std::move(looked);
-    last_look_.response = call_.services().fetch_sessions->preview(
-        ticket_, std::move(last_look_.response), call_.shard());
   }
 
   // How long the consumer has to wait for being over its quotas, of which nothing is charged then,
@@ -335,7 +326,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
   }
 
   // Registers with every partition, then makes sure that none has moved since it was looked at.
-  void wait(const std::vector<Seen>& all_seen) {
+  void wait() {
     if (waiter_) waiter_->cancel();
     const int64_t wanted = request_.min_bytes - static_cast<int64_t>(last_look_.bytes);
     waiter_ = std::make_shared<node::FetchWaiter>(call_.shard(), std::max<int64_t>(1, wanted),
@@ -343,7 +334,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
                                                     if (const auto self = weak.lock()) self->look();
                                                   });
     bool grew = false;
-    for (const Seen& seen : all_seen) {
+    for (const Seen& seen : last_look_.seen) {
       if (!seen.hosted) continue;
       with_partition(*seen.hosted.partition, [&](node::PartitionState& state) {
         grew |= readable_end(state, ticket_.is_follower) != seen.readable_end;
@@ -351,6 +342,7 @@ class Fetch : public std::enable_shared_from_this<Fetch> {
         ticket_.is_follower ? state.add_follower_waiter(waiter_) : state.add_fetch_waiter(waiter_);
       });
     }
+    last_look_.seen.clear();  // partitions keep waiters, which must not keep partitions
     if (grew) waiter_->bytes_arrived(INT64_MAX);
   }
 
