@@ -124,9 +124,10 @@ def small_cluster():
     yield framed("RemoveTopicRecord", TopicId=topic)
 
 
-def group_records():
-    """As src/group/group_records_fuzz.cc reads them: 2 (a key and a value), key, value, each behind its length."""
-    vectors = [each for each in golden("messages/group") if "framed" in each and len(each["framed"]) < 510]
+def coordinator_records(name):
+    """As src/group/group_records_fuzz.cc and src/share/coordinator_records_fuzz.cc read them: 2 (a key and a value), key, value, each behind its
+    length."""
+    vectors = [each for each in golden(f"messages/{name}") if "framed" in each and len(each["framed"]) < 510]
     keys = [each for each in vectors if each["type"] == "coordinator-key"]
     for value in vectors:
         for key in keys:
@@ -167,14 +168,16 @@ def conversations():
     numbers = struct.Struct(">i").pack
     subscription = b"\0\0" + numbers(1) + string("t") + numbers(-1)
     assignment = b"\0\0" + numbers(1) + string("t") + numbers(2) + numbers(0) + numbers(1) + numbers(-1)
-    day = b"\0" + cluster + said("FindCoordinator", Coordinators=[{"Key": "g"} | node]) + said("InitProducerId", ProducerId=5)
-    day += said("JoinGroup", GenerationId=1, ProtocolType="consumer", ProtocolName="range", Leader="m", MemberId="m",
+    begun = cluster + said("FindCoordinator", Coordinators=[{"Key": "g"} | node]) + said("InitProducerId", ProducerId=5)
+    produced = said("Produce", Responses=[{"TopicId": ids[n], "PartitionResponses": p} for n, p in each("tu", BaseOffset=3)])
+    day = b"\0" + begun + said("JoinGroup", GenerationId=1, ProtocolType="consumer", ProtocolName="range", Leader="m", MemberId="m",
                 Members=[{"MemberId": "m", "Metadata": subscription}])
-    day += said("Produce", Responses=[{"TopicId": ids[n], "PartitionResponses": p} for n, p in each("tu", BaseOffset=3)])
+    day += produced
     yield day
     day += said("SyncGroup", Assignment=assignment)
     committed = [{"Name": n, "Partitions": p} for n, p in each("t", CommittedOffset=-1)]
-    day += said("OffsetFetch", Groups=[{"GroupId": "g", "Topics": committed}])
+    fetched_offsets = said("OffsetFetch", Groups=[{"GroupId": "g", "Topics": committed}])
+    day += fetched_offsets
 
     def listed(name):
         return said("ListOffsets", Topics=[{"Name": n, "Partitions": p} for n, p in each(name, Offset=0)])
@@ -191,6 +194,15 @@ def conversations():
     for older in (1, 3, 7):
         yield bytes([older]) + day[1:]
 
+    def beaten(epoch, *partitions, **values):
+        assigned = {"TopicPartitions": [{"TopicId": ids["t"], "Partitions": list(partitions)}]} if partitions else None
+        return said("ConsumerGroupHeartbeat", **{"MemberId": "m", "MemberEpoch": epoch, "HeartbeatIntervalMs": 100, "Assignment": assigned} | values)
+    modern = b"\x80" + begun + beaten(1, 0, 1) + produced + fetched_offsets + beaten(1)
+    yield modern
+    modern += listed("t") + step(time, bytes(2)) + fetched("t", batch([b"a", b"b"])) + taken
+    yield modern + step(time, bytes(1)) + taken + beaten(2, 1) + taken + beaten(2) + beaten(2, 0, 1) + fetched_offsets + beaten(3)
+    yield modern + step(time, bytes(1)) + taken + beaten(0, ErrorCode=110) + beaten(4, 1) + fetched_offsets + beaten(4)
+
 
 TARGETS = {
     "requests_fuzz": lambda: of_messages(lambda name: name.endswith("Request")),
@@ -200,7 +212,8 @@ TARGETS = {
     "log_fuzz": logs,
     "log_directory_fuzz": log_directories,
     "metadata_log_fuzz": metadata_logs,
-    "group_records_fuzz": group_records,
+    "group_records_fuzz": lambda: coordinator_records("group"),
+    "coordinator_records_fuzz": lambda: coordinator_records("share"),
     "compression_fuzz": compressed,
     "client_core_fuzz": conversations,
     "batch_fuzz": lambda: (bytes.fromhex(each["hex"]) for each in golden("batches") if len(each["hex"]) < 200_000),

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "app/connect.h"
+#include "app/moves.h"
 #include "app/partition_list.h"
 #include "client/core/rebalance.h"
 
@@ -108,23 +109,9 @@ Outcome<> elect(const ElectOptions& options, Session& session) {
 
 // --- reassign
 
-using Moves = std::map<TopicPartition, std::optional<Replicas>>;  // nothing: the move is cancelled
-
-wire::AlterPartitionReassignmentsRequest request_of(const Moves& moves, const Target& target) {
-  wire::AlterPartitionReassignmentsRequest request{.timeout_ms =
-                                                       target.connect.timeout_seconds * 1000};
-  for (const auto& [partition, replicas] : moves) {
-    if (request.topics.empty() || request.topics.back().name != partition.topic)
-      request.topics.push_back({.name = partition.topic});
-    request.topics.back().partitions.push_back(
-        {.partition_index = partition.partition.value(), .replicas = replicas});
-  }
-  return request;
-}
-
 // Asks for the moves; the first one that is refused is the failure.
 Outcome<> ask_for(const Moves& moves, const Target& target, Session& session) {
-  auto response = session.call_any(request_of(moves, target));
+  auto response = session.call_any(request_of(moves, target.connect.timeout_seconds * 1000));
   if (!response) return std::unexpected(Failure(response.error()));
   if (response->error_code != 0)
     return std::unexpected(

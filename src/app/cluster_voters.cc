@@ -25,27 +25,6 @@ struct RemoveOptions {
   int32_t id = -1;
 };
 
-// What a controller's own configuration and directory say of it.
-Result<wire::AddRaftVoterRequest> voter_in(const std::string& properties_file, env::Disk& disk) {
-  ASSIGN_OR_RETURN(const auto properties, load_properties({.properties_file = properties_file}));
-  if (!config::has_role(properties, "controller"))
-    return fail(Errc::kInvalid, fmt::format("{} is of no controller: process.roles={}",
-                                            properties_file, properties.text("process.roles")));
-  ASSIGN_OR_RETURN(const auto listeners, read_listeners(properties));
-  const std::string directory = config::metadata_directory(properties);
-  ASSIGN_OR_RETURN(const auto identity, storage::LogDirectory::read_identity(disk, directory));
-  if (!identity.directory_id)
-    return fail(Errc::kInvalid, directory + "/meta.properties has no directory.id");
-  const auto endpoint = listeners.controller_endpoint();
-  wire::AddRaftVoterRequest request;
-  request.cluster_id = identity.cluster_id;
-  request.voter_id = identity.node_id.value();
-  request.voter_directory_id = *identity.directory_id;
-  request.listeners.push_back(
-      {.name = endpoint.listener, .host = endpoint.host, .port = endpoint.port});
-  return request;
-}
-
 Outcome<> add_voter(const AddOptions& options, Session& session) {
   auto request = voter_in(options.properties_file, session.disk());
   if (!request)
@@ -86,6 +65,26 @@ Outcome<> remove_voter(const RemoveOptions& options, Session& session) {
 }
 
 }  // namespace
+
+Result<wire::AddRaftVoterRequest> voter_in(const std::string& properties_file, env::Disk& disk) {
+  ASSIGN_OR_RETURN(const auto properties, load_properties({.properties_file = properties_file}));
+  if (!config::has_role(properties, "controller"))
+    return fail(Errc::kInvalid, fmt::format("{} is of no controller: process.roles={}",
+                                            properties_file, properties.text("process.roles")));
+  ASSIGN_OR_RETURN(const auto listeners, read_listeners(properties));
+  const std::string directory = config::metadata_directory(properties);
+  ASSIGN_OR_RETURN(const auto identity, storage::LogDirectory::read_identity(disk, directory));
+  if (!identity.directory_id)
+    return fail(Errc::kInvalid, directory + "/meta.properties has no directory.id");
+  const auto endpoint = listeners.controller_endpoint();
+  wire::AddRaftVoterRequest request;
+  request.cluster_id = identity.cluster_id;
+  request.voter_id = identity.node_id.value();
+  request.voter_directory_id = *identity.directory_id;
+  request.listeners.push_back(
+      {.name = endpoint.listener, .host = endpoint.host, .port = endpoint.port});
+  return request;
+}
 
 void add_voter_commands(Command& cluster) {
   auto adding = cluster.add("add-voter",

@@ -55,7 +55,30 @@ struct Command::Tree {
   CLI::App root;
   Program program;
   std::map<const CLI::App*, std::function<int()>> actions;
+  std::map<const CLI::Option*, std::vector<std::string>> choices;
+
+  Shape shape_of(const CLI::App& app) const;
 };
+
+Command::Shape Command::Tree::shape_of(const CLI::App& app) const {
+  Shape shape{
+      .name = app.get_name(), .summary = app.get_description(), .options = {}, .commands = {}};
+  for (const CLI::Option* option : app.get_options()) {
+    Shape::Option made{.names = {},
+                       .help = option->get_description(),
+                       .takes_value = option->get_expected_max() > 0,
+                       .choices = {}};
+    for (const std::string& name : option->get_snames()) made.names.push_back("-" + name);
+    for (const std::string& name : option->get_lnames()) made.names.push_back("--" + name);
+    if (const auto of = choices.find(option); of != choices.end()) made.choices = of->second;
+    if (!made.names.empty()) shape.options.push_back(std::move(made));
+  }
+  for (const CLI::App* each : app.get_subcommands([](const CLI::App*) { return true; }))
+    shape.commands.push_back(shape_of(*each));
+  return shape;
+}
+
+Command::Shape Command::shape() const { return tree_->shape_of(*self_); }
 
 Command Command::root(const Text& text, const Program& program) {
   auto tree = std::make_shared<Tree>();
@@ -123,6 +146,7 @@ void Command::option(const std::string& names, std::string& into, const std::str
                      const Choice& choice) {
   CLI::Option* option = self_->add_option(names, into, help);
   option->type_name("")->capture_default_str();
+  tree_->choices[option] = choice.values;
   if (!choice.values.empty()) option->check(CLI::IsMember(choice.values).description(""));
   if (!choice.variable.empty()) option->envname(choice.variable);
 }

@@ -67,6 +67,21 @@ class Command {
   // those below it.
   void runs(std::function<int()> action);
 
+  // The command with all below it.
+  struct Shape {
+    struct Option {
+      std::vector<std::string> names;  // "-o", "--output"
+      std::string help;
+      bool takes_value = false;
+      std::vector<std::string> choices;
+    };
+    std::string name;
+    std::string summary;
+    std::vector<Option> options;
+    std::vector<Shape> commands;
+  };
+  Shape shape() const;
+
   // Of the root: takes the words apart and runs what they choose.
   int run(int argc, const char* const* argv);
 

@@ -2,13 +2,11 @@
 
 #include <boost/json/serialize.hpp>
 #include <charconv>
-#include <condition_variable>
 #include <csignal>
 #include <ctime>
-#include <deque>
-#include <mutex>
 
 #include "app/connect.h"
+#include "app/happenings.h"
 #include "app/partition_list.h"
 #include "app/record_format.h"
 #include "client/consumer.h"
@@ -17,10 +15,9 @@ namespace millrace::app {
 namespace {
 
 using client::core::ConsumedRecord;
-using client::core::Membership;
+using client::core::GroupVocabulary;
 using client::core::StartAt;
 
-constexpr size_t kMaxQueued = 16'384;  // records that wait to be printed
 constexpr auto kCommitInterval = std::chrono::seconds(5);
 constexpr auto kLeaveWithin = std::chrono::seconds(5);
 
@@ -32,95 +29,11 @@ struct ConsumeOptions {
   std::optional<int64_t> count;
   std::optional<std::string> group;
   std::optional<std::string> instance_id;
-  std::string assignor = "range";
+  std::string protocol = "classic";
+  std::string assignor;  // empty: the protocol's first
   std::string format = "%v";
   bool read_committed = false;
   bool until_end = false;
-};
-
-struct Joined {
-  std::set<TopicPartition> partitions;
-};
-struct Revoked {
-  bool lost = false;
-};
-struct Stopped {  // by a signal
-};
-struct Left {};
-using Happening = std::variant<std::vector<ConsumedRecord>, TopicPartition, Failure, Joined,
-                               Revoked, Membership::CommitOutcome, Stopped, Left>;
-
-// What happens on the event loop, in order, for the thread that prints. Holds back the consumer
-// when it prints too slowly.
-class Happenings final : public client::ConsumerEvents {
- public:
-  explicit Happenings(Session& session) : session_(session) {}
-  void set_consumer(client::Consumer* consumer) { consumer_ = consumer; }
-
-  void records(std::vector<ConsumedRecord> records) override {
-    const size_t count = records.size();
-    bool full = false;
-    {
-      std::lock_guard lock(mutex_);
-      queued_ += count;
-      full = queued_ > kMaxQueued;
-      queue_.emplace_back(std::move(records));
-    }
-    there_.notify_one();
-    if (full) consumer_->room(false);
-  }
-  void ended(const TopicPartition& partition) override { add(partition); }
-  void problem(const client::core::Fetcher::Problem& problem) override {
-    add(Failure(fmt::format("cannot go on reading: {}", problem.error.message),
-                problem.error.code == Errc::kNotFound
-                    ? fmt::format("see what there is with: millrace topic describe {}",
-                                  problem.partition.topic)
-                    : ""));
-  }
-  void joined(const std::set<TopicPartition>& partitions) override { add(Joined{partitions}); }
-  void revoked(const std::vector<TopicPartition>&, bool lost) override { add(Revoked{lost}); }
-  void committed(const Membership::CommitOutcome& outcome) override { add(outcome); }
-  void failed(const Error& error) override { add(Failure(error)); }
-  void left() override { add(Left{}); }
-  void stop() { add(Stopped{}); }
-
-  // The next one; nothing when `until` has come.
-  std::optional<Happening> next(std::chrono::steady_clock::time_point until) {
-    std::optional<Happening> happening;
-    bool resume = false;
-    {
-      std::unique_lock lock(mutex_);
-      if (!there_.wait_until(lock, until, [&] { return !queue_.empty(); })) return std::nullopt;
-      happening = std::move(queue_.front());
-      queue_.pop_front();
-      if (auto* records = std::get_if<std::vector<ConsumedRecord>>(&*happening)) {
-        const bool was_full = queued_ > kMaxQueued;
-        queued_ -= records->size();
-        resume = was_full && queued_ <= kMaxQueued;
-      }
-    }
-    if (resume)
-      session_.shard().post([this] {
-        if (consumer_) consumer_->room(true);
-      });
-    return happening;
-  }
-
- private:
-  void add(Happening happening) {
-    {
-      std::lock_guard lock(mutex_);
-      queue_.push_back(std::move(happening));
-    }
-    there_.notify_one();
-  }
-
-  Session& session_;
-  client::Consumer* consumer_ = nullptr;  // on the event loop
-  std::mutex mutex_;
-  std::condition_variable there_;
-  std::deque<Happening> queue_;
-  size_t queued_ = 0;
 };
 
 json::object json_of(const ConsumedRecord& record) {
@@ -152,13 +65,6 @@ class Consumption {
  public:
   Consumption(const ConsumeOptions& options, RecordFormat format, Session& session)
       : options_(options), format_(std::move(format)), session_(session), happenings_(session) {}
-  ~Consumption() {
-    session_.run([&] {
-      session_.host().on_signal([](int) { std::_Exit(130); });
-      happenings_.set_consumer(nullptr);
-      consumer_.reset();
-    });
-  }
 
   Outcome<> run(const std::map<TopicPartition, StartAt>& partitions, const StartAt& start) {
     begin(partitions, start);
@@ -180,26 +86,25 @@ class Consumption {
     client::core::FetcherOptions fetcher{.read_committed = options_.read_committed,
                                          .until_end = options_.until_end};
     fetcher.reset = options_.group ? std::optional(start) : std::nullopt;
+    happenings_.begin(fetcher);
     session_.run([&] {
-      consumer_ = std::make_unique<client::Consumer>(session_.client(), fetcher, happenings_);
-      happenings_.set_consumer(consumer_.get());
-      session_.host().on_signal([this](int) {
-        if (std::exchange(stopping_, true)) std::_Exit(130);  // the second one does not wait
-        happenings_.stop();
-      });
-      if (options_.group)
-        consumer_->join({.group = *options_.group,
-                         .topics = options_.topics,
-                         .instance_id = options_.instance_id,
-                         .assignors = assignors()});
-      else
-        consumer_->assign(partitions);
+      if (!options_.group) return happenings_.consumer().assign(partitions);
+      if (options_.protocol == "classic") return happenings_.consumer().join(classic_member());
+      client::core::ConsumerMembershipOptions member;
+      member.group = *options_.group;
+      member.topics = options_.topics;
+      member.instance_id = options_.instance_id;
+      if (!options_.assignor.empty()) member.server_assignor = options_.assignor;
+      happenings_.consumer().join(member);
     });
   }
 
-  std::vector<client::core::Assignor> assignors() const {
-    auto chosen = client::core::assignor_of_name(options_.assignor);
-    return {chosen.value_or(client::core::Assignor::kRange)};
+  client::core::MembershipOptions classic_member() const {
+    const auto assignor = client::core::assignor_of_name(options_.assignor);
+    return {.group = *options_.group,
+            .topics = options_.topics,
+            .instance_id = options_.instance_id,
+            .assignors = {assignor.value_or(client::core::Assignor::kRange)}};
   }
 
   void on(std::vector<ConsumedRecord>& records) {
@@ -218,6 +123,7 @@ class Consumption {
     if (options_.count && printed_count_ >= *options_.count) done_ = true;
   }
   void on(TopicPartition& partition) {
+    ended_.insert(partition);
     open_.erase(partition);
     done_ = open_.empty();
   }
@@ -227,18 +133,22 @@ class Consumption {
   }
   void on(Joined& joined) {
     open_ = joined.partitions;
+    for (const auto& each : ended_) open_.erase(each);
     if (options_.until_end && open_.empty()) done_ = true;
   }
   void on(Revoked& revoked) {
+    for (const auto& each : revoked.partitions) ended_.erase(each);
     if (revoked.lost) printed_.clear();
     commit();
-    session_.shard().post([this] { consumer_->done_revoking(); });
+    session_.shard().post([this] { happenings_.consumer().done_revoking(); });
   }
-  void on(Membership::CommitOutcome& outcome) {
+  void on(GroupVocabulary::CommitOutcome& outcome) {
     // A rebalance takes partitions away with what was not committed: others read it again.
     const bool rebalanced = outcome.error == wire::ErrorCode::kRebalanceInProgress ||
                             outcome.error == wire::ErrorCode::kIllegalGeneration ||
-                            outcome.error == wire::ErrorCode::kUnknownMemberId;
+                            outcome.error == wire::ErrorCode::kUnknownMemberId ||
+                            outcome.error == wire::ErrorCode::kFencedMemberEpoch ||
+                            outcome.error == wire::ErrorCode::kStaleMemberEpoch;
     if (outcome.error != wire::ErrorCode::kNone && !rebalanced)
       tell(refusal({fmt::format("commit offsets of group '{}'", *options_.group),
                     options_.topics.front(), *options_.group},
@@ -250,20 +160,20 @@ class Consumption {
   void commit() {
     if (!options_.group || printed_.empty()) return;
     session_.shard().post([this, offsets = std::exchange(printed_, {})]() mutable {
-      consumer_->commit(std::move(offsets));
+      happenings_.consumer().commit(std::move(offsets));
     });
   }
 
   void leave() {
     if (!options_.group) return;
     commit();
-    session_.shard().post([this] { consumer_->leave(); });
+    session_.shard().post([this] { happenings_.consumer().leave(); });
     const auto until = std::chrono::steady_clock::now() + kLeaveWithin;
     while (!left_) {
       auto happening = happenings_.next(until);
       if (!happening) return;
       if (std::holds_alternative<Left>(*happening)) left_ = true;
-      if (auto* outcome = std::get_if<Membership::CommitOutcome>(&*happening)) on(*outcome);
+      if (auto* outcome = std::get_if<GroupVocabulary::CommitOutcome>(&*happening)) on(*outcome);
       if (std::holds_alternative<Failure>(*happening)) return;
     }
   }
@@ -272,10 +182,9 @@ class Consumption {
   RecordFormat format_;
   Session& session_;
   Happenings happenings_;
-  std::unique_ptr<client::Consumer> consumer_;  // on the event loop
-  bool stopping_ = false;                       // on the event loop
-  std::set<TopicPartition> open_;               // not yet read to the end
-  Membership::Offsets printed_;                 // and not yet committed
+  std::set<TopicPartition> open_;     // not yet read to the end
+  std::set<TopicPartition> ended_;    // of those that are ours, read to the end
+  GroupVocabulary::Offsets printed_;  // and not yet committed
   int64_t printed_count_ = 0;
   bool done_ = false;
   bool left_ = false;
@@ -310,6 +219,12 @@ Outcome<> consume(const ConsumeOptions& options, Session& session) {
   return Consumption(options, std::move(*format), session).run(*partitions, *start);
 }
 
+// Whether the assignor is one of the group's protocol.
+bool is_fitting(const ConsumeOptions& options) {
+  if (options.assignor.empty() || options.assignor == "range") return true;
+  return (options.assignor == "uniform") == (options.protocol == "consumer");
+}
+
 int run_consume(const ConsumeOptions& options) {
   const bool plain = !options.offset || *options.offset == "start" || *options.offset == "end";
   if (options.group && !options.partitions.empty())
@@ -319,6 +234,12 @@ int run_consume(const ConsumeOptions& options) {
     return usage_error(
         "with --group, --offset is start or end: where to begin when nothing is "
         "committed. Move a group with: millrace group reset-offsets",
+        "consume");
+  if (!is_fitting(options))
+    return usage_error(
+        fmt::format("--assignor {} is none of the {} protocol: classic has range, roundrobin and "
+                    "cooperative-sticky, consumer has uniform and range",
+                    options.assignor, options.protocol),
         "consume");
   if (options.count && *options.count <= 0) return usage_error("--num is at least 1", "consume");
   return with_session(options.target, [&](Session& s) { return consume(options, s); });
@@ -381,9 +302,14 @@ void add_consume_command(Command& root) {
   command.option("-n,--num", options->count, "Ends after so many records");
   command.option("-g,--group", options->group, "Reads as a member of this group, and commits");
   command.option("--instance-id", options->instance_id, "Of a static member of the group");
-  command.option("--assignor", options->assignor,
-                 "How the group shares out partitions: range, roundrobin or cooperative-sticky",
-                 {.values = {"range", "roundrobin", "cooperative-sticky"}, .variable = {}});
+  command.option("--group-protocol", options->protocol,
+                 "Of the group: classic, or consumer (KIP-848), whose coordinator shares out",
+                 {.values = {"classic", "consumer"}, .variable = {}});
+  command.option(
+      "--assignor", options->assignor,
+      "How the group shares out partitions: range, roundrobin or cooperative-sticky; by "
+      "the consumer protocol uniform or range",
+      {.values = {"range", "roundrobin", "cooperative-sticky", "uniform"}, .variable = {}});
   command.option("-f,--format", options->format,
                  "How to print a record: %t topic, %p partition, %o offset, %k key, %v value, %h "
                  "headers, %T timestamp, %K %S sizes of key and value; \\n \\t \\xHH; \\c at the "

@@ -3,52 +3,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <optional>
 
+#include "app/releases.h"
 #include "metadata/features.h"
 
 namespace millrace::app {
 namespace {
 
-// By level, from metadata::kOldestMetadataVersion on.
-constexpr std::array<std::string_view, 24> kReleases = {
-    "3.3-IV3", "3.4-IV0", "3.5-IV0", "3.5-IV1", "3.5-IV2", "3.6-IV0", "3.6-IV1", "3.6-IV2",
-    "3.7-IV0", "3.7-IV1", "3.7-IV2", "3.7-IV3", "3.7-IV4", "3.8-IV0", "3.9-IV0", "4.0-IV0",
-    "4.0-IV1", "4.0-IV2", "4.0-IV3", "4.1-IV0", "4.1-IV1", "4.2-IV0", "4.2-IV1", "4.3-IV0"};
-static_assert(metadata::kOldestMetadataVersion + kReleases.size() - 1 ==
-              metadata::kLatestMetadataVersion);
+const Release& newest() { return *release_of_level(metadata::kLatestMetadataVersion); }
 
-// The release with which a feature's level became the one that new clusters get.
-struct Since {
-  std::string_view feature;
-  std::string_view release;
-};
-constexpr Since kSince[] = {{"group.version", "4.0-IV0"},
-                            {"transaction.version", "4.0-IV2"},
-                            {metadata::kElrVersion, "4.1-IV0"},
-                            {"share.version", "4.2-IV0"},
-                            {"streams.version", "4.2-IV1"}};
-
-int16_t level_at(size_t index) {
-  return static_cast<int16_t>(metadata::kOldestMetadataVersion + index);
-}
-
-// Of "4.2" the last one that begins so.
-std::optional<int16_t> level_of(std::string_view release) {
-  for (size_t i = kReleases.size(); i-- > 0;)
-    if (kReleases[i] == release || (release.find('-') == std::string_view::npos &&
-                                    kReleases[i].starts_with(std::string(release) + "-")))
-      return level_at(i);
-  return std::nullopt;
-}
-
-Result<int16_t> release_level(const std::string& release) {
-  if (release.empty()) return metadata::kLatestMetadataVersion;
-  if (const auto level = level_of(release)) return *level;
+Result<const Release*> asked_release(const std::string& name) {
+  if (name.empty()) return &newest();
+  const Release* found = find_release(name);
+  if (found != nullptr && found->level <= newest().level) return found;
   return fail(Errc::kInvalid, fmt::format("Unknown release '{}'. Supported releases are {} to {}.",
-                                          release, kReleases.front(), kReleases.back()));
+                                          name, releases().front().name, newest().name));
 }
 
 struct Asked {
@@ -77,7 +48,8 @@ Result<Asked> parse_asked(const std::string& text) {
 
 Result<FirstFeatures> FirstFeatures::of(const std::string& release,
                                         const std::vector<std::string>& asked) {
-  ASSIGN_OR_RETURN(int16_t version, release_level(release));
+  ASSIGN_OR_RETURN(const Release* first, asked_release(release));
+  int16_t version = first->level;
   std::vector<Asked> levels;
   for (const auto& text : asked) {
     ASSIGN_OR_RETURN(Asked each, parse_asked(text));
@@ -90,9 +62,9 @@ Result<FirstFeatures> FirstFeatures::of(const std::string& release,
   }
   FirstFeatures features;
   features.levels_[metadata::kMetadataVersion] = version;
-  for (const auto& [name, since] : kSince)
-    if (version >= *level_of(since))
-      features.levels_[std::string(name)] = metadata::find_feature(name)->first_level;
+  for (const auto& each : feature_histories())
+    if (each.name != metadata::kKraftVersion)
+      features.levels_[std::string(each.name)] = each.level_at(*release_of_level(version));
   for (const auto& [name, level] : levels) {
     if (name == metadata::kKraftVersion)
       features.kraft_version_ = level;
@@ -104,8 +76,7 @@ Result<FirstFeatures> FirstFeatures::of(const std::string& release,
 }
 
 std::string_view FirstFeatures::release_name() const {
-  return kReleases[static_cast<size_t>(levels_.at(metadata::kMetadataVersion) -
-                                       metadata::kOldestMetadataVersion)];
+  return release_of_level(levels_.at(metadata::kMetadataVersion))->name;
 }
 
 std::vector<wire::MetadataRecord> FirstFeatures::records() const {

@@ -10,11 +10,11 @@
 #include "app/first_features.h"
 #include "app/initial_controllers.h"
 #include "app/listeners.h"
+#include "app/random_id.h"
 #include "app/start.h"
 #include "config/directories.h"
 #include "config/node_rules.h"
 #include "node/metadata_snapshot.h"
-#include "node/random_uuid.h"
 #include "runtime/host.h"
 #include "storage/log_directory.h"
 
@@ -24,11 +24,6 @@ namespace {
 TimestampMs wall_now() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   return TimestampMs(std::chrono::duration_cast<milliseconds>(now).count());
-}
-
-Uuid random_id() {
-  runtime::SystemRandom random;
-  return node::random_uuid(random);
 }
 
 // What is to become of the log directories.

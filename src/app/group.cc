@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/connect.h"
+#include "app/share_group.h"
 #include "app/tally.h"
 #include "client/core/assignor.h"
 #include "client/core/fetcher.h"
@@ -80,34 +81,26 @@ Group group_of(const wire::describe_groups_response::DescribedGroup& described) 
   return group;
 }
 
-Group group_of(const wire::consumer_group_describe_response::DescribedGroup& described) {
+// Of the newer kinds, which describe their groups alike.
+template <class Described>
+Group group_of(const Described& described, const char* type) {
   Group group{.name = described.group_id,
               .state = described.group_state,
-              .type = "consumer",
+              .type = type,
               .assignor = described.assignor_name,
               .members = {}};
   for (const auto& each : described.members) {
-    Member member{.id = each.member_id,
-                  .instance_id = each.instance_id.value_or(""),
-                  .client_id = each.client_id,
-                  .host = each.client_host,
-                  .partitions = {}};
+    Member& member = group.members.emplace_back();
+    member.id = each.member_id;
+    if constexpr (requires { each.instance_id; })
+      member.instance_id = each.instance_id.value_or("");
+    member.client_id = each.client_id;
+    member.host = each.client_host;
     for (const auto& topic : each.assignment.topic_partitions)
       for (int32_t index : topic.partitions)
         member.partitions.push_back({topic.topic_name, PartitionIndex(index)});
-    group.members.push_back(std::move(member));
   }
   return group;
-}
-
-// A group of the new protocol, or nothing.
-std::optional<Group> consumer_group(const std::string& name, Session& session) {
-  auto response = session.call_group(
-      name, wire::ConsumerGroupDescribeRequest{.group_ids = {name}},
-      [](const auto& r) { return r.groups.empty() ? 0 : r.groups[0].error_code; });
-  if (!response || response->groups.empty() || response->groups[0].error_code != 0)
-    return std::nullopt;
-  return group_of(response->groups[0]);
 }
 
 Outcome<Group> find_group(const std::string& name, Session& session) {
@@ -123,7 +116,10 @@ Outcome<Group> find_group(const std::string& name, Session& session) {
   if (error == ErrorCode::kNone && described.group_state != "Dead") return group_of(described);
   if (error != ErrorCode::kNone && error != ErrorCode::kGroupIdNotFound)
     return std::unexpected(refusal(subject, described.error_code, described.error_message));
-  if (auto group = consumer_group(name, session)) return std::move(*group);
+  if (const auto group = described_by<wire::ConsumerGroupDescribeRequest>(session, name))
+    return group_of(*group, "consumer");
+  if (const auto group = described_by<wire::ShareGroupDescribeRequest>(session, name))
+    return group_of(*group, "share");
   return std::unexpected(refusal(subject, wire::code_of(ErrorCode::kGroupIdNotFound)));
 }
 
@@ -147,16 +143,36 @@ json::array members_of(const Group& group) {
   return rows;
 }
 
-// A row for each partition that has a committed offset or an owner.
-Outcome<json::array> progress_of(const Group& group, Session& session) {
+struct Position {
+  Offset offset;
+  std::optional<int64_t> lag;  // of a share group: it counts what is not done with
+};
+using Positions = std::map<TopicPartition, Position>;
+
+Outcome<Positions> positions_of(const Group& group, Session& session) {
+  Positions positions;
+  if (group.type == "share") {
+    auto found = share_positions(session, group.name);
+    if (!found) return std::unexpected(found.error());
+    for (const auto& [partition, each] : *found) positions[partition] = {each.start, each.lag};
+    return positions;
+  }
   auto committed = committed_offsets(session, group.name);
   if (!committed) return std::unexpected(committed.error());
-  std::map<TopicPartition, std::string> owners;
+  for (const auto& [partition, offset] : *committed) positions[partition] = {offset, std::nullopt};
+  return positions;
+}
+
+// A row for each partition that has a committed offset or an owner.
+Outcome<json::array> progress_of(const Group& group, Session& session) {
+  auto positions = positions_of(group, session);
+  if (!positions) return std::unexpected(positions.error());
+  std::map<TopicPartition, std::vector<std::string>> owners;
   for (const auto& member : group.members)
-    for (const auto& partition : member.partitions) owners[partition] = member.id;
+    for (const auto& partition : member.partitions) owners[partition].push_back(member.id);
   Session::Timestamps ends;
-  for (const auto& [partition, offset] : *committed) ends[partition] = kAtEnd;
-  for (const auto& [partition, owner] : owners) ends[partition] = kAtEnd;
+  for (const auto& [partition, _] : *positions) ends[partition] = kAtEnd;
+  for (const auto& [partition, _] : owners) ends[partition] = kAtEnd;
   auto listed = session.list_existing(ends);
   if (!listed) return std::unexpected(listed.error());
   json::array rows;
@@ -164,14 +180,15 @@ Outcome<json::array> progress_of(const Group& group, Session& session) {
     json::object row{{"topic", partition.topic}, {"partition", partition.partition.value()},
                      {"committed", nullptr},     {"end_offset", nullptr},
                      {"lag", nullptr},           {"member_id", nullptr}};
-    const auto at = committed->find(partition);
+    const auto at = positions->find(partition);
     const auto end = listed->find(partition);
-    if (at != committed->end()) row["committed"] = at->second.value();
+    if (at != positions->end()) row["committed"] = at->second.offset.value();
     if (end != listed->end()) row["end_offset"] = end->second.offset.value();
-    if (at != committed->end() && end != listed->end())
-      row["lag"] = std::max<int64_t>(0, end->second.offset - at->second);
+    if (at != positions->end() && end != listed->end())
+      row["lag"] =
+          at->second.lag.value_or(std::max<int64_t>(0, end->second.offset - at->second.offset));
     if (auto owner = owners.find(partition); owner != owners.end())
-      row["member_id"] = owner->second;
+      row["member_id"] = fmt::format("{}", fmt::join(owner->second, ","));
     rows.push_back(std::move(row));
   }
   return rows;
@@ -276,7 +293,8 @@ Outcome<std::map<TopicPartition, Offset>> committed_offsets(Session& session,
 }
 
 void add_group_commands(Command& root) {
-  auto group = root.add("group", {"Lists, shows, moves and deletes consumer groups.", ""});
+  auto group =
+      root.add("group", {"Lists, shows, moves and deletes consumer groups and share groups.", ""});
   auto options = std::make_shared<GroupOptions>();
 
   auto listing = group.add("list", {"Lists groups.", "millrace group list --state Stable"});
@@ -286,9 +304,11 @@ void add_group_commands(Command& root) {
     return with_session(options->target, [&](Session& s) { return list(*options, s); });
   });
 
-  auto describing =
-      group.add("describe", {"Shows groups: members, their partitions, committed offsets and lag.",
-                             "millrace group describe readers"});
+  auto describing = group.add(
+      "describe",
+      {"Shows groups: members, their partitions, committed offsets (start offsets of share "
+       "groups) and lag.",
+       "millrace group describe readers"});
   describing.argument("GROUP", options->names, "Names of the groups");
   add_target(describing, options->target);
   describing.runs([options] {

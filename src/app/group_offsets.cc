@@ -6,6 +6,7 @@
 #include "app/consume.h"
 #include "app/group.h"
 #include "app/partition_list.h"
+#include "app/share_group.h"
 #include "client/core/fetcher.h"
 
 namespace millrace::app {
@@ -177,6 +178,32 @@ Outcome<> commit(const std::string& group, const Moves& moves, Session& session)
       refusal({fmt::format("move the offsets of group '{}'", group), {}, group}, error));
 }
 
+// Where the group is; `is_share` says what its offsets are.
+struct Standing {
+  bool is_share = false;
+  Offsets offsets;
+};
+
+Outcome<Standing> standing_of(const std::string& group, Session& session) {
+  if (!described_by<wire::ShareGroupDescribeRequest>(session, group)) {
+    auto committed = committed_offsets(session, group);
+    if (!committed) return std::unexpected(committed.error());
+    return Standing{.is_share = false, .offsets = std::move(*committed)};
+  }
+  auto positions = share_positions(session, group);
+  if (!positions) return std::unexpected(positions.error());
+  Standing standing{.is_share = true, .offsets = {}};
+  for (const auto& [partition, each] : *positions) standing.offsets[partition] = each.start;
+  return standing;
+}
+
+Outcome<> carry_out(const std::string& group, const Moves& moves, bool is_share, Session& session) {
+  if (!is_share) return commit(group, moves, session);
+  Offsets starts;
+  for (const auto& [partition, move] : moves) starts[partition] = move.to;
+  return move_share_group(session, group, starts);
+}
+
 void print_moves(const ResetOptions& options, const Moves& moves) {
   json::array rows;
   for (const auto& [partition, move] : moves) {
@@ -199,51 +226,67 @@ Outcome<> reset(const ResetOptions& options, Session& session) {
   if (!goal)
     return std::unexpected(Failure(
         goal.error().message, "--to takes start, end, N, @TIME, current, or +N and -N to shift"));
-  auto committed = committed_offsets(session, options.group);
-  if (!committed) return std::unexpected(committed.error());
-  auto partitions = partitions_to_move(options, *committed, session);
+  auto standing = standing_of(options.group, session);
+  if (!standing) return std::unexpected(standing.error());
+  auto partitions = partitions_to_move(options, standing->offsets, session);
   if (!partitions) return std::unexpected(partitions.error());
-  auto moves = moves_to(*goal, *partitions, *committed, session);
+  auto moves = moves_to(*goal, *partitions, standing->offsets, session);
   if (!moves) return std::unexpected(moves.error());
   if (options.execute)
-    if (auto done = commit(options.group, *moves, session); !done) return done;
+    if (auto done = carry_out(options.group, *moves, standing->is_share, session); !done)
+      return done;
   print_moves(options, *moves);
   return {};
 }
 
-Outcome<> forget(const ForgetOptions& options, Session& session) {
-  auto committed = committed_offsets(session, options.group);
-  if (!committed) return std::unexpected(committed.error());
+void print_forgotten(const ForgetOptions& options, const std::vector<int32_t>& partitions) {
+  json::array rows;
+  for (const int32_t partition : partitions)
+    rows.push_back(
+        json::object{{"topic", options.topic}, {"partition", partition}, {"result", "deleted"}});
+  constexpr std::string_view kColumns[] = {"topic", "partition", "result"};
+  print_rows(options.target.format(), rows, kColumns);
+}
+
+Outcome<> forget_committed(const ForgetOptions& options, const std::vector<int32_t>& partitions,
+                           Session& session) {
   wire::OffsetDeleteRequest request{.group_id = options.group};
   auto& topic = request.topics.emplace_back();
   topic.name = options.topic;
-  for (int32_t index : options.partitions) topic.partitions.push_back({index});
-  for (const auto& [partition, offset] : *committed)
-    if (options.partitions.empty() && partition.topic == options.topic)
-      topic.partitions.push_back({partition.partition.value()});
+  for (const int32_t index : partitions) topic.partitions.push_back({index});
   auto response = session.call_group(options.group, std::move(request),
                                      [](const auto& r) { return r.error_code; });
   if (!response) return std::unexpected(Failure(response.error()));
   const Subject subject{fmt::format("delete offsets of group '{}'", options.group), options.topic,
                         options.group};
   if (response->error_code != 0) return std::unexpected(refusal(subject, response->error_code));
-  json::array rows;
   for (const auto& answered : response->topics)
-    for (const auto& each : answered.partitions) {
+    for (const auto& each : answered.partitions)
       if (each.error_code != 0) return std::unexpected(refusal(subject, each.error_code));
-      rows.push_back(json::object{
-          {"topic", answered.name}, {"partition", each.partition_index}, {"result", "deleted"}});
-    }
-  constexpr std::string_view kColumns[] = {"topic", "partition", "result"};
-  print_rows(options.target.format(), rows, kColumns);
   return {};
+}
+
+Outcome<> forget(const ForgetOptions& options, Session& session) {
+  auto standing = standing_of(options.group, session);
+  if (!standing) return std::unexpected(standing.error());
+  if (standing->is_share && !options.partitions.empty())
+    return std::unexpected(Failure(fmt::format("group '{}' is a share group", options.group),
+                                   "a share group forgets a whole topic: leave --partition out"));
+  std::vector<int32_t> partitions = options.partitions;
+  if (partitions.empty())
+    for (const auto& [partition, _] : standing->offsets)
+      if (partition.topic == options.topic) partitions.push_back(partition.partition.value());
+  auto done = standing->is_share ? forget_share_topic(session, options.group, options.topic)
+                                 : forget_committed(options, partitions, session);
+  if (done) print_forgotten(options, partitions);
+  return done;
 }
 
 void add_reset(Command& group) {
   auto command = group.add(
       "reset-offsets",
-      {"Moves the committed offsets of a group that has no members. Shows what it would do; "
-       "--execute does it.",
+      {"Moves the committed offsets of a group that has no members, or where a share group "
+       "begins. Shows what it would do; --execute does it.",
        "millrace group reset-offsets readers --topic orders --to start\n"
        "millrace group reset-offsets readers --to @2026-11-21T08:00:00 --execute"});
   auto options = std::make_shared<ResetOptions>();

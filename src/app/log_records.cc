@@ -113,7 +113,7 @@ Result<json::object> read_coordinator_record(const RecordView& record) {
     ((found = found ? std::move(found) : Each::read(type, record)), ...);
   };
   try_each(static_cast<Pairs*>(nullptr));
-  if (!found) return fail(Errc::kUnsupported, fmt::format("the key has the unknown type {}", type));
+  if (!found) return fail(Errc::kNotFound, fmt::format("the key has the unknown type {}", type));
   return std::move(*found);
 }
 
@@ -129,10 +129,14 @@ Result<json::object> read_metadata_record(const RecordView& record) {
                       {"value", parsed(wire::to_json(decoded, version))}};
 }
 
+// Written at version 0; some say in a field which version they are meant as.
 template <class Message>
 json::value control_value(ByteView bytes) {
   auto message = wire::decode<Message>(bytes, 0);
-  return message ? parsed(wire::to_json(0, *message)) : json::value(nullptr);
+  if (!message) return nullptr;
+  int16_t version = 0;
+  if constexpr (requires { message->version; }) version = message->version;
+  return parsed(wire::to_json(version, *message));
 }
 
 // Markers have their int16 version in front.
@@ -151,20 +155,24 @@ RecordKind kind_of_directory(std::string_view directory) {
   return RecordKind::kPlain;
 }
 
+Result<json::object> decode_record(RecordKind kind, const RecordView& record) {
+  switch (kind) {
+    case RecordKind::kPlain: break;
+    case RecordKind::kOffsets: return read_coordinator_record<GroupRecords>(record);
+    case RecordKind::kTransactions: return read_coordinator_record<TransactionRecords>(record);
+    case RecordKind::kShareState: return read_coordinator_record<ShareRecords>(record);
+    case RecordKind::kMetadata: return read_metadata_record(record);
+  }
+  return fail(Errc::kInvalid, "plain records are not decoded");
+}
+
 json::object describe_record(RecordKind kind, const RecordView& record) {
   json::object plain;
-  Result<json::object> decoded = json::object{};
-  switch (kind) {
-    case RecordKind::kPlain: add_plain(plain, record); return plain;
-    case RecordKind::kOffsets: decoded = read_coordinator_record<GroupRecords>(record); break;
-    case RecordKind::kTransactions:
-      decoded = read_coordinator_record<TransactionRecords>(record);
-      break;
-    case RecordKind::kShareState: decoded = read_coordinator_record<ShareRecords>(record); break;
-    case RecordKind::kMetadata: decoded = read_metadata_record(record); break;
+  if (kind != RecordKind::kPlain) {
+    auto decoded = decode_record(kind, record);
+    if (decoded) return std::move(*decoded);
+    plain["error"] = decoded.error().message;
   }
-  if (decoded) return std::move(*decoded);
-  plain["error"] = decoded.error().message;
   add_plain(plain, record);
   return plain;
 }

@@ -6,8 +6,10 @@
 
 #include "app/cluster.h"
 #include "app/command.h"
+#include "app/completion.h"
 #include "app/config.h"
 #include "app/consume.h"
+#include "app/doctor.h"
 #include "app/format.h"
 #include "app/group.h"
 #include "app/log_dump.h"
@@ -29,6 +31,8 @@ void add_version(Command& root) {
 
 int run(std::string_view name, const std::vector<std::string>& words) {
   if (const auto status = run_script(name, words)) return *status;
+  if (!words.empty() && words.front() == "kafka")
+    return run_kafka_command({words.begin() + 1, words.end()});
   auto root = Command::root(
       {"Millrace: Apache Kafka, in one binary. Called as kafka-storage.sh, kafka-server-start.sh "
        "or kafka-run-class.sh it takes their arguments.",
@@ -41,8 +45,11 @@ int run(std::string_view name, const std::vector<std::string>& words) {
   add_group_commands(root);
   add_config_commands(root);
   add_cluster_commands(root);
+  add_doctor_command(root);
   add_log_commands(root);
+  add_completion_command(root);
   add_version(root);
+  root.add("kafka", {"Apache Kafka's scripts: millrace kafka topics --list ...", ""});
   std::vector<const char*> arguments{"millrace"};
   for (const auto& word : words) arguments.push_back(word.c_str());
   return root.run(static_cast<int>(arguments.size()), arguments.data());

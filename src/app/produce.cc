@@ -1,12 +1,10 @@
 #include "app/produce.h"
 
-#include <condition_variable>
 #include <iostream>
-#include <mutex>
 
 #include "app/connect.h"
+#include "app/feeder.h"
 #include "app/record_format.h"
-#include "client/producer.h"
 
 namespace millrace::app {
 namespace {
@@ -14,7 +12,6 @@ namespace {
 using client::core::Delivery;
 using client::core::OutgoingRecord;
 
-constexpr size_t kMaxBuffered = size_t{64} * 1024 * 1024;
 constexpr size_t kHandOver = 512;  // lines, at most, that go to the event loop together
 constexpr size_t kToldFailures = 10;
 
@@ -30,13 +27,6 @@ struct ProduceOptions {
   bool null_empty = false;
   bool quiet = false;
 };
-
-record::Codec codec_of(const std::string& name) {
-  for (uint8_t id = 0; id <= static_cast<uint8_t>(record::Codec::kZstd); ++id)
-    if (record::codec_name(static_cast<record::Codec>(id)) == name)
-      return static_cast<record::Codec>(id);
-  return record::Codec::kNone;
-}
 
 // Tells what became of the records; lives on the event loop.
 class Report {
@@ -75,68 +65,6 @@ class Report {
   const ProduceOptions& options_;
   size_t delivered_ = 0;
   size_t failed_ = 0;
-};
-
-// Hands records to the producer on the event loop, not more than it may buffer.
-class Feeder {
- public:
-  Feeder(const ProduceOptions& options, Session& session) : session_(session), report_(options) {
-    client::core::ProducerOptions producer{.codec = codec_of(options.compression)};
-    producer.acks = static_cast<int16_t>(options.acks == "all" ? -1 : std::stoi(options.acks));
-    session_.run([&] {
-      producer.seed = session_.shard().random().next();
-      producer_ = std::make_unique<client::Producer>(session_.client(), producer,
-                                                     [this](const Delivery& d) { delivered(d); });
-    });
-  }
-  ~Feeder() {
-    session_.run([&] { producer_.reset(); });
-  }
-
-  // Blocks while the producer holds too much.
-  void feed(std::vector<OutgoingRecord> records) {
-    if (records.empty()) return;
-    {
-      std::unique_lock lock(mutex_);
-      has_room_.wait(lock, [&] { return handed_ < kMaxBuffered; });
-      for (const auto& record : records) handed_ += weight_of(record);
-    }
-    session_.shard().post([this, records = std::move(records)]() mutable {
-      const TimestampMs now = session_.shard().clock().wall();
-      for (auto& record : records) {
-        weights_[record.tag] = weight_of(record);
-        if (record.timestamp == kNoTimestamp) record.timestamp = now;
-        producer_->produce(std::move(record));
-      }
-    });
-  }
-
-  Outcome<> finish() {
-    session_.run([&] { producer_->flush(); });
-    std::unique_lock lock(mutex_);
-    has_room_.wait(lock, [&] { return handed_ == 0; });
-    return report_.finish();
-  }
-
- private:
-  static size_t weight_of(const OutgoingRecord& record) {
-    return 1 + (record.value ? record.value->size() : 0) + (record.key ? record.key->size() : 0);
-  }
-  void delivered(const Delivery& delivery) {
-    report_.take(delivery);
-    auto weight = weights_.extract(delivery.tag);
-    std::lock_guard lock(mutex_);
-    handed_ -= weight.mapped();
-    has_room_.notify_one();
-  }
-
-  Session& session_;
-  Report report_;
-  std::unique_ptr<client::Producer> producer_;
-  std::map<uint64_t, size_t> weights_;  // of what is under way; on the event loop
-  std::mutex mutex_;
-  std::condition_variable has_room_;
-  size_t handed_ = 0;  // bytes given to the producer and not yet told of
 };
 
 class LineReader {
@@ -210,9 +138,13 @@ Outcome<> produce(const ProduceOptions& options, Session& session) {
   // Said before anything is read: nobody there.
   if (auto reached = session.look_up({}); !reached)
     return std::unexpected(Failure(reached.error()));
-  Feeder feeder(options, session);
+  client::core::ProducerOptions producer{.codec = codec_of(options.compression)};
+  producer.acks = static_cast<int16_t>(options.acks == "all" ? -1 : std::stoi(options.acks));
+  Report report(options);
+  Feeder feeder(session, producer, [&](const Delivery& delivery) { report.take(delivery); });
   const auto fed = feed_lines(*reader, feeder);
-  const auto finished = feeder.finish();
+  feeder.finish();
+  const auto finished = report.finish();
   return fed ? finished : fed;
 }
 

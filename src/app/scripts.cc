@@ -12,6 +12,7 @@
 
 #include "app/command.h"
 #include "app/format.h"
+#include "app/kafka/scripts.h"
 #include "app/start.h"
 
 namespace millrace::app {
@@ -125,9 +126,12 @@ int run_class(const Words& words) {
   launch.rest.erase(launch.rest.begin());
   if (name == "kafka.Kafka") return start_server("kafka-run-class.sh kafka.Kafka", launch);
   if (name == "kafka.tools.StorageTool") return storage(launch.rest);
+  if (name.contains('.'))
+    if (const auto status = kafka::run_tool(name, launch.rest)) return *status;
   fmt::print(stderr,
              "Could not find or load main class {}\n"
-             "  Millrace has kafka.Kafka and kafka.tools.StorageTool.\n",
+             "  Millrace has kafka.Kafka, kafka.tools.StorageTool and the classes of the scripts "
+             "that `millrace kafka` lists.\n",
              name);
   return kExitFailed;
 }
@@ -135,10 +139,31 @@ int run_class(const Words& words) {
 }  // namespace
 
 std::optional<int> run_script(std::string_view name, const Words& words) {
-  if (name == "kafka-server-start.sh") return server_start(words);
-  if (name == "kafka-storage.sh") return storage(words);
-  if (name == "kafka-run-class.sh") return run_class(words);
-  return std::nullopt;
+  std::string_view plain = name;
+  if (!plain.starts_with("kafka-")) return std::nullopt;
+  if (plain.ends_with(".sh")) plain.remove_suffix(3);
+  if (plain == "kafka-server-start") return server_start(words);
+  if (plain == "kafka-storage") return storage(words);
+  if (plain == "kafka-run-class") return run_class(words);
+  if (const auto status = kafka::run_tool(name, words)) return status;
+  fmt::print(stderr, "{}: Millrace has no such script; `millrace kafka` lists those that it has\n",
+             name);
+  return kExitFailed;
+}
+
+int run_kafka_command(const Words& words) {
+  const std::string name = words.empty() ? "" : words.front();
+  if (const auto status = kafka::run_tool(name, {words.begin() + !words.empty(), words.end()}))
+    return *status;
+  if (name == "storage") return storage({words.begin() + 1, words.end()});
+  const bool asks = name.empty() || name == "-h" || name == "--help";
+  if (!asks) fmt::print(stderr, "millrace: there is no script '{}'\n", name);
+  fmt::print(asks ? stdout : stderr,
+             "Apache Kafka's scripts, with their words, output and exit statuses:\n"
+             "  millrace kafka SCRIPT ..., or a link to millrace called kafka-SCRIPT.sh\n"
+             "  storage\n");
+  for (const auto each : kafka::tool_names()) fmt::print(asks ? stdout : stderr, "  {}\n", each);
+  return asks ? kExitOk : kExitUsage;
 }
 
 }  // namespace millrace::app

@@ -1,7 +1,9 @@
-// Apache Kafka's scripts by name: kafka-storage.sh, kafka-server-start.sh, kafka-run-class.sh.
-// Called by one of these names the program takes that script's words, prints its lines and ends
-// with its exit statuses: 1 also for words that are not understood.
-// Not here: what starting and formatting do (app/start.h, app/format.h).
+// Apache Kafka's scripts by name: kafka-storage.sh, kafka-server-start.sh, kafka-run-class.sh, and
+// those of app/kafka. Called by one of these names, with or without .sh, the program takes that
+// script's words, prints its lines and ends with its exit statuses: 1 also for words that are not
+// understood.
+// Not here: what starting and formatting do (app/start.h, app/format.h), what the scripts do that
+// use a cluster (app/kafka/scripts.h).
 #pragma once
 
 #include <optional>
@@ -13,5 +15,8 @@ namespace millrace::app {
 
 // The exit status; nothing: the name is no script's.
 std::optional<int> run_script(std::string_view name, const std::vector<std::string>& words);
+
+// `millrace kafka SCRIPT ...`: the words behind `kafka`.
+int run_kafka_command(const std::vector<std::string>& words);
 
 }  // namespace millrace::app

@@ -28,6 +28,7 @@ Session::Session(const Connect& connect, std::vector<env::Address> bootstrap)
       host_, host_.shard(0),
       client::ClientOptions{
           .bootstrap = std::move(bootstrap),
+          .client_id = connect.client_id,
           .software_version = MILLRACE_VERSION,
           .connect_timeout = std::min<Duration>(timeout, std::chrono::seconds(10)),
           .request_timeout = timeout});

@@ -23,6 +23,7 @@ namespace millrace::app {
 struct Connect {
   std::string bootstrap = "localhost:9092";
   int32_t timeout_seconds = 30;
+  std::string client_id = "millrace";
 };
 
 struct ListedOffset {

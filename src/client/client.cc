@@ -103,10 +103,9 @@ void Client::send(core::Destination to, core::Call call, Done<core::Answer> done
 
 void Client::refresh(const Topics& topics, Done<wire::MetadataResponse> done) {
   wire::MetadataRequest request{.allow_auto_topic_creation = topics.create};
-  if (topics.all)
-    request.topics.reset();
-  else
-    for (const auto& name : topics.names) request.topics->push_back({.name = name});
+  for (const auto& name : topics.names) request.topics->push_back({.name = name});
+  for (const auto& id : topics.ids) request.topics->push_back({.topic_id = id});
+  if (topics.all) request.topics.reset();
   call(core::Destination::any(), std::move(request),
        [this, done = std::move(done)](Result<wire::MetadataResponse> response) mutable {
          if (response) metadata_.update(*response);

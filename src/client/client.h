@@ -71,6 +71,7 @@ class Client {
 
   struct Topics {
     std::vector<std::string> names;  // with `all`: none
+    std::vector<Uuid> ids;           // the same
     bool all = false;
     bool create = false;  // those that are not there, if the broker is configured to
   };

@@ -175,7 +175,8 @@ class Recorder final : public ConsumerEvents {
   }
   void joined(const std::set<TopicPartition>& partitions) override { owned = partitions; }
   void left() override { has_left = true; }
-  void committed(const core::Membership::CommitOutcome& outcome) override {
+  void failed(const Error& error) override { problems.push_back(error.message); }
+  void committed(const core::GroupVocabulary::CommitOutcome& outcome) override {
     commits.push_back(outcome.error);
   }
 
@@ -204,7 +205,7 @@ TEST_F(ClientTest, a_member_joins_reads_commits_and_leaves) {
   for (int i = 0; i < 3; ++i) cluster.append({"t", PartitionIndex(1)}, std::to_string(i));
   Recorder recorder;
   Consumer consumer(*client, {.reset = core::StartAt::earliest()}, recorder);
-  consumer.join({.group = "g", .topics = {"t"}});
+  consumer.join(core::MembershipOptions{.group = "g", .topics = {"t"}});
   cluster.advance(seconds(2));
   EXPECT_EQ(recorder.owned.size(), 2);
   EXPECT_EQ(recorder.values, (std::vector<std::string>{"0", "1", "2"}));
@@ -216,6 +217,49 @@ TEST_F(ClientTest, a_member_joins_reads_commits_and_leaves) {
   cluster.advance(seconds(1));
   EXPECT_TRUE(recorder.has_left);
   EXPECT_EQ(cluster.left_members, 1);
+  cluster.append({"t", PartitionIndex(1)}, "another's");
+  cluster.advance(seconds(1));
+  EXPECT_EQ(recorder.values.size(), 3);
+}
+
+TEST_F(ClientTest, a_member_by_the_consumer_protocol_joins_reads_commits_and_leaves) {
+  start();
+  for (int i = 0; i < 3; ++i) cluster.append({"t", PartitionIndex(1)}, std::to_string(i));
+  Recorder recorder;
+  Consumer consumer(*client, {.reset = core::StartAt::earliest()}, recorder);
+  consumer.join(core::ConsumerMembershipOptions{.group = "g", .topics = {"t"}});
+  cluster.advance(seconds(2));
+  EXPECT_EQ(recorder.owned.size(), 2);
+  EXPECT_EQ(recorder.values, (std::vector<std::string>{"0", "1", "2"}));
+  consumer.commit({{{"t", PartitionIndex(1)}, Offset(3)}});
+  cluster.advance(seconds(1));
+  EXPECT_EQ(recorder.commits, std::vector{ErrorCode::kNone});
+  EXPECT_EQ(cluster.committed.at({"t", PartitionIndex(1)}), 3);
+  EXPECT_EQ(cluster.member_id.size(), 22) << "a uuid of the client's making";
+  consumer.leave();
+  cluster.advance(seconds(1));
+  EXPECT_TRUE(recorder.has_left);
+  EXPECT_EQ(cluster.left_members, 1);
+  cluster.append({"t", PartitionIndex(1)}, "another's");
+  cluster.advance(seconds(1));
+  EXPECT_EQ(recorder.values.size(), 3);
+}
+
+TEST_F(ClientTest, a_member_that_the_group_refuses_reads_no_more) {
+  start();
+  Recorder recorder;
+  Consumer consumer(*client, {.reset = core::StartAt::earliest()}, recorder);
+  consumer.join(core::ConsumerMembershipOptions{.group = "g", .topics = {"t"}});
+  cluster.advance(seconds(2));
+  cluster.append({"t", PartitionIndex(1)}, "ours");
+  cluster.advance(seconds(1));
+  EXPECT_EQ(recorder.values.size(), 1);
+  cluster.heartbeat_error = ErrorCode::kGroupAuthorizationFailed;
+  cluster.advance(seconds(2));
+  ASSERT_EQ(recorder.problems.size(), 1);
+  cluster.append({"t", PartitionIndex(1)}, "another's");
+  cluster.advance(seconds(1));
+  EXPECT_EQ(recorder.values.size(), 1);
 }
 
 TEST(ParseBootstrap, takes_names_ports_and_literals) {

@@ -1,11 +1,19 @@
 #include "client/consumer.h"
 
+#include <concepts>
 #include <utility>
+
+#include "env/random_uuid.h"
 
 namespace millrace::client {
 
+using core::ConsumerMembership;
 using core::Fetcher;
+using core::GroupVocabulary;
 using core::Membership;
+
+template <class Member, class Event>
+concept Knows = std::constructible_from<typename Member::Event, Event>;
 
 Consumer::Consumer(Client& client, const core::FetcherOptions& options, ConsumerEvents& events)
     : client_(&client),
@@ -26,18 +34,33 @@ void Consumer::assign(std::map<TopicPartition, core::StartAt> partitions) {
 void Consumer::room(bool there) { run(Fetcher::Event(Fetcher::Room{there})); }
 
 void Consumer::join(core::MembershipOptions options) {
-  group_ = std::move(options);
-  membership_ = std::make_unique<Membership>(group_);
-  run(Membership::Event(Membership::Start{}));
+  group_ = options.group;
+  join_patience_ = options.rebalance_timeout + seconds(10);
+  member_.emplace<Membership>(std::move(options));
+  tell(GroupVocabulary::Start{});
 }
 
-void Consumer::commit(Membership::Offsets offsets) {
-  run(Membership::Event(Membership::Commit{std::move(offsets)}));
+void Consumer::join(core::ConsumerMembershipOptions options) {
+  group_ = options.group;
+  if (options.member_id.empty())
+    options.member_id = env::random_uuid(client_->shard().random()).to_string();
+  member_.emplace<ConsumerMembership>(std::move(options));
+  tell(GroupVocabulary::Start{});
 }
 
-void Consumer::done_revoking() { run(Membership::Event(Membership::Revoked{})); }
+void Consumer::commit(GroupVocabulary::Offsets offsets) {
+  tell(GroupVocabulary::Commit{std::move(offsets)});
+}
 
-void Consumer::leave() { run(Membership::Event(Membership::Leave{})); }
+void Consumer::done_revoking() { tell(GroupVocabulary::Revoked{}); }
+
+void Consumer::leave() {
+  const std::weak_ptr alive(alive_);
+  stop_reading();
+  if (!alive.expired()) tell(GroupVocabulary::Leave{});
+}
+
+void Consumer::tick_member() { tell(GroupVocabulary::Tick{}); }
 
 void Consumer::run(Fetcher::Event event) {
   auto action = fetcher_.resume(std::move(event), client_->shard().clock().now());
@@ -77,25 +100,55 @@ void Consumer::refresh() {
                    }));
 }
 
-void Consumer::run(Membership::Event event) {
-  if (membership_ == nullptr) return;
-  auto action = membership_->resume(std::move(event), client_->shard().clock().now());
-  handle(action);
+template <class Event>
+void Consumer::tell(Event event) {
+  std::visit(
+      [&]<class Member>(Member& member) {
+        if constexpr (Knows<Member, Event>) {
+          auto action = member.resume(std::move(event), client_->shard().clock().now());
+          follow(action);
+        }
+      },
+      member_);
 }
 
-void Consumer::handle(Membership::Action& action) {
+void Consumer::follow(Membership::Action& action) {
   if (action.find_coordinator) find_coordinator();
-  for (auto& each : action.requests) send(action.to, std::move(each));
+  for (auto& each : action.requests) send<Membership>(action.to, std::move(each));
   if (action.know) look_up(std::move(*action.know));
-  wake_at(group_timer_, action.wake, &Consumer::tick_membership);
-  if (!action.revoke.empty()) run(Fetcher::Event(Fetcher::Revoke{action.revoke}));
-  if (!action.assigned.empty()) begin_reading(action.assigned);
+  spread(action);
+}
+
+void Consumer::follow(ConsumerMembership::Action& action) {
+  if (action.find_coordinator) find_coordinator();
+  for (auto& each : action.requests) send<ConsumerMembership>(action.to, std::move(each));
+  if (!action.resolve.empty()) look_up(action.resolve);
+  spread(action);
+}
+
+void Consumer::spread(const GroupVocabulary::News& news) {
+  wake_at(group_timer_, news.wake, &Consumer::tick_member);
+  if (!news.revoke.empty()) run(Fetcher::Event(Fetcher::Revoke{news.revoke}));
+  if (!news.assigned.empty()) begin_reading(news.assigned);
+  if (news.failed) stop_reading();
   const std::weak_ptr alive(alive_);
-  if (action.joined) events_->joined(membership_->owned());
-  if (!action.revoke.empty() && !alive.expired()) events_->revoked(action.revoke, action.lost);
-  if (action.committed && !alive.expired()) events_->committed(*action.committed);
-  if (action.failed && !alive.expired()) events_->failed(*action.failed);
-  if (action.left && !alive.expired()) events_->left();
+  if (news.joined) events_->joined(owned());
+  if (!news.revoke.empty() && !alive.expired()) events_->revoked(news.revoke, news.lost);
+  if (news.committed && !alive.expired()) events_->committed(*news.committed);
+  if (news.failed && !alive.expired()) events_->failed(*news.failed);
+  if (news.left && !alive.expired()) events_->left();
+}
+
+std::set<TopicPartition> Consumer::owned() const {
+  if (const auto* classic = std::get_if<Membership>(&member_)) return classic->owned();
+  if (const auto* member = std::get_if<ConsumerMembership>(&member_)) return member->owned();
+  return {};
+}
+
+void Consumer::stop_reading() {
+  const auto partitions = owned();
+  if (!partitions.empty())
+    run(Fetcher::Event(Fetcher::Revoke{{partitions.begin(), partitions.end()}}));
 }
 
 void Consumer::begin_reading(const std::map<TopicPartition, std::optional<Offset>>& committed) {
@@ -112,32 +165,37 @@ void Consumer::ask(core::Destination to, Request request, Duration timeout) {
   core::Call call = core::call_of(std::move(request));
   call.timeout = timeout;
   client_->send(to, std::move(call),
-                Client::decoding<Request>(while_alive<Response>([this](Result<Response> response) {
-                  run(Membership::Event(Event{std::move(response)}));
-                })));
+                Client::decoding<Request>(while_alive<Response>(
+                    [this](Result<Response> response) { tell(Event{std::move(response)}); })));
 }
 
-void Consumer::send(NodeId to, Membership::Request request) {
+template <class Member>
+void Consumer::send(NodeId to, typename Member::Request request) {
   const auto lane = core::Destination::to(to, core::Lane::kGroup);
-  if (auto* join = std::get_if<wire::JoinGroupRequest>(&request))
-    return ask<Membership::Joined>(lane, std::move(*join), group_.rebalance_timeout + seconds(10));
-  if (auto* sync = std::get_if<wire::SyncGroupRequest>(&request))
-    return ask<Membership::Synced>(lane, std::move(*sync), group_.rebalance_timeout + seconds(10));
-  if (auto* beat = std::get_if<wire::HeartbeatRequest>(&request))
-    return ask<Membership::Beaten>(lane, std::move(*beat), {});
-  if (auto* fetch = std::get_if<wire::OffsetFetchRequest>(&request))
-    return ask<Membership::OffsetsFetched>(lane, std::move(*fetch), {});
-  if (auto* commit = std::get_if<wire::OffsetCommitRequest>(&request))
-    return ask<Membership::Committed>(lane, std::move(*commit), {});
-  // A join may be under way on the other connection, and would have to be waited for.
-  client_->call(core::Destination::to(to), std::move(std::get<wire::LeaveGroupRequest>(request)),
-                while_alive<wire::LeaveGroupResponse>(
-                    [this](auto) { run(Membership::Event(Membership::Left{})); }));
+  std::visit(
+      [&]<class Request>(Request& each) {
+        if constexpr (std::same_as<Request, wire::JoinGroupRequest>)
+          ask<Membership::Joined>(lane, std::move(each), join_patience_);
+        else if constexpr (std::same_as<Request, wire::SyncGroupRequest>)
+          ask<Membership::Synced>(lane, std::move(each), join_patience_);
+        else if constexpr (std::same_as<Request, wire::OffsetFetchRequest>)
+          ask<GroupVocabulary::OffsetsFetched>(lane, std::move(each), {});
+        else if constexpr (std::same_as<Request, wire::OffsetCommitRequest>)
+          ask<GroupVocabulary::Committed>(lane, std::move(each), {});
+        else if constexpr (std::same_as<Request, wire::LeaveGroupRequest>)
+          // A join may be under way on the other connection, and would have to be waited for.
+          client_->call(
+              core::Destination::to(to), std::move(each),
+              while_alive<wire::LeaveGroupResponse>([this](auto) { tell(Membership::Left{}); }));
+        else
+          ask<typename Member::Beaten>(lane, std::move(each), {});
+      },
+      request);
 }
 
 void Consumer::find_coordinator() {
-  client_->find_coordinator(group_.group, while_alive<core::FoundCoordinator>([this](auto found) {
-                              run(Membership::Event(Membership::Coordinator{std::move(found)}));
+  client_->find_coordinator(group_, while_alive<core::FoundCoordinator>([this](auto found) {
+                              tell(GroupVocabulary::Coordinator{std::move(found)});
                             }));
 }
 
@@ -150,7 +208,14 @@ void Consumer::look_up(std::set<std::string> topics) {
                        const auto* topic = client_->metadata().topic(name);
                        counts[name] = topic ? static_cast<int32_t>(topic->partitions.size()) : 0;
                      }
-                     run(Membership::Event(Membership::PartitionsKnown{std::move(counts)}));
+                     tell(Membership::PartitionsKnown{std::move(counts)});
+                   }));
+}
+
+void Consumer::look_up(const std::set<Uuid>& topics) {
+  Client::Topics wanted{.ids = {topics.begin(), topics.end()}};
+  client_->refresh(wanted, while_alive<wire::MetadataResponse>([this, topics](auto) {
+                     tell(ConsumerMembership::NamesKnown{client_->metadata().names_of(topics)});
                    }));
 }
 

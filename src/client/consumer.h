@@ -1,5 +1,5 @@
 // A consumer on a client: runs the conversations of client/core/fetcher.h and, in a group, of
-// client/core/membership.h with the brokers.
+// client/core/membership.h or client/core/consumer_membership.h with the brokers.
 // Not here: what they decide, and what is done with records.
 // Threads: those of the client's shard; events are told there.
 // Ownership: the client and the events outlive the consumer. A consumer that is destroyed without
@@ -10,9 +10,11 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "client/client.h"
+#include "client/core/consumer_membership.h"
 #include "client/core/fetcher.h"
 #include "client/core/membership.h"
 
@@ -28,10 +30,11 @@ class ConsumerEvents {
 
   // In a group: the partitions that are ours from now on.
   virtual void joined(const std::set<TopicPartition>&) {}
-  // No record of these comes any more. Commit now what is to be committed, then done_revoking();
-  // `lost`: others have them already, nothing can be committed.
+  // No record of these comes any more. Commit now what is to be committed, then done_revoking(),
+  // once for each call; `lost`: others have them already, nothing can be committed.
   virtual void revoked(const std::vector<TopicPartition>&, bool /*lost*/) {}
-  virtual void committed(const core::Membership::CommitOutcome&) {}
+  virtual void committed(const core::GroupVocabulary::CommitOutcome&) {}
+  // The member is out of the group; no record comes any more.
   virtual void failed(const Error&) {}
   virtual void left() {}
 
@@ -46,26 +49,38 @@ class Consumer {
 
   // Reads these partitions, outside of any group.
   void assign(std::map<TopicPartition, core::StartAt> partitions);
+  // Joins a group, by the classic protocol or by that of KIP-848. A member without an id gets one.
   void join(core::MembershipOptions options);
-  void commit(core::Membership::Offsets offsets);
+  void join(core::ConsumerMembershipOptions options);
+  void commit(core::GroupVocabulary::Offsets offsets);
   void done_revoking();
+  // No record comes any more, and what is to be committed has been said. Ends with left(), unless
+  // the group cannot be reached: who calls does not wait for ever.
   void leave();
   // false: enough for now. Requests under way still bring records.
   void room(bool there);
 
  private:
   void run(core::Fetcher::Event event);
-  void run(core::Membership::Event event);
-  void handle(core::Membership::Action& action);
+  // The member hears it, if it is of a kind that knows the event.
+  template <class Event>
+  void tell(Event event);
+  void follow(core::Membership::Action& action);
+  void follow(core::ConsumerMembership::Action& action);
+  void spread(const core::GroupVocabulary::News& news);
+  std::set<TopicPartition> owned() const;
+  void stop_reading();
   void begin_reading(const std::map<TopicPartition, std::optional<Offset>>& committed);
   void send(core::Fetcher::Send send);
-  void send(NodeId to, core::Membership::Request request);
+  template <class Member>
+  void send(NodeId to, typename Member::Request request);
   void find_coordinator();
   void look_up(std::set<std::string> topics);
+  void look_up(const std::set<Uuid>& topics);
   void refresh();
   void wake_at(env::TimerId& timer, std::optional<Instant> when, void (Consumer::*tick)());
   void tick_fetcher() { run(core::Fetcher::Event(core::Fetcher::Tick{})); }
-  void tick_membership() { run(core::Membership::Event(core::Membership::Tick{})); }
+  void tick_member();
 
   template <class T, class F>
   Done<T> while_alive(F f) {
@@ -81,8 +96,9 @@ class Consumer {
   ConsumerEvents* events_;
   core::FetcherOptions options_;
   core::Fetcher fetcher_;
-  std::unique_ptr<core::Membership> membership_;
-  core::MembershipOptions group_;
+  std::variant<std::monostate, core::Membership, core::ConsumerMembership> member_;
+  std::string group_;
+  Duration join_patience_{};      // of requests that wait for other members
   std::set<std::string> wanted_;  // topics to ask for
   bool refreshing_ = false;
   env::TimerId fetch_timer_ = env::TimerId::kNone;

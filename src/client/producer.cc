@@ -17,15 +17,31 @@ void Producer::produce(core::OutgoingRecord record) {
   run(core::Producer::Produce{std::move(record)});
 }
 
+void Producer::produce(std::vector<core::OutgoingRecord> records) {
+  if (records.empty()) return;
+  const Instant now = client_->shard().clock().now();
+  std::optional<Instant> wake;
+  for (auto& record : records) {
+    auto action = core_.resume(core::Producer::Produce{std::move(record)}, now);
+    wake = action.wake;
+    perform(std::move(action));
+  }
+  wake_at(wake);
+}
+
 void Producer::flush() { run(core::Producer::Flush{}); }
 
 void Producer::run(core::Producer::Event event) {
   auto action = core_.resume(std::move(event), client_->shard().clock().now());
+  wake_at(action.wake);
+  perform(std::move(action));
+}
+
+void Producer::perform(core::Producer::Action action) {
   for (auto& each : action.sends) send(std::move(each));
   if (action.identify) identify(std::move(*action.identify));
   wanted_.merge(action.refresh);
   if (!wanted_.empty()) refresh();
-  wake_at(action.wake);
   for (const auto& each : action.deliveries) on_delivery_(each);
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "client/client.h"
 #include "client/core/producer.h"
@@ -23,6 +24,7 @@ class Producer {
   ~Producer();
 
   void produce(core::OutgoingRecord record);
+  void produce(std::vector<core::OutgoingRecord> records);
   // Sends what is buffered without linger.
   void flush();
   bool idle() const { return core_.idle(); }
@@ -30,6 +32,7 @@ class Producer {
 
  private:
   void run(core::Producer::Event event);
+  void perform(core::Producer::Action action);  // but for the timer
   void send(core::Producer::Send send);
   void identify(wire::InitProducerIdRequest request);
   void refresh();

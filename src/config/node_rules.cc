@@ -272,9 +272,43 @@ constexpr AtLeast kOrdered[] = {
     {"group.consumer.heartbeat.interval.ms", "group.consumer.min.heartbeat.interval.ms"},
     {"group.consumer.max.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms"},
     {"group.share.max.session.timeout.ms", "group.share.min.session.timeout.ms"},
-    {"group.share.max.heartbeat.interval.ms", "group.share.min.heartbeat.interval.ms"}};
+    {"group.share.max.delivery.count.limit", "group.share.delivery.count.limit"},
+    {"group.share.delivery.count.limit", "group.share.min.delivery.count.limit"},
+    {"group.share.max.partition.max.record.locks", "group.share.partition.max.record.locks"},
+    {"group.share.partition.max.record.locks", "group.share.min.partition.max.record.locks"},
+    {"group.share.max.record.lock.duration.ms", "group.share.record.lock.duration.ms"},
+    {"group.share.record.lock.duration.ms", "group.share.min.record.lock.duration.ms"},
+    {"group.share.max.share.sessions", "group.share.max.size"},
+    {"group.share.session.timeout.ms", "group.share.min.session.timeout.ms"},
+    {"group.share.max.session.timeout.ms", "group.share.session.timeout.ms"},
+    {"group.share.max.heartbeat.interval.ms", "group.share.min.heartbeat.interval.ms"},
+    {"group.share.heartbeat.interval.ms", "group.share.min.heartbeat.interval.ms"},
+    {"group.share.max.heartbeat.interval.ms", "group.share.heartbeat.interval.ms"},
+    {"group.share.max.assignment.interval.ms", "group.share.min.assignment.interval.ms"},
+    {"group.share.assignment.interval.ms", "group.share.min.assignment.interval.ms"},
+    {"group.share.max.assignment.interval.ms", "group.share.assignment.interval.ms"},
+    {"group.streams.max.heartbeat.interval.ms", "group.streams.min.heartbeat.interval.ms"},
+    {"group.streams.heartbeat.interval.ms", "group.streams.min.heartbeat.interval.ms"},
+    {"group.streams.max.heartbeat.interval.ms", "group.streams.heartbeat.interval.ms"},
+    {"group.streams.max.session.timeout.ms", "group.streams.min.session.timeout.ms"},
+    {"group.streams.session.timeout.ms", "group.streams.min.session.timeout.ms"},
+    {"group.streams.max.session.timeout.ms", "group.streams.session.timeout.ms"},
+    {"group.streams.max.assignment.interval.ms", "group.streams.min.assignment.interval.ms"},
+    {"group.streams.assignment.interval.ms", "group.streams.min.assignment.interval.ms"},
+    {"group.streams.max.assignment.interval.ms", "group.streams.assignment.interval.ms"},
+    {"group.streams.max.standby.replicas", "group.streams.num.standby.replicas"}};
+
+// Whoever beats more seldom than its session lasts is removed again and again.
+constexpr AtLeast kSessions[] = {
+    {"group.consumer.session.timeout.ms", "group.consumer.heartbeat.interval.ms"},
+    {"group.share.session.timeout.ms", "group.share.heartbeat.interval.ms"},
+    {"group.streams.session.timeout.ms", "group.streams.heartbeat.interval.ms"}};
 
 Result<> check_order(const NodeProperties& node) {
+  for (const auto& [timeout, interval] : kSessions)
+    if (node.number(interval) >= node.number(timeout))
+      return wrong(fmt::format("{} must be less than {}: they are {} and {}", interval, timeout,
+                               node.number(interval), node.number(timeout)));
   for (const auto& [larger, smaller] : kOrdered)
     if (node.number(larger) < node.number(smaller))
       return wrong(fmt::format("{} must be greater than or equal to {}: they are {} and {}", larger,
@@ -290,6 +324,12 @@ Result<> check_assignors(const NodeProperties& node) {
       return wrong(
           fmt::format("group.consumer.assignors has {}: there are uniform and range", name));
   if (assignors.empty()) return wrong("group.consumer.assignors must name one at least");
+  const auto of_shares = node.list("group.share.assignors");
+  if (of_shares.size() != 1)
+    return wrong(fmt::format(
+        "group.share.assignors must contain exactly one assignor, but found {}", of_shares.size()));
+  if (of_shares.front() != "simple")
+    return wrong(fmt::format("group.share.assignors has {}: there is simple", of_shares.front()));
   return {};
 }
 

@@ -147,9 +147,23 @@ TEST(NodeRules, limits_fit_together) {
   EXPECT_TRUE(says({{"queued.max.request.bytes", "5"}}, "larger or equal to"));
   EXPECT_TRUE(says({{"group.consumer.assignors", "range,org.example.Mine"}},
                    "group.consumer.assignors has org.example.Mine"));
+  EXPECT_TRUE(says({{"group.share.assignors", "simple,simple2"}},
+                   "group.share.assignors must contain exactly one assignor, but found 2"));
+  EXPECT_TRUE(says({{"group.share.assignors", "uniform"}}, "group.share.assignors has uniform"));
+  EXPECT_TRUE(says({{"group.share.session.timeout.ms", "44000"}},
+                   "group.share.session.timeout.ms must be greater than or equal to "
+                   "group.share.min.session.timeout.ms"));
   EXPECT_TRUE(says({{"replica.fetch.wait.max.ms", "40000"}},
                    "replica.socket.timeout.ms must be greater than or equal to "
                    "replica.fetch.wait.max.ms: they are 30000 and 40000"));
+  for (const std::string kind : {"consumer", "share", "streams"}) {
+    const std::string group = "group." + kind;
+    EXPECT_TRUE(says({{group + ".heartbeat.interval.ms", "15000"},
+                      {group + ".session.timeout.ms", "15000"},
+                      {group + ".min.session.timeout.ms", "10000"}},
+                     group + ".heartbeat.interval.ms must be less than " + group +
+                         ".session.timeout.ms: they are 15000 and 15000"));
+  }
   EXPECT_TRUE(says({{"group.consumer.min.session.timeout.ms", "70000"}},
                    "group.consumer.max.session.timeout.ms must be greater than or equal to "
                    "group.consumer.min.session.timeout.ms"));

@@ -181,7 +181,9 @@ Values NodeProperties::embedded_default() {
           {"log.dirs", "data"},
           {"offsets.topic.replication.factor", "1"},
           {"transaction.state.log.replication.factor", "1"},
-          {"transaction.state.log.min.isr", "1"}};
+          {"transaction.state.log.min.isr", "1"},
+          {"share.coordinator.state.topic.replication.factor", "1"},
+          {"share.coordinator.state.topic.min.isr", "1"}};
 }
 
 std::string NodeProperties::text(std::string_view name) const {

@@ -3,16 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <regex>
+
+#include "config/client_match.h"
+#include "config/group_configs.h"
 
 namespace millrace::config {
 namespace {
 
 constexpr int64_t kLeastMetricsInterval = 100;
 constexpr int64_t kMostMetricsInterval = 3'600'000;
-constexpr size_t kMaxPattern = 512;  // std::regex recurses over what it compiles
 
 std::optional<Problem> invalid_config(std::string message) {
   return Problem{.message = std::move(message)};
@@ -49,14 +49,6 @@ std::optional<Problem> throttle_problem(const Values& configs) {
   return std::nullopt;
 }
 
-// The broker's bound of a group's config: consumer.session.timeout.ms is bounded by
-// group.consumer.min.session.timeout.ms and group.consumer.max.session.timeout.ms.
-std::string bound_name(std::string_view name, std::string_view which) {
-  if (name == "streams.num.standby.replicas") name = "streams.standby.replicas";
-  const size_t dot = name.find('.');
-  return fmt::format("group.{}.{}.{}", name.substr(0, dot), which, name.substr(dot + 1));
-}
-
 std::optional<Problem> bound_problem(std::string_view name, int64_t value,
                                      const NodeProperties& node) {
   const std::string least = bound_name(name, "min"), most = bound_name(name, "max");
@@ -67,45 +59,13 @@ std::optional<Problem> bound_problem(std::string_view name, int64_t value,
   return std::nullopt;
 }
 
-bool is_duration(std::string_view text) {
-  static const std::regex kDuration(
-      R"([-+]?P(?=.)([-+]?\d+D)?(T(?=.)([-+]?\d+H)?([-+]?\d+M)?([-+]?\d+(\.\d{0,9})?S)?)?)",
-      std::regex::icase);
-  return text.size() <= kMaxPattern && std::regex_match(text.begin(), text.end(), kDuration);
-}
-
 std::optional<Problem> offset_reset_problem(const std::string& value) {
-  constexpr std::string_view kByDuration = "by_duration:";
-  if (value == "latest" || value == "earliest") return std::nullopt;
-  if (value.starts_with(kByDuration) && is_duration(value.substr(kByDuration.size())))
-    return std::nullopt;
+  if (parse_offset_reset(value)) return std::nullopt;
   return invalid_config(fmt::format(
       "Invalid value {0} for configuration share.auto.offset.reset: Invalid value `{0}` for "
       "configuration share.auto.offset.reset. The value must be either 'earliest', 'latest' or of "
       "the format 'by_duration:<PnDTnHnMn.nS>'.",
       value));
-}
-
-bool is_regular_expression(const std::string& text) {
-  if (text.size() > kMaxPattern) return false;
-  try {
-    std::regex compiled(text);
-    return true;
-  } catch (const std::regex_error&) {
-    return false;
-  }
-}
-
-// "client_id=app.*", one of the things that a subscription may match by.
-bool is_client_match(const std::string& item) {
-  constexpr std::array<std::string_view, 6> kKeys = {
-      "client_instance_id",    "client_id",
-      "client_software_name",  "client_software_version",
-      "client_source_address", "client_source_port"};
-  const size_t equals = item.find('=');
-  return equals != std::string::npos &&
-         std::ranges::find(kKeys, item.substr(0, equals)) != kKeys.end() &&
-         is_regular_expression(item.substr(equals + 1));
 }
 
 template <class Wrong>
@@ -177,7 +137,8 @@ std::optional<Problem> client_metrics_problem(const Values& configs) {
   }
   if (auto match = configs.find("match"); match != configs.end())
     for (const auto& item : split_list(match->second))
-      if (!is_client_match(item)) return invalid_config("Illegal client matching pattern: " + item);
+      if (!ClientMatch::parse(item))
+        return invalid_config("Illegal client matching pattern: " + item);
   return std::nullopt;
 }
 

@@ -8,6 +8,7 @@
 #include "config/describe.h"
 #include "config/rules.h"
 #include "controller/controller.h"
+#include "metadata/features.h"
 
 namespace millrace::controller {
 namespace {
@@ -159,8 +160,7 @@ std::optional<Refusal> Controller::check_configs(const ConfigResource& resource,
 // must mean the same by it (KIP-966).
 std::optional<Refusal> Controller::check_min_isr(const ConfigResource& resource,
                                                  const ConfigMap& configs) const {
-  auto elr = image_.features().find("eligible.leader.replicas.version");
-  if (elr == image_.features().end() || elr->second == 0) return std::nullopt;
+  if (image_.feature_level(metadata::kElrVersion) == 0) return std::nullopt;
   const ConfigMap& before = image_.configs(resource);
   if (!resource.name.empty() && configs.contains(kMinIsr) != before.contains(kMinIsr))
     return Refusal{ErrorCode::kInvalidConfig,

@@ -63,7 +63,8 @@ void ReplicaPlacer::begin_behind(const std::vector<Assignment>& existing,
 }
 
 std::optional<std::string> ReplicaPlacer::problem(int16_t replication_factor) const {
-  if (unfenced_count_ == 0) return "All brokers are currently fenced.";
+  if (unfenced_count_ == 0)
+    return "All brokers are currently fenced, or have all their log directories cordoned.";
   if (std::cmp_less_equal(replication_factor, broker_count_)) return std::nullopt;
   return fmt::format(
       "The target replication factor of {} cannot be reached because only {} broker(s) are "

@@ -124,7 +124,8 @@ TEST(ReplicaPlacer, says_why_there_cannot_be_so_many_replicas) {
             "The target replication factor of 3 cannot be reached because only 2 broker(s) are "
             "registered or some brokers have all their log directories cordoned.");
   brokers[0].fenced = brokers[1].fenced = true;
-  EXPECT_EQ(ReplicaPlacer(brokers, {}, 1).problem(1), "All brokers are currently fenced.");
+  EXPECT_EQ(ReplicaPlacer(brokers, {}, 1).problem(1),
+            "All brokers are currently fenced, or have all their log directories cordoned.");
 }
 
 }  // namespace

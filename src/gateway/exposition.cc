@@ -27,7 +27,23 @@ void Exposition::family(std::string_view name, MetricKind kind, std::string_view
                  kind == MetricKind::kCounter ? "counter" : "gauge");
 }
 
-void Exposition::sample(Labels labels, double value) {
+std::string Exposition::name_of(std::string_view text) {
+  std::string name(text);
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  for (char& c : name)
+    if (!is_letter(c) && (c < '0' || c > '9')) c = '_';
+  if (name.empty() || !is_letter(name.front())) name.insert(0, "x");
+  return name;
+}
+
+void Exposition::sample(Labels labels, double value) { write(labels, value); }
+void Exposition::sample(const std::map<std::string, std::string, std::less<>>& labels,
+                        double value) {
+  write(labels, value);
+}
+
+template <class List>
+void Exposition::write(const List& labels, double value) {
   text_ += name_;
   char before = '{';
   for (const auto& [label, text] : labels) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,11 +22,18 @@ class Exposition {
   void family(std::string_view name, MetricKind kind, std::string_view help);
   // Of the family announced last.
   void sample(Labels labels, double value);
+  void sample(const std::map<std::string, std::string, std::less<>>& labels, double value);
   // A family with one sample.
   void single(std::string_view name, MetricKind kind, std::string_view help, double value);
   const std::string& text() const { return text_; }
 
+  // Made of any text: letters, digits and underscores, a letter first.
+  static std::string name_of(std::string_view text);
+
  private:
+  template <class List>
+  void write(const List& labels, double value);
+
   std::string text_;
   std::string name_;
 };

@@ -17,6 +17,12 @@ Gateway::Gateway(Parts parts)
         serve(shard, request, std::move(respond));
       }) {}
 
+Result<> Gateway::listen(const env::Address& address) {
+  RETURN_IF_ERROR(http_.listen(address));
+  parts_.server->telemetry().open();
+  return {};
+}
+
 void Gateway::serve(env::Shard& shard, const http::Request& request, Respond respond) {
   if (request.method != "GET" && request.method != "HEAD")
     return respond({.status = 405, .body = "only GET is served here\n"});
@@ -44,6 +50,7 @@ void Gateway::serve_metrics(env::Shard& shard, bool with_partitions, Respond res
         http::Response response{.content_type = "text/plain; version=0.0.4; charset=utf-8",
                                 .body = metrics_page({.node = parts_.node,
                                                       .server = &statistics,
+                                                      .telemetry = &parts_.server->telemetry(),
                                                       .process = parts_.process(),
                                                       .is_ready = is_ready_,
                                                       .with_partitions = with_partitions})};

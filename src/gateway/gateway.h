@@ -21,8 +21,8 @@ class Gateway {
   };
   explicit Gateway(Parts parts);
 
-  // kExists: the port is taken.
-  Result<> listen(const env::Address& address) { return http_.listen(address); }
+  // kExists: the port is taken. Clients may push their metrics from now on.
+  Result<> listen(const env::Address& address);
   uint16_t port() const { return http_.port(); }
   void set_ready(bool is_ready) { is_ready_ = is_ready; }
 

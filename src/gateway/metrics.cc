@@ -1,12 +1,15 @@
 #include "gateway/metrics.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <vector>
 
 #include "gateway/exposition.h"
 #include "node/client_quotas.h"
+#include "node/compactor.h"
 #include "node/controller_host.h"
+#include "node/replication.h"
 #include "wire/api_table.h"
 
 namespace millrace::gateway {
@@ -245,6 +248,79 @@ void write_quotas(Exposition& page, node::ClientQuotas& quotas, Instant now) {
   }
 }
 
+// What clients push (KIP-714): org.apache.kafka.producer.x is kafka_client_producer_x, so that no
+// client's metric is taken for one of ours.
+std::string client_metric(std::string_view name) {
+  constexpr std::string_view kKafkas = "org.apache.kafka.";
+  if (name.starts_with(kKafkas)) name.remove_prefix(kKafkas.size());
+  return "kafka_client_" + Exposition::name_of(name);
+}
+
+telemetry::Labels client_labels(const telemetry::Labels& labels) {
+  telemetry::Labels named;
+  for (const auto& [label, value] : labels) named[Exposition::name_of(label)] = value;
+  return named;
+}
+
+void write_client_series(Exposition& page, const server::ClientTelemetry::View& view) {
+  // Several of their names may come to one of ours, and several of their labels.
+  std::map<std::string, std::map<telemetry::Labels, telemetry::Reading>> families;
+  for (const auto& [name, all] : view.series)
+    for (const telemetry::Series& series : all)
+      families[client_metric(name)][client_labels(series.labels)] = series.reading;
+  for (const auto& [name, samples] : families) {
+    const bool is_counter = samples.begin()->second.is_counter;
+    page.family(name, is_counter ? kCounter : kGauge, "Pushed by clients.");
+    for (const auto& [labels, reading] : samples) page.sample(labels, reading.value);
+  }
+}
+
+void write_client_telemetry(Exposition& page, server::ClientTelemetry& telemetry, Instant now) {
+  const auto view = telemetry.view(now);
+  const auto single = [&](const char* name, MetricKind kind, const char* help, double value) {
+    page.single(std::string("kafka_server_client_metrics_") + name, kind, help, value);
+  };
+  single("instance_count", kGauge, "Clients that push metrics.",
+         static_cast<double>(view.counts.clients));
+  single("unknown_subscription_request_count", kCounter, "Pushes by former subscriptions.",
+         static_cast<double>(view.counts.unknown_subscriptions));
+  single("throttle_count", kCounter, "Requests that came too early.",
+         static_cast<double>(view.counts.throttled));
+  single("plugin_error_count", kCounter, "Pushes that could not be read.",
+         static_cast<double>(view.counts.refused_pushes));
+  single("series_left_out_count", kCounter, "Series for which there was no room.",
+         static_cast<double>(view.counts.series_left_out));
+  write_client_series(page, view);
+}
+
+// Kafka's LogCleaner and LogCleanerManager.
+void write_cleaner(Exposition& page, const node::Compactor& compactor, Instant now) {
+  const node::Compactor::Statistics cleaner = compactor.statistics();
+  const auto gauge = [&](std::string_view name, std::string_view help, double value) {
+    page.single("kafka_log_logcleaner" + std::string(name), kGauge, help, value);
+  };
+  gauge("_max_clean_time_secs", "Seconds that the threads' last compactions took, at most.",
+        cleaner.last.seconds);
+  gauge("_cleaner_recopy_percent", "What they wrote again of what they read, at most.",
+        std::floor(cleaner.last.kept * 100));
+  gauge("_max_buffer_utilization_percent", "What they used of log.cleaner.dedupe.buffer.size.",
+        std::floor(cleaner.last.map_used * 100));
+  gauge("manager_max_dirty_percent", "The part that is not compacted of the dirtiest log.",
+        std::floor(cleaner.dirtiest * 100));
+  gauge("manager_time_since_last_run_ms", "Since the dirtiest log was looked for.",
+        std::chrono::duration<double, std::milli>(now - cleaner.looked).count());
+  page.family("kafka_log_logcleanermanager_uncleanable_partitions_count", kGauge,
+              "Partitions that could not be compacted and are left alone for a while.");
+  for (const auto& [directory, partitions] : cleaner.uncleanable)
+    page.sample({{"logDirectory", directory}}, static_cast<double>(partitions));
+  page.single("millrace_log_cleaner_compactions_total", kCounter, "Logs compacted.",
+              static_cast<double>(cleaner.compactions));
+  page.single("millrace_log_cleaner_read_bytes_total", kCounter, "Bytes that compaction read.",
+              static_cast<double>(cleaner.bytes_read));
+  page.single("millrace_log_cleaner_written_bytes_total", kCounter, "Bytes that it wrote.",
+              static_cast<double>(cleaner.bytes_written));
+}
+
 void write_process(Exposition& page, const ProcessFacts& process) {
   page.single("process_cpu_seconds_total", kCounter, "CPU time, user and system.",
               process.cpu_seconds);
@@ -270,6 +346,8 @@ void write_broker(Exposition& page, const MetricsSources& sources) {
   page.single("kafka_log_logmanager_offlinelogdirectorycount", kGauge,
               "Log directories that failed.",
               static_cast<double>(sources.node->partitions().offline_directories().size()));
+  write_cleaner(page, sources.node->replication().compactor(),
+                sources.node->host().shard(0).clock().now());
   if (sources.with_partitions) write_partitions(page, looks);
 }
 
@@ -282,6 +360,7 @@ std::string metrics_page(const MetricsSources& sources) {
   write_controller(page, *sources.node);
   write_quorum(page, *sources.node);
   write_quotas(page, sources.node->client_quotas(), sources.node->host().shard(0).clock().now());
+  write_client_telemetry(page, *sources.telemetry, sources.node->host().shard(0).clock().now());
   write_process(page, sources.process);
   return page.text();
 }

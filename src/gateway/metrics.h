@@ -29,6 +29,7 @@ struct ProcessFacts {
 struct MetricsSources {
   node::Node* node = nullptr;
   const server::ServerStatistics* server = nullptr;
+  server::ClientTelemetry* telemetry = nullptr;
   ProcessFacts process;
   bool is_ready = false;
   bool with_partitions = false;

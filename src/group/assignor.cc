@@ -163,4 +163,10 @@ Assignor find_assignor(std::string_view name) {
   return nullptr;
 }
 
+bool AssignmentPace::is_due(TimestampMs now) const {
+  if (last == TimestampMs(0) || interval.count() == 0) return true;
+  // A clock that went back must not hold assignments up.
+  return now < last || now - last >= interval.count();
+}
+
 }  // namespace millrace::group

@@ -17,6 +17,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/ids.h"
+#include "base/time.h"
 #include "group/consumer_member.h"
 
 namespace millrace::group {
@@ -47,5 +49,12 @@ Assignments assign_heterogeneously(const AssignmentSpec& spec);
 
 // null: there is none of this name.
 Assignor find_assignor(std::string_view name);
+
+// When a group's last target was made, and how soon another may follow (KIP-1263).
+struct AssignmentPace {
+  TimestampMs last{0};  // 0: none was made
+  milliseconds interval{};
+  bool is_due(TimestampMs now) const;
+};
 
 }  // namespace millrace::group

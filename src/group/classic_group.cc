@@ -31,101 +31,112 @@ void ClassicGroup::become(ClassicState state, TimestampMs wall) {
 }
 
 ClassicMember* ClassicGroup::find(std::string_view member_id) {
-  const auto at = members_.find(member_id);
-  return at == members_.end() ? nullptr : &at->second;
+  Life* life = life_.if_made();
+  if (life == nullptr) return nullptr;
+  const auto at = life->members.find(member_id);
+  return at == life->members.end() ? nullptr : &at->second;
 }
 
 const std::string* ClassicGroup::static_member(std::string_view instance_id) const {
-  const auto at = static_members_.find(instance_id);
-  return at == static_members_.end() ? nullptr : &at->second;
+  const auto at = life_->static_members.find(instance_id);
+  return at == life_->static_members.end() ? nullptr : &at->second;
 }
 
-void ClassicGroup::count(const std::vector<MemberProtocol>& protocols, int32_t by) {
+void ClassicGroup::Life::count(const std::vector<MemberProtocol>& protocols, int32_t by) {
   for (const MemberProtocol& protocol : protocols) {
-    int32_t& supporters = supporters_[protocol.name];
-    supporters += by;
-    if (supporters == 0) supporters_.erase(protocol.name);
+    int32_t& number = supporters[protocol.name];
+    number += by;
+    if (number == 0) supporters.erase(protocol.name);
   }
 }
 
 ClassicMember& ClassicGroup::add(ClassicMember member, std::string_view protocol_type) {
-  ASSERT(!members_.contains(member.id), "{} in {}", member.id, id_);
-  if (members_.empty()) protocol_type_ = protocol_type;
-  if (!leader_) leader_ = member.id;
-  if (member.instance_id) static_members_[*member.instance_id] = member.id;
-  unused_ids_.erase(member.id);
-  count(member.protocols, 1);
+  Life& life = life_.made();
+  ASSERT(!life.members.contains(member.id), "{} in {}", member.id, id_);
+  if (life.members.empty()) life.protocol_type = protocol_type;
+  if (!life.leader) life.leader = member.id;
+  if (member.instance_id) life.static_members[*member.instance_id] = member.id;
+  life.unused_ids.erase(member.id);
+  life.count(member.protocols, 1);
   const std::string member_id = member.id;
-  return members_.emplace(member_id, std::move(member)).first->second;
+  return life.members.emplace(member_id, std::move(member)).first->second;
 }
 
 void ClassicGroup::remove(std::string_view member_id) {
-  const auto at = members_.find(member_id);
-  if (at == members_.end()) return;
-  if (at->second.join) --parked_joins_;
-  if (at->second.instance_id) static_members_.erase(*at->second.instance_id);
-  count(at->second.protocols, -1);
+  Life& life = life_.made();
+  const auto at = life.members.find(member_id);
+  if (at == life.members.end()) return;
+  if (at->second.join) --life.parked_joins;
+  if (at->second.instance_id) life.static_members.erase(*at->second.instance_id);
+  life.count(at->second.protocols, -1);
   const bool led = is_leader(member_id);
-  members_.erase(at);
+  life.members.erase(at);
   if (!led) return;
-  leader_.reset();
-  if (!members_.empty()) leader_ = members_.begin()->first;
+  life.leader.reset();
+  if (!life.members.empty()) life.leader = life.members.begin()->first;
 }
 
 ClassicMember& ClassicGroup::replace_static(std::string_view instance_id,
                                             const std::string& new_id) {
-  const auto known = static_members_.find(instance_id);
+  Life& life = life_.made();
+  const auto known = life.static_members.find(instance_id);
   const std::string old_id = known->second;
-  auto node = members_.extract(old_id);
+  auto node = life.members.extract(old_id);
   ASSERT(!node.mapped().join && !node.mapped().sync, "{} in {}", old_id, id_);
   node.key() = new_id;
   node.mapped().id = new_id;
   node.mapped().session = {};  // its entry in the queue names the old id
   node.mapped().awaits_sync = false;
   known->second = new_id;
-  if (is_leader(old_id)) leader_ = new_id;
-  return members_.insert(std::move(node)).position->second;
+  if (is_leader(old_id)) life.leader = new_id;
+  return life.members.insert(std::move(node)).position->second;
 }
 
 void ClassicGroup::set_protocols(ClassicMember& member, std::vector<MemberProtocol> protocols) {
-  count(member.protocols, -1);
-  count(protocols, 1);
+  Life& life = life_.made();
+  life.count(member.protocols, -1);
+  life.count(protocols, 1);
   member.protocols = std::move(protocols);
 }
 
 void ClassicGroup::park_join(ClassicMember& member, const Parked& request) {
-  if (!member.join) ++parked_joins_;
+  Life& life = life_.made();
+  if (!member.join) ++life.parked_joins;
   member.join = request;
 }
 
 std::optional<Parked> ClassicGroup::unpark_join(ClassicMember& member) {
-  if (member.join) --parked_joins_;
+  Life& life = life_.made();
+  if (member.join) --life.parked_joins;
   return std::exchange(member.join, std::nullopt);
 }
 
 bool ClassicGroup::supports(std::string_view protocol_type,
                             const std::vector<MemberProtocol>& protocols) const {
+  const Life& life = *life_;
   if (is_in(ClassicState::kEmpty)) return !protocol_type.empty() && !protocols.empty();
-  if (protocol_type_ != protocol_type) return false;
+  if (life.protocol_type != protocol_type) return false;
   return std::ranges::any_of(protocols, [&](const MemberProtocol& protocol) {
-    const auto at = supporters_.find(protocol.name);
-    const int32_t supporters = at == supporters_.end() ? 0 : at->second;
-    return static_cast<size_t>(supporters) == members_.size();
+    const auto at = life.supporters.find(protocol.name);
+    const int32_t supporters = at == life.supporters.end() ? 0 : at->second;
+    return static_cast<size_t>(supporters) == life.members.size();
   });
 }
 
 bool ClassicGroup::has_common_protocol() const {
-  return std::ranges::any_of(supporters_, [&](const auto& entry) {
-    return static_cast<size_t>(entry.second) == members_.size();
+  const Life& life = *life_;
+  return std::ranges::any_of(life.supporters, [&](const auto& entry) {
+    return static_cast<size_t>(entry.second) == life.members.size();
   });
 }
 
 std::string ClassicGroup::select_protocol() const {
+  const Life& life = *life_;
   std::map<std::string_view, size_t> votes;
-  for (const auto& [id, member] : members_) {
+  for (const auto& [id, member] : life.members) {
     const auto wanted = std::ranges::find_if(member.protocols, [&](const MemberProtocol& p) {
-      const auto at = supporters_.find(p.name);
-      return at != supporters_.end() && static_cast<size_t>(at->second) == members_.size();
+      const auto at = life.supporters.find(p.name);
+      return at != life.supporters.end() && static_cast<size_t>(at->second) == life.members.size();
     });
     if (wanted != member.protocols.end()) ++votes[wanted->name];
   }
@@ -135,42 +146,46 @@ std::string ClassicGroup::select_protocol() const {
 }
 
 bool ClassicGroup::elect_leader() {
-  if (!leader_) return false;
-  if (members_.at(*leader_).join) return true;
+  Life& life = life_.made();
+  if (!life.leader) return false;
+  if (life.members.at(*life.leader).join) return true;
   const auto joined = std::ranges::find_if(
-      members_, [](const auto& entry) { return entry.second.join.has_value(); });
-  if (joined == members_.end()) return false;
-  leader_ = joined->first;
+      life.members, [](const auto& entry) { return entry.second.join.has_value(); });
+  if (joined == life.members.end()) return false;
+  life.leader = joined->first;
   return true;
 }
 
 void ClassicGroup::begin_generation(TimestampMs wall) {
+  Life& life = life_.made();
   // Wraps where Java's int does; a log may hold any number.
   generation_ = static_cast<int32_t>(static_cast<uint32_t>(generation_) + 1);
-  if (members_.empty()) {
-    protocol_.reset();
+  if (life.members.empty()) {
+    life.protocol.reset();
     become(ClassicState::kEmpty, wall);
   } else {
-    protocol_ = select_protocol();
+    life.protocol = select_protocol();
     become(ClassicState::kCompletingRebalance, wall);
   }
 }
 
 int32_t ClassicGroup::rebalance_timeout_ms() const {
+  const Life& life = *life_;
   int32_t longest = 0;
-  for (const auto& [id, member] : members_)
+  for (const auto& [id, member] : life.members)
     longest = std::max(longest, member.rebalance_timeout_ms);
   return longest;
 }
 
 std::optional<std::set<std::string>> ClassicGroup::subscribed_topics() const {
+  const Life& life = *life_;
   if (!uses_consumer_protocol()) return std::nullopt;
   std::set<std::string> topics;
-  if (members_.empty()) return topics;
-  if (!protocol_) return std::nullopt;
-  for (const auto& [id, member] : members_) {
+  if (life.members.empty()) return topics;
+  if (!life.protocol) return std::nullopt;
+  for (const auto& [id, member] : life.members) {
     // Version 0 is the prefix of every version, so later ones need not be known here.
-    wire::Reader reader(member.metadata_of(*protocol_));
+    wire::Reader reader(member.metadata_of(*life.protocol));
     reader.int16("version");
     wire::ConsumerProtocolSubscription subscription;
     wire::read(reader, 0, subscription);
@@ -185,21 +200,22 @@ bool ClassicGroup::is_subscribed_to(const std::string& topic) const {
   return topics ? topics->contains(topic) : uses_consumer_protocol();
 }
 
-void ClassicGroup::recount() {
-  supporters_.clear();
-  static_members_.clear();
-  parked_joins_ = 0;
-  for (auto& [id, member] : members_) {
+void ClassicGroup::Life::recount() {
+  supporters.clear();
+  static_members.clear();
+  parked_joins = 0;
+  for (auto& [id, member] : members) {
     count(member.protocols, 1);
     // One instance has one member, whatever a log says.
-    if (member.instance_id && !static_members_.emplace(*member.instance_id, id).second)
+    if (member.instance_id && !static_members.emplace(*member.instance_id, id).second)
       member.instance_id.reset();
-    if (member.join) ++parked_joins_;
+    if (member.join) ++parked_joins;
   }
 }
 
 void ClassicGroup::restore(wire::GroupMetadataValue value) {
-  Members before = std::exchange(members_, {});
+  Life& life = life_.made();
+  Members before = std::exchange(life.members, {});
   const std::string protocol = value.protocol.value_or("");
   for (auto& record : value.members) {
     ClassicMember member;
@@ -215,34 +231,35 @@ void ClassicGroup::restore(wire::GroupMetadataValue value) {
     if (std::ranges::find(member.protocols, chosen) == member.protocols.end())
       member.protocols = {chosen};
     member.assignment = std::move(record.assignment);
-    members_.insert_or_assign(record.member_id, std::move(member));
+    life.members.insert_or_assign(record.member_id, std::move(member));
   }
-  state_ = members_.empty() ? ClassicState::kEmpty : ClassicState::kStable;
+  state_ = life.members.empty() ? ClassicState::kEmpty : ClassicState::kStable;
   initial_rebalance_ = false;
   changed_ = TimestampMs(value.current_state_timestamp);
   generation_ = value.generation;
-  protocol_type_.reset();
-  if (!value.protocol_type.empty()) protocol_type_ = std::move(value.protocol_type);
-  protocol_ = std::move(value.protocol);
-  leader_ = std::move(value.leader);
+  life.protocol_type.reset();
+  if (!value.protocol_type.empty()) life.protocol_type = std::move(value.protocol_type);
+  life.protocol = std::move(value.protocol);
+  life.leader = std::move(value.leader);
   // What others wrote may name no leader, or one that is not there.
-  if (!leader_ || !members_.contains(*leader_)) {
-    leader_.reset();
-    if (!members_.empty()) leader_ = members_.begin()->first;
+  if (!life.leader || !life.members.contains(*life.leader)) {
+    life.leader.reset();
+    if (!life.members.empty()) life.leader = life.members.begin()->first;
   }
-  join_timer.cancel();
-  recount();
+  life.phases.join_timer.cancel();
+  life.recount();
 }
 
 wire::GroupMetadataValue ClassicGroup::to_record() const {
+  const Life& life = *life_;
   wire::GroupMetadataValue value;
-  value.protocol_type = protocol_type_.value_or("");
+  value.protocol_type = life.protocol_type.value_or("");
   value.generation = generation_;
-  value.protocol = protocol_;
-  value.leader = leader_;
+  value.protocol = life.protocol;
+  value.leader = life.leader;
   value.current_state_timestamp = changed_.value();
-  value.members.reserve(members_.size());
-  for (const auto& [id, member] : members_) {
+  value.members.reserve(life.members.size());
+  for (const auto& [id, member] : life.members) {
     auto& record = value.members.emplace_back();
     record.member_id = id;
     record.group_instance_id = member.instance_id;
@@ -250,26 +267,29 @@ wire::GroupMetadataValue ClassicGroup::to_record() const {
     record.client_host = member.client_host;
     record.rebalance_timeout = member.rebalance_timeout_ms;
     record.session_timeout = member.session_timeout_ms;
-    record.subscription = member.metadata_of(protocol_.value_or(""));
+    record.subscription = member.metadata_of(life.protocol.value_or(""));
     record.assignment = member.assignment;
   }
   return value;
 }
 
 void ClassicGroup::check_invariants(bool loaded) const {
+  const Life& life = *life_;
   const bool preparing = is_in(ClassicState::kPreparingRebalance);
   const bool completing = is_in(ClassicState::kCompletingRebalance);
-  ASSERT(members_.empty() ? is_in(ClassicState::kEmpty) || preparing : !is_in(ClassicState::kEmpty),
-         "GC1 {} has {} members in {}", id_, members_.size(), state_name(state_));
-  ASSERT(leader_.has_value() == !members_.empty(), "GC2 {}", id_);
-  ASSERT(!leader_ || members_.contains(*leader_), "GC2 {} leader {}", id_, *leader_);
+  ASSERT(life.members.empty() ? is_in(ClassicState::kEmpty) || preparing
+                              : !is_in(ClassicState::kEmpty),
+         "GC1 {} has {} members in {}", id_, life.members.size(), state_name(state_));
+  ASSERT(life.leader.has_value() == !life.members.empty(), "GC2 {}", id_);
+  ASSERT(!life.leader || life.members.contains(*life.leader), "GC2 {} leader {}", id_,
+         *life.leader);
   size_t joins = 0;
   size_t statics = 0;
   std::map<std::string, int32_t, std::less<>> supporters;
-  for (const auto& [id, member] : members_) {
+  for (const auto& [id, member] : life.members) {
     if (member.instance_id) {
       ++statics;
-      ASSERT(static_members_.at(*member.instance_id) == id, "GC3 {} {}", id_, id);
+      ASSERT(life.static_members.at(*member.instance_id) == id, "GC3 {} {}", id_, id);
     }
     if (member.join) ++joins;
     ASSERT(!member.join || preparing, "GC4 {} {}", id_, id);
@@ -277,16 +297,17 @@ void ClassicGroup::check_invariants(bool loaded) const {
     for (const MemberProtocol& protocol : member.protocols) ++supporters[protocol.name];
     ASSERT(!loaded || member.session.is_armed() || member.join || member.sync, "GC6 {} {}", id_,
            id);
-    ASSERT(!unused_ids_.contains(id), "GC7 {} {}", id_, id);
+    ASSERT(!life.unused_ids.contains(id), "GC7 {} {}", id_, id);
   }
-  ASSERT(statics == static_members_.size(), "GC3 {}", id_);
-  ASSERT(joins == parked_joins_, "GC4 {}: {} parked, {} counted", id_, joins, parked_joins_);
-  ASSERT(supporters == supporters_, "GC5 {}", id_);
+  ASSERT(statics == life.static_members.size(), "GC3 {}", id_);
+  ASSERT(joins == life.parked_joins, "GC4 {}: {} parked, {} counted", id_, joins,
+         life.parked_joins);
+  ASSERT(supporters == life.supporters, "GC5 {}", id_);
   if (completing || is_in(ClassicState::kStable))
-    ASSERT(static_cast<size_t>(supporters.at(protocol_.value_or(""))) == members_.size(), "GC5 {}",
-           id_);
-  ASSERT(!preparing || join_timer.is_armed(), "GC6 {} join timer", id_);
-  ASSERT(!completing || sync_timer.is_armed(), "GC6 {} sync timer", id_);
+    ASSERT(static_cast<size_t>(supporters.at(life.protocol.value_or(""))) == life.members.size(),
+           "GC5 {}", id_);
+  ASSERT(!preparing || life.phases.join_timer.is_armed(), "GC6 {} join timer", id_);
+  ASSERT(!completing || life.phases.sync_timer.is_armed(), "GC6 {} sync timer", id_);
 }
 
 }  // namespace millrace::group

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/lazy.h"
 #include "group/timers.h"
 #include "machine/replicated.h"
 #include "wire/group_records.h"
@@ -62,6 +63,15 @@ struct ClassicMember {
 class ClassicGroup {
  public:
   using Members = std::map<std::string, ClassicMember, std::less<>>;
+  using UnusedIds = std::map<std::string, Timer, std::less<>>;
+  // The phases of a rebalance.
+  struct Phases {
+    Timer join_timer;
+    Timer sync_timer;
+    Duration initial_delay_left{};  // by which the initial rebalance may still be prolonged
+    Duration initial_delay{};       // the piece of it that runs now
+    bool joined_during_delay = false;
+  };
 
   ClassicGroup(std::string id, TimestampMs created) : id_(std::move(id)), changed_(created) {}
 
@@ -74,17 +84,17 @@ class ClassicGroup {
   void become(ClassicState state, TimestampMs wall);
 
   int32_t generation() const { return generation_; }
-  const std::optional<std::string>& protocol_type() const { return protocol_type_; }
-  const std::optional<std::string>& protocol() const { return protocol_; }
-  const std::optional<std::string>& leader() const { return leader_; }
-  bool is_leader(std::string_view member_id) const { return leader_ == member_id; }
+  const std::optional<std::string>& protocol_type() const { return life_->protocol_type; }
+  const std::optional<std::string>& protocol() const { return life_->protocol; }
+  const std::optional<std::string>& leader() const { return life_->leader; }
+  bool is_leader(std::string_view member_id) const { return leader() == member_id; }
   TimestampMs changed() const { return changed_; }
-  bool uses_consumer_protocol() const { return protocol_type_ == "consumer"; }
+  bool uses_consumer_protocol() const { return protocol_type() == "consumer"; }
   // Nobody ever joined: offsets were committed to it.
-  bool is_simple() const { return is_in(ClassicState::kEmpty) && !protocol_type_; }
+  bool is_simple() const { return is_in(ClassicState::kEmpty) && !protocol_type(); }
 
-  Members& members() { return members_; }
-  const Members& members() const { return members_; }
+  Members& members() { return life_.made().members; }
+  const Members& members() const { return life_->members; }
   ClassicMember* find(std::string_view member_id);
   const std::string* static_member(std::string_view instance_id) const;
   // The first member's protocol type becomes the group's.
@@ -96,12 +106,12 @@ class ClassicGroup {
 
   void park_join(ClassicMember& member, const Parked& request);
   std::optional<Parked> unpark_join(ClassicMember& member);
-  size_t parked_joins() const { return parked_joins_; }
-  bool all_joined() const { return parked_joins_ == members_.size() && unused_ids_.empty(); }
+  size_t parked_joins() const { return life_->parked_joins; }
+  bool all_joined() const { return parked_joins() == members().size() && unused_ids().empty(); }
 
   // Ids given out with MEMBER_ID_REQUIRED (KIP-394), with the session that ends the wait for them.
-  std::map<std::string, Timer, std::less<>>& unused_ids() { return unused_ids_; }
-  const std::map<std::string, Timer, std::less<>>& unused_ids() const { return unused_ids_; }
+  UnusedIds& unused_ids() { return life_.made().unused_ids; }
+  const UnusedIds& unused_ids() const { return life_->unused_ids; }
 
   bool supports(std::string_view protocol_type, const std::vector<MemberProtocol>& protocols) const;
   // Whether there is one that all support. Members are not empty.
@@ -118,33 +128,36 @@ class ClassicGroup {
   std::optional<std::set<std::string>> subscribed_topics() const;
   bool is_subscribed_to(const std::string& topic) const;
 
+  Phases& phases() { return life_.made().phases; }
+  const Phases& phases() const { return life_->phases; }
+
   void restore(wire::GroupMetadataValue value);
   wire::GroupMetadataValue to_record() const;
   void check_invariants(bool loaded) const;
 
-  Timer join_timer;
-  Timer sync_timer;
-  Duration initial_delay_left{};  // by which the initial rebalance may still be prolonged
-  Duration initial_delay{};       // the piece of it that runs now
-  bool joined_during_delay = false;
-
  private:
-  void count(const std::vector<MemberProtocol>& protocols, int32_t by);
-  void recount();
+  // What a group has only when somebody joins.
+  struct Life {
+    std::optional<std::string> protocol_type;
+    std::optional<std::string> protocol;
+    std::optional<std::string> leader;
+    Members members;
+    std::map<std::string, std::string, std::less<>> static_members;  // instance id -> member id
+    UnusedIds unused_ids;
+    std::map<std::string, int32_t, std::less<>> supporters;  // by protocol
+    size_t parked_joins = 0;
+    Phases phases;
+
+    void count(const std::vector<MemberProtocol>& protocols, int32_t by);
+    void recount();
+  };
 
   std::string id_;
   ClassicState state_ = ClassicState::kEmpty;
   bool initial_rebalance_ = false;
-  TimestampMs changed_;
   int32_t generation_ = 0;
-  std::optional<std::string> protocol_type_;
-  std::optional<std::string> protocol_;
-  std::optional<std::string> leader_;
-  Members members_;
-  std::map<std::string, std::string, std::less<>> static_members_;  // instance id -> member id
-  std::map<std::string, Timer, std::less<>> unused_ids_;
-  std::map<std::string, int32_t, std::less<>> supporters_;  // by protocol
-  size_t parked_joins_ = 0;
+  TimestampMs changed_;
+  Lazy<Life> life_;
 };
 
 }  // namespace millrace::group

@@ -55,17 +55,15 @@ void ClassicProtocol::join(const wire::JoinGroupRequest& request, const RequestC
 ClassicGroup* ClassicProtocol::group_to_join(const Join& join) {
   const std::string& id = join.request.group_id;
   Group* group = state_.find(id);
-  if (group != nullptr && std::holds_alternative<ClassicGroup>(*group))
-    return &std::get<ClassicGroup>(*group);
-  const auto* consumer = group ? std::get_if<ConsumerGroup>(group) : nullptr;
+  if (auto* classic = group ? group->as<ClassicGroup>() : nullptr) return classic;
+  const auto* consumer = group ? group->as<ConsumerGroup>() : nullptr;
   if (consumer != nullptr && !consumer->is_empty()) {
     ConsumerProtocol(step_).join(*consumer, join.request, join.context);
     return nullptr;
   }
-  const auto* preserved = group ? std::get_if<PreservedGroup>(group) : nullptr;
-  const bool fits =
-      preserved && preserved->kind() == PreservedKind::kStreams && preserved->is_empty();
-  if (preserved && !fits) {
+  const auto* streams = group ? group->as<StreamsGroup>() : nullptr;
+  const bool is_share = group && group->as<ShareGroup>() != nullptr;
+  if (is_share || (streams && !streams->is_empty())) {
     refuse_join(join, ErrorCode::kInconsistentGroupProtocol, "");
     return nullptr;
   }
@@ -74,14 +72,14 @@ ClassicGroup* ClassicProtocol::group_to_join(const Join& join) {
     return nullptr;
   }
   if (group != nullptr) {
-    for (auto& record : consumer ? consumer->tombstones() : preserved->tombstones())
+    for (auto& record : consumer ? consumer->tombstones() : streams->tombstones())
       step_.append(std::move(record));
     state_.groups.erase(id);
-    state_.consumer_soft.erase(id);
+    state_.soft_groups.erase(id);
   }
   Group& made = state_.groups.emplace(id, ClassicGroup(id, step_.wall)).first->second;
-  write(std::get<ClassicGroup>(made));
-  return &std::get<ClassicGroup>(made);
+  write(*made.as<ClassicGroup>());
+  return made.as<ClassicGroup>();
 }
 
 bool ClassicProtocol::accepts(ClassicGroup& group, std::string_view member_id) const {
@@ -146,7 +144,7 @@ void ClassicProtocol::add_member(ClassicGroup& group, const Join& join, std::str
   member.session_timeout_ms = join.request.session_timeout_ms;
   member.protocols = join.protocols;
   member.is_new = true;
-  if (group.is_initial_rebalance()) group.joined_during_delay = true;
+  if (group.is_initial_rebalance()) group.phases().joined_during_delay = true;
   ClassicMember& added = group.add(std::move(member), join.request.protocol_type);
   group.park_join(added, join.parked());
   // It has no id yet, so it cannot send heartbeats, and a client that gave up would stay forever.
@@ -201,7 +199,8 @@ void ClassicProtocol::replace_static(ClassicGroup& group, const Join& join,
   member.client_host = join.context.client_host;
   update_member(group, member, join);
   keep_alive(group, member);
-  if (group.is_in(ClassicState::kStable) && group.protocol() == group.select_protocol())
+  if (group.is_in(ClassicState::kStable) && group.protocol() == group.select_protocol() &&
+      step_.takes(group_metadata_record(group.id(), group.to_record())))
     return answer_replaced(group, member, join, old_leader);
   // In CompletingRebalance the leader may be assigning to the old id already: begin again.
   rebalance_or_complete(group);

@@ -59,6 +59,7 @@ void ClassicProtocol::sync(const wire::SyncGroupRequest& request, const RequestC
   if (group->is_leader(member.id)) assign(*group, request);
 }
 
+// What is too large for the log is for nobody, as in Apache Kafka.
 void ClassicProtocol::assign(ClassicGroup& group, const wire::SyncGroupRequest& request) {
   std::map<std::string_view, const ByteBuffer*> assigned;
   for (const auto& assignment : request.assignments)
@@ -67,14 +68,21 @@ void ClassicProtocol::assign(ClassicGroup& group, const wire::SyncGroupRequest& 
   for (auto& record : value.members) {
     const auto at = assigned.find(record.member_id);
     record.assignment = at == assigned.end() ? ByteBuffer() : *at->second;
+  }
+  KeyValueRecord written = group_metadata_record(group.id(), value);
+  if (!step_.takes(written)) {
+    fail_syncs(group, ErrorCode::kUnknownServerError);
+    return rebalance_or_complete(group);
+  }
+  for (auto& record : value.members) {
     ClassicMember& member = *group.find(record.member_id);
     const auto parked = std::exchange(member.sync, std::nullopt);
     if (!parked) continue;
-    answer_sync(group, *parked, record.assignment);
+    answer_sync(group, *parked, std::move(record.assignment));
     // Its session may have run out unnoticed while it waited here.
     keep_alive(group, member);
   }
-  step_.append(group_metadata_record(group.id(), value));
+  step_.append(std::move(written));
 }
 
 void ClassicProtocol::answer_sync(const ClassicGroup& group, const Parked& request,

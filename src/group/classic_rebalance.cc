@@ -28,7 +28,8 @@ void ClassicProtocol::keep_alive(ClassicGroup& group, ClassicMember& member) {
 }
 
 void ClassicProtocol::arm_join_timer(ClassicGroup& group, Duration delay) {
-  state_.timers.arm(group.join_timer, step_.now + delay, {TimerKind::kJoin, group.id(), ""});
+  state_.timers.arm(group.phases().join_timer, step_.now + delay,
+                    {TimerKind::kJoin, group.id(), ""});
 }
 
 void ClassicProtocol::rebalance_or_complete(ClassicGroup& group) {
@@ -41,16 +42,17 @@ void ClassicProtocol::rebalance_or_complete(ClassicGroup& group) {
 void ClassicProtocol::prepare_rebalance(ClassicGroup& group) {
   if (group.is_in(ClassicState::kCompletingRebalance))
     fail_syncs(group, ErrorCode::kRebalanceInProgress);
-  group.sync_timer.cancel();
+  group.phases().sync_timer.cancel();
   for (auto& [id, member] : group.members()) member.awaits_sync = false;
   group.become(ClassicState::kPreparingRebalance, step_.wall);
   LOG_DEBUG("group {}: rebalance, generation {} ends", group.id(), group.generation());
   const Duration longest = milliseconds(group.rebalance_timeout_ms());
   if (group.is_initial_rebalance()) {
-    group.initial_delay = state_.config.initial_rebalance_delay;
-    group.initial_delay_left = std::max(longest - group.initial_delay, Duration::zero());
-    group.joined_during_delay = false;
-    return arm_join_timer(group, group.initial_delay);
+    ClassicGroup::Phases& phases = group.phases();
+    phases.initial_delay = state_.config.initial_rebalance_delay;
+    phases.initial_delay_left = std::max(longest - phases.initial_delay, Duration::zero());
+    phases.joined_during_delay = false;
+    return arm_join_timer(group, phases.initial_delay);
   }
   arm_join_timer(group, longest);
   complete_if_all_joined(group);
@@ -63,19 +65,20 @@ void ClassicProtocol::complete_if_all_joined(ClassicGroup& group) {
 
 void ClassicProtocol::on_join_timeout(ClassicGroup& group) {
   if (!group.is_in(ClassicState::kPreparingRebalance)) return;
-  const bool prolong = group.is_initial_rebalance() && group.joined_during_delay &&
-                       group.initial_delay_left > Duration::zero();
+  ClassicGroup::Phases& phases = group.phases();
+  const bool prolong = group.is_initial_rebalance() && phases.joined_during_delay &&
+                       phases.initial_delay_left > Duration::zero();
   if (!prolong) return complete_join(group);
-  group.joined_during_delay = false;
-  const Duration delay = std::min(state_.config.initial_rebalance_delay, group.initial_delay_left);
-  group.initial_delay_left =
-      std::max(group.initial_delay_left - group.initial_delay, Duration::zero());
-  group.initial_delay = delay;
+  phases.joined_during_delay = false;
+  const Duration delay = std::min(state_.config.initial_rebalance_delay, phases.initial_delay_left);
+  phases.initial_delay_left =
+      std::max(phases.initial_delay_left - phases.initial_delay, Duration::zero());
+  phases.initial_delay = delay;
   arm_join_timer(group, delay);
 }
 
 void ClassicProtocol::complete_join(ClassicGroup& group) {
-  group.join_timer.cancel();
+  group.phases().join_timer.cancel();
   std::vector<std::string> missing;
   for (const auto& [id, member] : group.members())
     if (!member.join && !member.instance_id) missing.push_back(id);
@@ -87,7 +90,8 @@ void ClassicProtocol::complete_join(ClassicGroup& group) {
   group.begin_generation(step_.wall);
   if (group.is_in(ClassicState::kEmpty)) return write(group);
   answer_joins(group);
-  state_.timers.arm(group.sync_timer, step_.now + milliseconds(group.rebalance_timeout_ms()),
+  state_.timers.arm(group.phases().sync_timer,
+                    step_.now + milliseconds(group.rebalance_timeout_ms()),
                     {TimerKind::kSync, group.id(), ""});
 }
 
@@ -164,6 +168,7 @@ void ClassicProtocol::adopt(ClassicGroup& group, bool rebalance) {
 }
 
 void ClassicProtocol::on_loaded(ClassicGroup& group) {
+  if (group.is_simple()) return;
   for (auto& [id, member] : group.members()) keep_alive(group, member);
   if (group.members().size() > static_cast<size_t>(std::max(state_.config.max_size, 0)))
     prepare_rebalance(group);

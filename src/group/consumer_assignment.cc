@@ -46,12 +46,11 @@ class SubscribedIds {
 }  // namespace
 
 bool ConsumerProtocol::is_target_due(const ConsumerGroup& group) const {
-  const milliseconds interval =
-      topics_.times_of(group.id()).assignment_interval.value_or(state_.config.assignment_interval);
-  const TimestampMs last = group.assignment_timestamp();
-  if (last == TimestampMs(0) || interval.count() == 0) return true;
-  // A clock that went back must not hold assignments up.
-  return step_.wall < last || step_.wall - last >= interval.count();
+  const AssignmentPace pace{
+      .last = group.assignment_timestamp(),
+      .interval = topics_.times_of(group.id())
+                      .assignment_interval.value_or(state_.config.assignment_interval)};
+  return pace.is_due(step_.wall);
 }
 
 // What most members prefer; the first of the config when none says.

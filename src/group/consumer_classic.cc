@@ -132,6 +132,7 @@ ConsumerProtocol::Expected<wire::JoinGroupResponse> ConsumerProtocol::join_as(
   if (!rebalance)
     if (auto reconciled = reconcile_member(change); !reconciled)
       return std::unexpected(reconciled.error());
+  if (auto fits = step_.check_sizes(); !fits) return std::unexpected(fits.error());
 
   wire::JoinGroupResponse response;
   response.member_id = change.member.id;

@@ -1,6 +1,7 @@
 #include "group/consumer_group.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/assert.h"
 #include "group/consumer_records.h"
@@ -322,6 +323,11 @@ void ConsumerGroup::check_invariants() const {
     const ConsumerMember* owner = find(member_id);
     ASSERT(owner && owner->metadata.instance_id == instance_id, "GC9 {} {}", id_, instance_id);
   }
+}
+
+bool is_consumer_group_record(int16_t record_type) {
+  constexpr std::array<int16_t, 7> kTypes = {3, 4, 5, 6, 7, 8, 16};
+  return std::ranges::find(kTypes, record_type) != kTypes.end();
 }
 
 }  // namespace millrace::group

@@ -134,4 +134,7 @@ class ConsumerGroup {
   std::map<Uuid, std::map<int32_t, int32_t>> owners_;  // how many a partition has
 };
 
+// Whether a record type is one of a consumer group's.
+bool is_consumer_group_record(int16_t record_type);
+
 }  // namespace millrace::group

@@ -10,20 +10,6 @@ namespace {
 
 constexpr int16_t kMemberNamesItself = 1;  // KIP-1082
 
-std::unexpected<Refusal> refuse(ErrorCode code, std::string message) {
-  return std::unexpected(Refusal{code, std::move(message)});
-}
-
-std::unexpected<Refusal> invalid(std::string message) {
-  return refuse(ErrorCode::kInvalidRequest, std::move(message));
-}
-
-// As Java's trim() leaves nothing.
-bool is_blank(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) { return static_cast<uint8_t>(c) <= ' '; });
-}
-bool is_given_blank(const std::optional<std::string>& text) { return text && is_blank(*text); }
-
 // Whether the member owns nothing beyond what it was assigned.
 bool is_within(const OwnedTopics* owned, const OwnedPartitions& assigned) {
   if (owned == nullptr) return false;
@@ -136,6 +122,8 @@ ConsumerProtocol::Expected<ConsumerProtocol::HeartbeatResponse> ConsumerProtocol
   update_epoch(change, change.names_changed || (change.regex_changed && change.regex_resolved));
   update_target(change);
   RETURN_IF_ERROR(reconcile_member(change));
+  RETURN_IF_ERROR(step_.check_sizes());
+  time_revocation(change);
   finish_upgrade(change);
   arm(TimerKind::kMemberSession, *change.group, change.member.id,
       session_timeout(request.group_id));
@@ -170,9 +158,9 @@ ConsumerProtocol::Outcome ConsumerProtocol::find_group(const std::string& group_
     change.group = &change.made.emplace(group_id);
     return {};
   }
-  change.group = std::get_if<ConsumerGroup>(group);
+  change.group = group->as<ConsumerGroup>();
   if (change.group != nullptr) return {};
-  auto* classic = std::get_if<ClassicGroup>(group);
+  auto* classic = group->as<ClassicGroup>();
   if (classic == nullptr || !change.may_create)
     return refuse(ErrorCode::kGroupIdNotFound,
                   fmt::format("Group {} is not a consumer group.", group_id));
@@ -291,16 +279,16 @@ ConsumerProtocol::Outcome ConsumerProtocol::reconcile_member(Change& change) {
   if (*next == change.current) return {};
   change.current = std::move(*next);
   append(ConsumerRecords(change.group->id()).current(change.member.id, change.current));
-  if (change.metadata.classic_member_metadata) return {};
+  return {};
+}
+
+void ConsumerProtocol::time_revocation(const Change& change) {
+  if (change.current == change.member.current) return;
   MemberTimers& timers = timers_of(change.group->id(), change.member.id);
-  if (change.current.state != MemberState::kUnrevokedPartitions) {
-    timers.rebalance.cancel();
-    return {};
-  }
+  if (change.current.state != MemberState::kUnrevokedPartitions) return timers.rebalance.cancel();
   timers.rebalance_epoch = change.current.member_epoch;
   arm(TimerKind::kMemberRebalance, *change.group, change.member.id,
       milliseconds(change.metadata.rebalance_timeout_ms));
-  return {};
 }
 
 // --- Timers.

@@ -38,16 +38,6 @@ std::vector<AssignmentValue::TopicPartitions> topics_of(const OwnedPartitions& o
   return topics;
 }
 
-MemberState state_of(int8_t value) {
-  const auto state = static_cast<MemberState>(value);
-  switch (state) {
-    case MemberState::kStable:
-    case MemberState::kUnrevokedPartitions:
-    case MemberState::kUnreleasedPartitions: return state;
-    default: return MemberState::kUnknown;
-  }
-}
-
 std::optional<int32_t> epoch_in(const OwnedPartitions& owned, const Uuid& topic_id,
                                 int32_t partition) {
   const auto topic = owned.find(topic_id);
@@ -66,6 +56,16 @@ std::string_view state_name(MemberState state) {
     case MemberState::kUnknown: return "Unknown";
   }
   return "Unknown";
+}
+
+MemberState member_state_of(int8_t value) {
+  const auto state = static_cast<MemberState>(value);
+  switch (state) {
+    case MemberState::kStable:
+    case MemberState::kUnrevokedPartitions:
+    case MemberState::kUnreleasedPartitions: return state;
+    default: return MemberState::kUnknown;
+  }
 }
 
 MemberMetadata new_member_metadata() {
@@ -94,7 +94,7 @@ bool contains(const OwnedPartitions& owned, const Uuid& topic_id, int32_t partit
 CurrentAssignment current_of(const AssignmentValue& value) {
   return {.member_epoch = value.member_epoch,
           .previous_epoch = value.previous_member_epoch,
-          .state = state_of(value.state),
+          .state = member_state_of(value.state),
           .assigned = owned_of(value.assigned_partitions, value.member_epoch),
           .revoking = owned_of(value.partitions_pending_revocation, value.member_epoch)};
 }

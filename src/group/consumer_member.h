@@ -28,6 +28,7 @@ enum class MemberState : int8_t {
   kUnknown = 127              // of a later version
 };
 std::string_view state_name(MemberState state);
+MemberState member_state_of(int8_t value);
 
 // Epochs that a member says, and has in its records.
 inline constexpr int32_t kJoiningEpoch = 0;

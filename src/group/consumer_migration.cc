@@ -192,18 +192,20 @@ bool ConsumerProtocol::downgrade(const ConsumerGroup& group, const Downgrade& ho
     member.assignment = serialize_assignment(*targets.at(member.member_id), topics_,
                                              version_of(member.subscription));
   }
+  KeyValueRecord written = group_metadata_record(group.id(), value);
+  if (!step_.takes(written)) return false;
   using Replacement = ConsumerGroup::Replacement;
   std::optional<Replacement> replacement;
   if (how.joining) replacement = Replacement{how.replaced->id, how.joining->id};
   for (auto& record : group.tombstones(replacement)) append(std::move(record));
-  append(group_metadata_record(group.id(), value));
+  append(std::move(written));
   classic.restore(std::move(value));
   LOG_INFO("group {}: {} classic members are left, and go on in a classic group", group.id(),
            classic.members().size());
   const std::string group_id = group.id();
-  state_.consumer_soft.erase(group_id);
+  state_.soft_groups.erase(group_id);
   Group& now = state_.groups.insert_or_assign(group_id, std::move(classic)).first->second;
-  ClassicProtocol(step_).adopt(std::get<ClassicGroup>(now), how.rebalance);
+  ClassicProtocol(step_).adopt(*now.as<ClassicGroup>(), how.rebalance);
   return true;
 }
 

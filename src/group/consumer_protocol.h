@@ -97,6 +97,7 @@ class ConsumerProtocol {
   Outcome check_size(const ConsumerGroup& group, std::string_view member_id) const;
   Outcome change_member(Change& change);
   Outcome reconcile_member(Change& change);
+  void time_revocation(const Change& change);
   HeartbeatResponse answer(const HeartbeatRequest& request, const Change& change) const;
 
   // consumer_subscription.cc
@@ -107,7 +108,6 @@ class ConsumerProtocol {
   SubscribedTopics subscribed_topics(const Change& change) const;
   bool will_be_homogeneous(const Change& change) const;
   int64_t metadata_hash(const SubscribedTopics& topics);
-  int64_t hash_of(const std::string& topic);
   void resolve_regexes(const ConsumerGroup& group);
 
   // consumer_assignment.cc
@@ -156,7 +156,7 @@ class ConsumerProtocol {
   void arm(TimerKind kind, const ConsumerGroup& group, std::string_view member_id, Duration delay);
   MemberTimers& timers_of(const std::string& group_id, std::string_view member_id);
   void cancel_timers(const std::string& group_id, std::string_view member_id);
-  ConsumerSoft& soft(const std::string& group_id) { return state_.consumer_soft[group_id]; }
+  GroupSoft& soft(const std::string& group_id) { return state_.soft_groups[group_id]; }
   void append(KeyValueRecord record) { step_.append(std::move(record)); }
 
   Step& step_;

@@ -44,6 +44,20 @@ TEST(ConsumerProtocol, a_heartbeat_that_says_nothing_new_writes_nothing_and_tell
   EXPECT_EQ(host.log.size(), written);
 }
 
+TEST(ConsumerProtocol, what_is_too_large_for_the_log_is_refused_and_changes_nothing) {
+  Host host;
+  host.topics.max_batch = 2000;
+  Consumer a(host, "a"), b(host, "b");
+  a.join();
+  const size_t written = host.log.size();
+  b.full.subscribed_topic_names = {std::string(2000, 't')};
+  EXPECT_EQ(error_of(b.join()), ErrorCode::kUnknownServerError);
+  EXPECT_EQ(error_of(a.subscribe({std::string(2000, 't')})), ErrorCode::kUnknownServerError);
+  EXPECT_EQ(host.log.size(), written);
+  EXPECT_EQ(error_of(a.beat()), ErrorCode::kNone);
+  EXPECT_EQ(a.size(), 4u);
+}
+
 TEST(ConsumerProtocol, a_second_member_waits_until_the_first_has_given_up_its_share) {
   Host host;
   Consumer a(host, "a"), b(host, "b");

@@ -12,7 +12,6 @@ namespace {
 // So long the hash of a group's topics holds when nothing is heard of them: 24 days, Kafka's.
 constexpr Duration kFresh = milliseconds(INT32_MAX);
 constexpr milliseconds kRegexPause{10'000};  // between two resolutions of a group's regexes
-constexpr size_t kMaxHashes = 100'000;       // that are kept
 
 std::string_view text_of(const std::optional<std::string>& regex) {
   return regex ? std::string_view(*regex) : std::string_view();
@@ -136,18 +135,8 @@ SubscribedTopics ConsumerProtocol::subscribed_topics(const Change& change) const
   return topics;
 }
 
-int64_t ConsumerProtocol::hash_of(const std::string& topic) {
-  if (const auto known = state_.topic_hashes.find(topic); known != state_.topic_hashes.end())
-    return known->second;
-  if (state_.topic_hashes.size() >= kMaxHashes) state_.topic_hashes.clear();
-  return state_.topic_hashes[topic] = topic_hash(topic, topics_);
-}
-
 int64_t ConsumerProtocol::metadata_hash(const SubscribedTopics& topics) {
-  std::vector<int64_t> hashes;
-  for (const auto& [name, count] : topics)
-    if (topics_.id_of(name)) hashes.push_back(hash_of(name));
-  return group_hash(hashes);
+  return state_.topic_hashes.of_group(topics, topics_);
 }
 
 bool ConsumerProtocol::will_be_homogeneous(const Change& change) const {

@@ -8,7 +8,9 @@
 #include "group/consumer_protocol.h"
 #include "group/offsets.h"
 #include "group/records.h"
+#include "group/share_protocol.h"
 #include "group/state.h"
+#include "group/streams_protocol.h"
 #include "wire/codec.h"
 
 namespace millrace::group {
@@ -23,20 +25,18 @@ Step begin(State& state, const RequestContext& context) {
 
 Result<> apply_group_metadata(State& state, const KeyValueRecord& record) {
   ASSIGN_OR_RETURN(auto key, wire::decode_key<wire::GroupMetadataKey>(record.key));
-  Group* group = state.find(key.group);
+  ClassicGroup* classic = state.find_classic(key.group);
   if (!record.value) {
-    if (group != nullptr && std::holds_alternative<ClassicGroup>(*group))
-      state.groups.erase(key.group);
+    if (classic) state.groups.erase(key.group);
     return {};
   }
   ASSIGN_OR_RETURN(auto value, wire::decode_value<wire::GroupMetadataValue>(*record.value));
-  if (group == nullptr || !std::holds_alternative<ClassicGroup>(*group))
-    group = &state.groups.insert_or_assign(key.group, ClassicGroup(key.group, TimestampMs(-1)))
-                 .first->second;
-  auto& classic = std::get<ClassicGroup>(*group);
+  if (classic == nullptr)
+    classic = state.groups.insert_or_assign(key.group, ClassicGroup(key.group, TimestampMs(-1)))
+                  .first->second.as<ClassicGroup>();
   // A new group is written when its first member is joining already; the rebalance that runs will
   // write what comes of it.
-  if (!classic.is_in(ClassicState::kPreparingRebalance)) classic.restore(std::move(value));
+  if (!classic->is_in(ClassicState::kPreparingRebalance)) classic->restore(std::move(value));
   return {};
 }
 
@@ -66,8 +66,11 @@ Result<> apply_offset(State& state, const KeyValueRecord& record, ProducerId pro
     state.offsets.remove(key.group, ref);
     return {};
   }
-  if (state.find(key.group) == nullptr)  // committed to without ever being joined: a simple group
-    state.groups.emplace(key.group, ClassicGroup(key.group, applied.offset->commit_timestamp));
+  // Committed to without ever being joined: a simple group.
+  const auto group = state.groups.lower_bound(key.group);
+  if (group == state.groups.end() || group->first != key.group)
+    state.groups.emplace_hint(group, key.group,
+                              ClassicGroup(key.group, applied.offset->commit_timestamp));
   applied.offset->order = state.offsets.next_order();
   if (producer == kNoProducerId)
     state.offsets.put(key.group, ref, std::move(*applied.offset));
@@ -76,37 +79,33 @@ Result<> apply_offset(State& state, const KeyValueRecord& record, ProducerId pro
   return {};
 }
 
-Result<> apply_consumer(State& state, const KeyValueRecord& record) {
+// Kind: ConsumerGroup, ShareGroup, StreamsGroup.
+template <class Kind>
+Result<> apply_to(State& state, const KeyValueRecord& record) {
   ASSIGN_OR_RETURN(std::string id, group_id_of_key(record.key));
   Group* group = state.find(id);
-  auto* consumer = group ? std::get_if<ConsumerGroup>(group) : nullptr;
-  if (consumer == nullptr) {
+  auto* known = group ? group->as<Kind>() : nullptr;
+  if (known == nullptr) {
     // A group that has become classic in the step whose records these are is so already.
-    const auto* classic = group ? std::get_if<ClassicGroup>(group) : nullptr;
+    const auto* classic = group ? group->as<ClassicGroup>() : nullptr;
     const bool is_new = group == nullptr || (classic != nullptr && classic->is_simple());
     if (!record.value || !is_new) return {};
-    ConsumerGroup made(id);
+    Kind made(id);
     RETURN_IF_ERROR(made.apply(record));
     state.groups.insert_or_assign(id, std::move(made));
     return {};
   }
-  ASSIGN_OR_RETURN(const bool stays, consumer->apply(record));
+  ASSIGN_OR_RETURN(const bool stays, known->apply(record));
   if (stays) return {};
   state.groups.erase(id);
-  state.consumer_soft.erase(id);
-  return {};
-}
-
-Result<> apply_preserved(State& state, const KeyValueRecord& record, PreservedKind kind) {
-  ASSIGN_OR_RETURN(std::string id, group_id_of_key(record.key));
-  Group* group = state.find(id);
-  auto* preserved = group ? std::get_if<PreservedGroup>(group) : nullptr;
-  if (preserved == nullptr || preserved->kind() != kind) {
-    if (!record.value) return {};
-    group = &state.groups.insert_or_assign(id, PreservedGroup(id, kind)).first->second;
-    preserved = std::get_if<PreservedGroup>(group);
-  }
-  if (!preserved->apply(record)) state.groups.erase(id);
+  state.soft_groups.erase(id);
+  // What was wished for it is not another's of the same name.
+  std::erase_if(state.share_work, [&](const auto& work) {
+    return work.first.second == id && std::holds_alternative<ShareStart>(work.second);
+  });
+  for (auto& [work_of, work] : state.share_work)
+    if (auto* deletion = std::get_if<ShareDeletion>(&work); deletion && work_of.second == id)
+      deletion->is_over = true;
   return {};
 }
 
@@ -118,8 +117,9 @@ Result<> apply_record(State& state, const KeyValueRecord& record, ProducerId pro
     case wire::GroupMetadataKey::kApiKey: return apply_group_metadata(state, record);
     default: break;
   }
-  if (is_consumer_group_record(type)) return apply_consumer(state, record);
-  if (const auto kind = preserved_kind(type)) return apply_preserved(state, record, *kind);
+  if (is_consumer_group_record(type)) return apply_to<ConsumerGroup>(state, record);
+  if (is_share_group_record(type)) return apply_to<ShareGroup>(state, record);
+  if (is_streams_group_record(type)) return apply_to<StreamsGroup>(state, record);
   LOG_DEBUG("__consumer_offsets: a record of the unknown type {} is ignored", type);
   return {};
 }
@@ -127,25 +127,26 @@ Result<> apply_record(State& state, const KeyValueRecord& record, ProducerId pro
 // --- Timers.
 
 Timer* timer_of(ClassicGroup& group, const TimerOwner& owner) {
-  if (owner.kind == TimerKind::kJoin) return &group.join_timer;
-  if (owner.kind == TimerKind::kSync) return &group.sync_timer;
+  if (owner.kind == TimerKind::kJoin) return &group.phases().join_timer;
+  if (owner.kind == TimerKind::kSync) return &group.phases().sync_timer;
   if (owner.kind != TimerKind::kSession) return nullptr;
   if (ClassicMember* member = group.find(owner.member_id)) return &member->session;
   const auto unused = group.unused_ids().find(owner.member_id);
   return unused == group.unused_ids().end() ? nullptr : &unused->second;
 }
 
-Timer* timer_of(ConsumerSoft& group, const TimerOwner& owner) {
+Timer* timer_of(GroupSoft& group, const TimerOwner& owner) {
   if (owner.kind == TimerKind::kRegex) return &group.regex;
+  if (owner.kind == TimerKind::kFirstTarget) return &group.first_target;
   const auto member = group.members.find(owner.member_id);
   return member == group.members.end() ? nullptr : timer_of(member->second, owner.kind);
 }
 
 Timer* timer_of(State& state, const TimerOwner& owner) {
   if (owner.kind == TimerKind::kOffsetExpiry) return &state.offset_expiry;
-  if (is_of_consumer_group(owner.kind)) {
-    const auto soft = state.consumer_soft.find(owner.group_id);
-    return soft == state.consumer_soft.end() ? nullptr : timer_of(soft->second, owner);
+  if (is_of_soft_group(owner.kind)) {
+    const auto soft = state.soft_groups.find(owner.group_id);
+    return soft == state.soft_groups.end() ? nullptr : timer_of(soft->second, owner);
   }
   ClassicGroup* group = state.find_classic(owner.group_id);
   return group ? timer_of(*group, owner) : nullptr;
@@ -153,8 +154,9 @@ Timer* timer_of(State& state, const TimerOwner& owner) {
 
 // What is left of a member that is gone, when none of its timers runs any more.
 void forget_timers(State& state, const TimerOwner& owner) {
-  const auto soft = state.consumer_soft.find(owner.group_id);
-  if (soft == state.consumer_soft.end()) return;
+  if (!is_of_soft_group(owner.kind)) return;
+  const auto soft = state.soft_groups.find(owner.group_id);
+  if (soft == state.soft_groups.end()) return;
   const auto member = soft->second.members.find(owner.member_id);
   if (member == soft->second.members.end()) return;
   const MemberTimers& timers = member->second;
@@ -166,9 +168,14 @@ void forget_timers(State& state, const TimerOwner& owner) {
 
 void fire(Step& step, const TimerOwner& owner) {
   if (owner.kind == TimerKind::kOffsetExpiry) return Offsets(step).expire();
-  if (is_of_consumer_group(owner.kind)) {
+  if (is_of_soft_group(owner.kind)) {
     if (const ConsumerGroup* group = step.state.find_consumer(owner.group_id))
       ConsumerProtocol(step).on_timer(*group, owner);
+    if (const ShareGroup* group = step.state.find_share(owner.group_id))
+      ShareProtocol(step).on_timer(*group, owner);
+    if (const StreamsGroup* group = step.state.find_streams(owner.group_id))
+      StreamsProtocol(step).on_timer(*group, owner);
+    if (!step.check_sizes()) step.decision.records.clear();
     return forget_timers(step.state, owner);
   }
   ClassicGroup& group = *step.state.find_classic(owner.group_id);
@@ -191,10 +198,15 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
+// As a filter names it: Kafka knows only this of a streams group that is not ready.
+std::string_view filtered_as(std::string_view state) {
+  return state == state_name(StreamsState::kNotReady) ? "not_ready" : state;
+}
+
 // Kafka forgives blanks around a state, not around a type.
 bool has_state(const std::vector<std::string>& filter, std::string_view state) {
   return filter.empty() || std::ranges::any_of(filter, [&](const std::string& wanted) {
-           return equal_ignoring_case(trimmed(wanted), state);
+           return equal_ignoring_case(trimmed(wanted), filtered_as(state));
          });
 }
 
@@ -207,19 +219,22 @@ bool has_type(const std::vector<std::string>& filter, std::string_view type) {
 wire::ListGroupsResponse::ListedGroup listed(const std::string& id, const Group& group) {
   wire::ListGroupsResponse::ListedGroup entry;
   entry.group_id = id;
-  if (const auto* classic = std::get_if<ClassicGroup>(&group)) {
+  if (const auto* classic = group.as<ClassicGroup>()) {
     entry.protocol_type = classic->protocol_type().value_or("");
     entry.group_state = state_name(classic->state());
     entry.group_type = "classic";
-  } else if (const auto* consumer = std::get_if<ConsumerGroup>(&group)) {
+  } else if (const auto* consumer = group.as<ConsumerGroup>()) {
     entry.protocol_type = "consumer";
     entry.group_state = state_name(consumer->state());
     entry.group_type = "consumer";
+  } else if (const auto* share = group.as<ShareGroup>()) {
+    entry.protocol_type = "share";
+    entry.group_state = share->state_name();
+    entry.group_type = "share";
   } else {
-    const auto& preserved = std::get<PreservedGroup>(group);
-    entry.protocol_type = kind_name(preserved.kind());
-    entry.group_state = preserved.is_empty() ? "Empty" : "Stable";
-    entry.group_type = kind_name(preserved.kind());
+    entry.protocol_type = "streams";
+    entry.group_state = state_name(group.as<StreamsGroup>()->state());
+    entry.group_type = "streams";
   }
   return entry;
 }
@@ -262,10 +277,11 @@ void Coordinator::apply_marker(ProducerId producer, bool commit) {
 Decision Coordinator::on_loaded(Instant now, TimestampMs wall, const Topics& topics) {
   Step step{.state = *state_, .topics = topics, .now = now, .wall = wall};
   for (auto& [id, group] : state_->groups) {
-    if (auto* classic = std::get_if<ClassicGroup>(&group))
-      ClassicProtocol(step).on_loaded(*classic);
-    if (const auto* consumer = std::get_if<ConsumerGroup>(&group))
+    if (auto* classic = group.as<ClassicGroup>()) ClassicProtocol(step).on_loaded(*classic);
+    if (const auto* consumer = group.as<ConsumerGroup>())
       ConsumerProtocol(step).on_loaded(*consumer);
+    if (const auto* share = group.as<ShareGroup>()) ShareProtocol(step).on_loaded(*share);
+    if (const auto* streams = group.as<StreamsGroup>()) StreamsProtocol(step).on_loaded(*streams);
   }
   state_->timers.arm(state_->offset_expiry, now + state_->config.offsets_retention_check_interval,
                      {TimerKind::kOffsetExpiry, "", ""});
@@ -298,6 +314,50 @@ Decision Coordinator::decide_consumer_heartbeat(const wire::ConsumerGroupHeartbe
                                                 const RequestContext& context) {
   Step step = begin(*state_, context);
   ConsumerProtocol(step).heartbeat(request, context);
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_share_heartbeat(const wire::ShareGroupHeartbeatRequest& request,
+                                             const RequestContext& context) {
+  Step step = begin(*state_, context);
+  ShareProtocol(step).heartbeat(request, context);
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_streams_heartbeat(const wire::StreamsGroupHeartbeatRequest& request,
+                                               const RequestContext& context) {
+  Step step = begin(*state_, context);
+  StreamsProtocol(step).heartbeat(request, context);
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_streams_topics(const std::string& group_id,
+                                            const std::vector<StreamsTopicOutcome>& outcomes,
+                                            const RequestContext& context) {
+  Step step = begin(*state_, context);
+  StreamsProtocol(step).note_topics(group_id, outcomes);
+  step.reply(context.ticket, StreamsTopicsNoted{});
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_alter_share_offsets(const wire::AlterShareGroupOffsetsRequest& request,
+                                                 const RequestContext& context) {
+  Step step = begin(*state_, context);
+  ShareProtocol(step).alter_offsets(request, context);
+  return std::move(step.decision);
+}
+
+Decision Coordinator::decide_delete_share_offsets(
+    const wire::DeleteShareGroupOffsetsRequest& request, const RequestContext& context) {
+  Step step = begin(*state_, context);
+  ShareProtocol(step).delete_offsets(request, context);
+  return std::move(step.decision);
+}
+
+Decision Coordinator::finish_share_state(const ShareStateOutcome& outcome,
+                                         const RequestContext& context) {
+  Step step = begin(*state_, context);
+  ShareProtocol(step).finish(outcome);
   return std::move(step.decision);
 }
 
@@ -349,11 +409,10 @@ wire::DescribeGroupsResponse::DescribedGroup Coordinator::describe_group(
   wire::DescribeGroupsResponse::DescribedGroup answer;
   answer.group_id = group_id;
   const Group* group = state_->find(group_id);
-  if (group != nullptr && std::holds_alternative<ClassicGroup>(*group)) {
-    const auto& classic = std::get<ClassicGroup>(*group);
-    answer.group_state = state_name(classic.state());
-    answer.protocol_type = classic.protocol_type().value_or("");
-    describe_members(classic, answer);
+  if (const auto* classic = group ? group->as<ClassicGroup>() : nullptr) {
+    answer.group_state = state_name(classic->state());
+    answer.protocol_type = classic->protocol_type().value_or("");
+    describe_members(*classic, answer);
     return answer;
   }
   answer.group_state = "Dead";
@@ -383,8 +442,11 @@ Decision Coordinator::on_tick(Instant now, TimestampMs wall, const Topics& topic
   Step step{.state = *state_, .topics = topics, .now = now, .wall = wall};
   while (auto entry = state_->timers.pop(now)) {
     Timer* timer = timer_of(*state_, entry->owner);
-    if (timer == nullptr || !state_->timers.fires(*timer, *entry, now)) continue;
-    fire(step, entry->owner);
+    if (timer == nullptr) continue;
+    if (state_->timers.fires(*timer, *entry, now))
+      fire(step, entry->owner);
+    else
+      forget_timers(*state_, entry->owner);  // of a member that left
     if (!step.decision.records.empty()) break;
   }
   return std::move(step.decision);
@@ -396,17 +458,22 @@ Decision Coordinator::on_topics_deleted(std::span<const DeletedTopic> deleted,
                                         const Topics& topics) {
   Step step{.state = *state_, .topics = topics, .now = {}, .wall = {}};
   Offsets(step).on_topics_deleted(deleted);
+  ShareProtocol(step).on_topics_deleted(deleted);
   return std::move(step.decision);
 }
 
 void Coordinator::on_topics_changed(const TopicChanges& changes, const Topics& topics) {
   if (changes.any_created) state_->newest_topics = topics.version();
-  for (const std::string& name : changes.names) state_->topic_hashes.erase(name);
-  for (auto& [group_id, soft] : state_->consumer_soft) {
+  for (const std::string& name : changes.names) state_->topic_hashes.forget(name);
+  for (auto& [group_id, soft] : state_->soft_groups) {
     if (!soft.fresh_until) continue;
-    const ConsumerGroup* group = state_->find_consumer(group_id);
+    const ConsumerGroup* consumer = state_->find_consumer(group_id);
+    const ShareGroup* share = state_->find_share(group_id);
+    const StreamsGroup* streams = state_->find_streams(group_id);
     const auto wants = [&](const std::string& name) {
-      return group != nullptr && group->subscribed_topics().contains(name);
+      return (consumer != nullptr && consumer->subscribed_topics().contains(name)) ||
+             (share != nullptr && share->subscribed_topics().contains(name)) ||
+             (streams != nullptr && streams->required_topics().contains(name));
     };
     if (std::ranges::any_of(changes.names, wants)) soft.fresh_until.reset();
   }

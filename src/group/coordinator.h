@@ -16,7 +16,10 @@
 //   H2 A decision whose records do not fit one batch is appended as several, in order: every prefix
 //      of them is a legal log. Its replies wait for the last.
 //   H3 apply() runs for a decision's records before the next call.
-//   H4 on_tick() is called at or after next_deadline(), which every call may change. It may have
+//   H4 Wishes (ShareStateWish) go to the share coordinators when every record appended before them
+//      is committed; finish_share_state() is called once with what came of each, while this machine
+//      is the coordinator. What asked for one may wait for that.
+//   H5 on_tick() is called at or after next_deadline(), which every call may change. It may have
 //      nothing to say.
 //
 // State. Replicated, hence the same after any replay: the groups as last written, their committed
@@ -24,15 +27,13 @@
 // out but not yet used, sessions, and a rebalance in progress (it is written when its leader's
 // SyncGroup arrives; members of one that was lost get ILLEGAL_GENERATION and join again).
 //
-// Kinds of group. Classic ones and those of the consumer protocol (KIP-848) are served whole; one
-// becomes the other while its members work, as the migration policy says. Groups of the share
-// (KIP-932) and streams (KIP-1071) protocols are *preserved*: each of their records is kept by key,
-// their offsets are served, ListGroups names them, DescribeGroups says GROUP_ID_NOT_FOUND as Kafka
-// does. Records of types that nobody knows are ignored (KIP-915).
+// Kinds of group. Classic ones and those of the consumer (KIP-848), share (KIP-932) and streams
+// (KIP-1071) protocols; a classic one becomes one of consumers and back while its members work, as
+// the migration policy says. Records of types that nobody knows are ignored (KIP-915).
 //
 // Numbered invariants: see check_invariants(). Threads: one caller at a time.
 // KIP-62, KIP-134, KIP-211, KIP-345, KIP-394, KIP-429, KIP-447, KIP-814, KIP-848, KIP-1043,
-// KIP-1101.
+// KIP-932, KIP-1071, KIP-1101, KIP-1263.
 #pragma once
 
 #include <map>
@@ -49,11 +50,15 @@
 #include "base/time.h"
 #include "base/uuid.h"
 #include "group/group_config.h"
+#include "group/share_wish.h"
 #include "group/topics.h"
 #include "machine/replicated.h"
+#include "wire/alter_share_group_offsets.h"
 #include "wire/consumer_group_describe.h"
 #include "wire/consumer_group_heartbeat.h"
+#include "wire/create_topics.h"
 #include "wire/delete_groups.h"
+#include "wire/delete_share_group_offsets.h"
 #include "wire/describe_groups.h"
 #include "wire/heartbeat.h"
 #include "wire/join_group.h"
@@ -62,17 +67,39 @@
 #include "wire/offset_commit.h"
 #include "wire/offset_delete.h"
 #include "wire/offset_fetch.h"
+#include "wire/share_group_describe.h"
+#include "wire/share_group_heartbeat.h"
+#include "wire/streams_group_describe.h"
+#include "wire/streams_group_heartbeat.h"
 #include "wire/sync_group.h"
 #include "wire/txn_offset_commit.h"
 
 namespace millrace::group {
 
+// Topics of the application's own that are missing go with the answer; they are to be made in the
+// name of who asked, and decide_streams_topics() told what came of it.
+struct StreamsHeartbeatAnswer {
+  wire::StreamsGroupHeartbeatResponse response;
+  std::vector<wire::CreateTopicsRequest::CreatableTopic> missing_topics;
+};
+struct StreamsTopicsNoted {};
+// What became of such a topic.
+struct StreamsTopicOutcome {
+  std::string name;
+  std::string error;  // empty: it is made, or was not asked for
+};
+
 using Response =
     std::variant<wire::JoinGroupResponse, wire::SyncGroupResponse, wire::HeartbeatResponse,
                  wire::LeaveGroupResponse, wire::OffsetCommitResponse, wire::OffsetDeleteResponse,
                  wire::DeleteGroupsResponse, wire::TxnOffsetCommitResponse,
-                 wire::ConsumerGroupHeartbeatResponse>;
-using Decision = machine::Decision<machine::KeyValueRecord, Response>;
+                 wire::ConsumerGroupHeartbeatResponse, wire::ShareGroupHeartbeatResponse,
+                 wire::AlterShareGroupOffsetsResponse, wire::DeleteShareGroupOffsetsResponse,
+                 StreamsHeartbeatAnswer, StreamsTopicsNoted>;
+
+struct Decision : machine::Decision<machine::KeyValueRecord, Response> {
+  std::vector<ShareStateWish> share_wishes;
+};
 
 // Who asks and when. The texts live as long as the call.
 struct RequestContext {
@@ -134,6 +161,20 @@ class Coordinator {
   Decision decide_heartbeat(const wire::HeartbeatRequest& request, const RequestContext& context);
   Decision decide_consumer_heartbeat(const wire::ConsumerGroupHeartbeatRequest& request,
                                      const RequestContext& context);
+  Decision decide_share_heartbeat(const wire::ShareGroupHeartbeatRequest& request,
+                                  const RequestContext& context);
+  Decision decide_streams_heartbeat(const wire::StreamsGroupHeartbeatRequest& request,
+                                    const RequestContext& context);
+  Decision decide_streams_topics(const std::string& group_id,
+                                 const std::vector<StreamsTopicOutcome>& outcomes,
+                                 const RequestContext& context);
+  // A group that does not exist is made. Partitions that were altered are initialised anew.
+  Decision decide_alter_share_offsets(const wire::AlterShareGroupOffsetsRequest& request,
+                                      const RequestContext& context);
+  Decision decide_delete_share_offsets(const wire::DeleteShareGroupOffsetsRequest& request,
+                                       const RequestContext& context);
+  // Without a ticket of its own: it may release replies of those who waited.
+  Decision finish_share_state(const ShareStateOutcome& outcome, const RequestContext& context);
   Decision decide_leave_group(const wire::LeaveGroupRequest& request,
                               const RequestContext& context);
   Decision decide_offset_commit(const wire::OffsetCommitRequest& request, const Topics& topics,
@@ -161,16 +202,24 @@ class Coordinator {
                                                               int16_t api_version) const;
   wire::ConsumerGroupDescribeResponse::DescribedGroup describe_consumer_group(
       const std::string& group_id, const Topics& topics) const;
+  wire::ShareGroupDescribeResponse::DescribedGroup describe_share_group(const std::string& group_id,
+                                                                        const Topics& topics) const;
+  wire::StreamsGroupDescribeResponse::DescribedGroup describe_streams_group(
+      const std::string& group_id) const;
+  // By topic, what may be assigned of the group; nothing for one that is none.
+  std::map<Uuid, std::vector<int32_t>> initialized_share_partitions(
+      std::string_view group_id) const;
   std::vector<wire::ListGroupsResponse::ListedGroup> list_groups(
       const wire::ListGroupsRequest& request) const;
 
   // --- Time and the world.
   Decision on_tick(Instant now, TimestampMs wall, const Topics& topics);
   Instant next_deadline() const;  // Instant::never(): nothing to wait for
-  // Tombstones for what was committed to the topics, pending transactional offsets included.
+  // Tombstones for what was committed to the topics, pending transactional offsets included; share
+  // groups forget their partitions.
   Decision on_topics_deleted(std::span<const DeletedTopic> deleted, const Topics& topics);
-  // Consumer groups look at the topics again with the next heartbeat. Topics that are given to
-  // later calls have at least these changes.
+  // All but classic groups look at the topics again with the next heartbeat. Topics that are given
+  // to later calls have at least these changes.
   void on_topics_changed(const TopicChanges& changes, const Topics& topics);
 
   // --- Looking inside.
@@ -187,9 +236,13 @@ class Coordinator {
   //       running join timer; CompletingRebalance has a running sync timer;
   //   GC7 an id that was given out but not yet used is no member's;
   //   GC8 the index of pending transactional offsets and the offsets themselves agree;
-  //   GC9 what a consumer group counts (topics, regular expressions, assignors, protocols, owners
-  //       of partitions) is what its members and resolved expressions have;
-  //   GC10 once loaded, a member of a consumer group has a running session.
+  //   GC9 what a consumer, share or streams group counts (topics, regular expressions, assignors,
+  //       protocols, owners of partitions or tasks) is what its members and resolved expressions
+  //       have;
+  //   GC10 once loaded, a member of a consumer, share or streams group has a running session;
+  //   GC11 a DeleteGroups that waits does so for as many share groups as are being deleted for it;
+  //   GC12 of who is no member of a consumer, share or streams group nothing is kept once its
+  //       timers are over.
   void check_invariants() const;
   std::string describe() const;  // one line: numbers of groups, members, offsets, parked requests
   // The replicated state as text, the same for any two machines that have the same. Classic groups

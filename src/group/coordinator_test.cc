@@ -205,6 +205,27 @@ TEST(Sync, all_get_what_the_leader_says_after_it_is_written) {
   EXPECT_EQ(members[1].assignment(), "1");
 }
 
+TEST(Sync, an_assignment_too_large_for_the_log_is_for_nobody_and_the_group_joins_again) {
+  Host host;
+  auto members = stable_group(host, 2);
+  const size_t written = host.log.size();
+  host.topics.max_batch = 5000;
+  for (Member& m : members) m.join();
+  for (Member& m : members) m.take_join();
+  Member& leader = members[members[0].leads() ? 0 : 1];
+  Member& other = members[members[0].leads() ? 1 : 0];
+  other.sync();
+  leader.sync({{leader.id, std::string(6000, 'x')}, {other.id, "1"}});
+  for (const Member& m : members)
+    EXPECT_EQ(host.sync_error(m.ticket), ErrorCode::kUnknownServerError);
+  EXPECT_EQ(host.log.size(), written);
+  EXPECT_EQ(other.heartbeat(), ErrorCode::kRebalanceInProgress);
+  for (Member& m : members) m.join();
+  for (Member& m : members) m.take_join();
+  leader.sync({{leader.id, "0"}, {other.id, "1"}});
+  EXPECT_EQ(leader.assignment(), "0");
+}
+
 TEST(Sync, wrong_generations_members_and_protocols_are_refused) {
   Host host;
   auto members = stable_group(host, 1);

@@ -71,13 +71,95 @@ std::string replicated(const ConsumerGroup& group) {
   return text;
 }
 
-void check_sessions(const State& state, const ConsumerGroup& group) {
-  const auto soft = state.consumer_soft.find(group.id());
+std::string replicated(std::string_view what, const ShareTopics& topics) {
+  std::string text;
+  for (const auto& [topic_id, topic] : topics)
+    text += fmt::format("  {} {} {}-[{}]\n", what, topic.name, topic_id,
+                        fmt::join(topic.partitions, ","));
+  return text;
+}
+
+std::string replicated(const ShareMember& member) {
+  const ShareAssignment& current = member.current;
+  return fmt::format("  member {} {} epoch {} before {} {} has{}\n", member.id,
+                     hex(wire::encode_value(member.metadata, 0)), current.member_epoch,
+                     current.previous_epoch, state_name(current.state),
+                     replicated(current.assigned));
+}
+
+std::string replicated(const ShareGroup& group) {
+  std::string text =
+      fmt::format("share {} epoch {} hash {} target {} at {}\n", group.id(), group.epoch(),
+                  group.metadata_hash(), group.assignment_epoch(), group.assignment_timestamp());
+  for (const auto& [member_id, member] : group.members()) text += replicated(member);
+  for (const auto& [member_id, target] : group.targets())
+    text += fmt::format("  target {}{}\n", member_id, replicated(target));
+  if (const SharePartitions* partitions = group.partitions()) {
+    text += replicated("initializing", partitions->initializing);
+    text += replicated("initialized", partitions->initialized);
+    for (const auto& [topic_id, name] : partitions->deleting)
+      text += fmt::format("  deleting {} {}\n", name, topic_id);
+  }
+  return text;
+}
+
+std::string replicated(const streams::Tasks& tasks) {
+  std::string text;
+  for (const auto& [subtopology, partitions] : tasks)
+    text += fmt::format(" {}_[{}]", subtopology, fmt::join(partitions, ","));
+  return text;
+}
+
+std::string replicated(const streams::EpochTasks& tasks) {
+  std::string text;
+  for (const auto& [subtopology, partitions] : tasks)
+    for (const auto& [partition, epoch] : partitions)
+      text += fmt::format(" {}_{}@{}", subtopology, partition, epoch);
+  return text;
+}
+
+// AllTasks: streams::Assignment, streams::OwnedTasks.
+template <class AllTasks>
+std::string replicated_tasks(const AllTasks& tasks) {
+  return fmt::format("{} standby{} warmup{}", replicated(tasks.active), replicated(tasks.standby),
+                     replicated(tasks.warmup));
+}
+
+std::string replicated(const StreamsGroup& group) {
+  std::string text = fmt::format(
+      "streams {} epoch {} hash {} validated {} target {} at {} topology {}\n", group.id(),
+      group.epoch(), group.metadata_hash(), group.validated_topology_epoch(),
+      group.assignment_epoch(), group.assignment_timestamp(),
+      group.topology() ? hex(wire::encode_value(*group.topology(), 0)) : "none");
+  for (const auto& [name, value] : group.assignment_configs())
+    text += fmt::format("  config {}={}\n", name, value);
   for (const auto& [member_id, member] : group.members()) {
-    const bool runs = soft != state.consumer_soft.end() &&
-                      soft->second.members.contains(member_id) &&
+    const streams::CurrentTasks& current = member.current;
+    text += fmt::format("  member {} {} epoch {} before {} state {} has{} gives up{}\n", member_id,
+                        hex(wire::encode_value(member.metadata, 0)), current.member_epoch,
+                        current.previous_epoch, static_cast<int>(current.state),
+                        replicated_tasks(current.assigned), replicated_tasks(current.revoking));
+  }
+  for (const auto& [member_id, target] : group.targets())
+    text += fmt::format("  target {}{}\n", member_id, replicated_tasks(target));
+  return text;
+}
+
+// Kind: ConsumerGroup, ShareGroup, StreamsGroup.
+template <class Kind>
+void check_sessions(const State& state, const Kind& group) {
+  const auto soft = state.soft_groups.find(group.id());
+  for (const auto& [member_id, member] : group.members()) {
+    const bool runs = soft != state.soft_groups.end() && soft->second.members.contains(member_id) &&
                       soft->second.members.find(member_id)->second.session.is_armed();
     ASSERT(runs, "GC10 {} {}", group.id(), member_id);
+  }
+  if (soft == state.soft_groups.end()) return;
+  for (const auto& [member_id, timers] : soft->second.members) {
+    const auto is_queued = [](const Timer* timer) { return timer->queued != Instant::never(); };
+    const Timer* all[] = {&timers.session, &timers.rebalance, &timers.join, &timers.sync};
+    ASSERT(group.members().contains(member_id) || std::ranges::any_of(all, is_queued), "GC12 {} {}",
+           group.id(), member_id);
   }
 }
 
@@ -151,12 +233,23 @@ wire::ConsumerGroupDescribeResponse::DescribedGroup Coordinator::describe_consum
 
 void Coordinator::check_invariants() const {
   for (const auto& [id, group] : state_->groups)
-    if (const auto* classic = std::get_if<ClassicGroup>(&group)) {
+    if (const auto* classic = group.as<ClassicGroup>()) {
       classic->check_invariants(state_->loaded);
-    } else if (const auto* consumer = std::get_if<ConsumerGroup>(&group)) {
+    } else if (const auto* consumer = group.as<ConsumerGroup>()) {
       consumer->check_invariants();
       if (state_->loaded) check_sessions(*state_, *consumer);
+    } else if (const auto* share = group.as<ShareGroup>()) {
+      share->check_invariants();
+      if (state_->loaded) check_sessions(*state_, *share);
+    } else if (const auto* streams = group.as<StreamsGroup>()) {
+      streams->check_invariants();
+      if (state_->loaded) check_sessions(*state_, *streams);
     }
+  for (const auto& [ticket, deletions] : state_->group_deletions) {
+    const auto is_of = [&](const auto& work) { return work.first.first == ticket; };
+    const auto under_way = std::ranges::count_if(state_->share_work, is_of);
+    ASSERT(std::cmp_equal(under_way, deletions.left), "GC11 {} {}", under_way, deletions.left);
+  }
   state_->offsets.check_invariants();
 }
 
@@ -164,9 +257,10 @@ std::string Coordinator::describe() const {
   size_t members = 0;
   size_t parked = 0;
   for (const auto& [id, group] : state_->groups) {
-    if (const auto* consumer = std::get_if<ConsumerGroup>(&group))
-      members += consumer->members().size();
-    const auto* classic = std::get_if<ClassicGroup>(&group);
+    if (const auto* consumer = group.as<ConsumerGroup>()) members += consumer->members().size();
+    if (const auto* share = group.as<ShareGroup>()) members += share->members().size();
+    if (const auto* streams = group.as<StreamsGroup>()) members += streams->members().size();
+    const auto* classic = group.as<ClassicGroup>();
     if (classic == nullptr) continue;
     members += classic->members().size();
     for (const auto& [member_id, member] : classic->members())
@@ -179,18 +273,19 @@ std::string Coordinator::describe() const {
 std::string Coordinator::describe_replicated() const {
   std::string text;
   for (const auto& [id, group] : state_->groups) {
-    if (const auto* classic = std::get_if<ClassicGroup>(&group)) {
+    if (const auto* classic = group.as<ClassicGroup>()) {
       text += replicated(*classic);
       continue;
     }
-    if (const auto* consumer = std::get_if<ConsumerGroup>(&group)) {
+    if (const auto* consumer = group.as<ConsumerGroup>()) {
       text += replicated(*consumer);
       continue;
     }
-    const auto& preserved = std::get<PreservedGroup>(group);
-    text += fmt::format("{} {}\n", kind_name(preserved.kind()), id);
-    for (const auto& [key, value] : preserved.records())
-      text += fmt::format("  {} = {}\n", hex(key), hex(value));
+    if (const auto* share = group.as<ShareGroup>()) {
+      text += replicated(*share);
+      continue;
+    }
+    text += replicated(*group.as<StreamsGroup>());
   }
   for (const auto& [group, topics] : state_->offsets.committed())
     for (const auto& [topic, partitions] : topics)

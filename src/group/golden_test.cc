@@ -3,7 +3,8 @@
 #include <sstream>
 
 #include "base/testing/golden.h"
-#include "group/testing/host.h"
+#include "group/testing/sharer.h"
+#include "group/testing/streamer.h"
 #include "wire/group_records.h"
 
 namespace millrace::group {
@@ -47,7 +48,7 @@ TEST(Golden, every_record_is_kept_when_a_log_is_replayed) {
 }
 
 TEST(Golden, every_prefix_of_a_log_can_be_replayed) {
-  for (int32_t partition : {0, 1}) {
+  for (int32_t partition : {0, 1, 2, 3}) {
     const auto records = records_of(partition);
     for (size_t count = 0; count <= records.size(); ++count) {
       Host host;
@@ -144,6 +145,68 @@ TEST(Golden, the_life_of_a_consumer_group_is_written_as_apache_kafka_wrote_it) {
   host.beat(beat);
   EXPECT_EQ(std::vector(host.log.begin() + static_cast<ptrdiff_t>(joined), host.log.end()),
             std::vector(expected.begin() + 6, expected.end()));
+}
+
+// A member joins, is assigned what was initialised, leaves; the group is deleted.
+TEST(Golden, the_life_of_a_share_group_is_written_in_apache_kafkas_bytes) {
+  const auto expected = records_of(2);
+  Host host;
+  host.topics.ids["codecs"] = Uuid::of_words({0x60939e67d2e84f66, 0x9fd41709f60ab2f4});
+  host.topics.counts["codecs"] = 2;
+  host.wall = TimestampMs(0x1a1fc2a79e6);
+  Sharer member(host, "mirjiwB6AQ66gSnhPesTSw", "share-group");
+  const auto beat = [&](int32_t epoch) {
+    RequestContext context = host.context(1);
+    context.client_id = "rdkafka";
+    auto request = member.says();
+    request.member_epoch = epoch;
+    if (epoch == 0) request.subscribed_topic_names = {"codecs"};
+    host.take(host.machine->decide_share_heartbeat(request, context));
+  };
+  beat(0);
+  host.grant();
+  host.advance(seconds(5));
+  beat(2);
+  beat(-1);
+  host.begin_delete_groups({"share-group"});
+  host.grant();
+  EXPECT_EQ(host.log, expected);
+  EXPECT_TRUE(host.machine->list_groups({}).empty());
+}
+
+// A member waits for others, another one comes and is given half of the tasks, each task has a
+// standby, both leave; the group is deleted.
+TEST(Golden, the_life_of_a_streams_group_is_written_in_apache_kafkas_bytes) {
+  const auto expected = records_of(3);
+  Host host({.streams_assignment_interval = milliseconds(0), .streams_initial_delay = seconds(2)});
+  host.client_id = "tests";
+  host.topics.ids["t0"] = Uuid::of_words({0x1ff1ba02a1b3481c, 0xa0e12375db57bdc9});
+  host.topics.ids["store"] = Uuid::of_words({0x486475da90664c47, 0x8a1cdaebd638eccf});
+  host.topics.counts["t0"] = host.topics.counts["store"] = 4;
+  Streamer a(host, "a"), b(host, "b");
+  host.wall = TimestampMs(0x1a204ae2795 - 2000);
+  a.join();
+  host.advance(seconds(2));
+  a.beat();
+  host.wall = TimestampMs(0x1a204ae27eb);
+  b.join();
+  a.beat();
+  a.beat();
+  b.beat();
+  host.wall = TimestampMs(0x1a204ae2a3d);
+  host.topics.streams_settings["st"].standby_replicas = 1;
+  for (int round = 0; round < 3; ++round) {
+    a.beat();
+    b.beat();
+  }
+  host.wall = TimestampMs(0x1a204ae2ab2);
+  b.leave();
+  a.beat();
+  a.beat();
+  a.leave();
+  host.begin_delete_groups({"st"});
+  EXPECT_EQ(host.log, expected);
+  EXPECT_TRUE(host.machine->list_groups({}).empty());
 }
 
 }  // namespace

@@ -35,6 +35,17 @@ struct GroupConfig {
   milliseconds consumer_regex_refresh = seconds(600);  // ...consumer.regex.refresh.interval.ms
   // group.consumer.assignors: the first one is the default. All of them are known, one at least.
   std::vector<std::string> consumer_assignors = {"uniform", "range"};
+  Duration share_session_timeout = seconds(45);           // group.share.session.timeout.ms
+  Duration share_heartbeat = seconds(5);                  // ...share.heartbeat.interval.ms
+  milliseconds share_assignment_interval = seconds(1);    // ...share.assignment.interval.ms
+  int32_t share_max_size = 200;                           // group.share.max.size
+  Duration share_initialize_retry = seconds(30);          // ...share.initialize.retry.interval.ms
+  Duration streams_session_timeout = seconds(45);         // group.streams.session.timeout.ms
+  Duration streams_heartbeat = seconds(5);                // ...streams.heartbeat.interval.ms
+  milliseconds streams_assignment_interval = seconds(1);  // ...streams.assignment.interval.ms
+  Duration streams_initial_delay = seconds(3);            // ...streams.initial.rebalance.delay.ms
+  int32_t streams_max_size = INT32_MAX;                   // group.streams.max.size
+  int32_t streams_standby_replicas = 0;                   // ...streams.num.standby.replicas
   MigrationPolicy migration = MigrationPolicy::kBidirectional;  // ...consumer.migration.policy
 };
 

@@ -22,7 +22,10 @@ class NoTopics final : public Topics {
   std::vector<std::string> racks_of(std::string_view, PartitionIndex) const override { return {}; }
   void for_each_name(const std::function<void(const std::string&)>&) const override {}
   int64_t version() const override { return 1; }
+  int64_t max_batch_bytes() const override { return 1 << 20; }
   GroupTimes times_of(std::string_view) const override { return {}; }
+  GroupTimes share_times_of(std::string_view) const override { return {}; }
+  StreamsSettings streams_settings_of(std::string_view) const override { return {}; }
 };
 
 // Pieces of the input: a byte that says what follows, a key and a value, each behind its length.
@@ -91,6 +94,21 @@ void use(Coordinator& coordinator, const std::string& group_id) {
   beat.topic_partitions.emplace();
   perform(coordinator, coordinator.decide_consumer_heartbeat(beat, at(Instant(seconds(2)))));
   (void)coordinator.describe_consumer_group(group_id, NoTopics());
+  wire::ShareGroupHeartbeatRequest share;
+  share.group_id = group_id;
+  share.member_id = "m";
+  share.subscribed_topic_names = {"t"};
+  perform(coordinator, coordinator.decide_share_heartbeat(share, at(Instant(seconds(2)))));
+  (void)coordinator.describe_share_group(group_id, NoTopics());
+  wire::StreamsGroupHeartbeatRequest streams;
+  streams.group_id = group_id;
+  streams.member_id = "m";
+  streams.rebalance_timeout_ms = 10'000;
+  streams.topology.emplace().subtopologies = {{.subtopology_id = "0", .source_topics = {"t"}}};
+  for (auto* tasks : {&streams.active_tasks, &streams.standby_tasks, &streams.warmup_tasks})
+    tasks->emplace();
+  perform(coordinator, coordinator.decide_streams_heartbeat(streams, at(Instant(seconds(2)))));
+  (void)coordinator.describe_streams_group(group_id);
   wire::JoinGroupRequest join;
   join.group_id = group_id;
   join.session_timeout_ms = join.rebalance_timeout_ms = 10'000;

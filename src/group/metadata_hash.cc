@@ -9,7 +9,8 @@
 namespace millrace::group {
 namespace {
 
-constexpr uint8_t kVersion = 0;  // of what is hashed
+constexpr uint8_t kVersion = 0;         // of what is hashed
+constexpr size_t kMaxHashes = 100'000;  // that are kept
 
 // Numbers in little-endian order. A text is its UTF-16 code units and their number.
 class Input {
@@ -89,6 +90,12 @@ int64_t topic_hash(std::string_view name, const Topics& topics) {
     }
   }
   return input.hash();
+}
+
+int64_t TopicHashes::of_topic(const std::string& name, const Topics& topics) {
+  if (const auto known = hashes_.find(name); known != hashes_.end()) return known->second;
+  if (hashes_.size() >= kMaxHashes) hashes_.clear();
+  return hashes_[name] = topic_hash(name, topics);
 }
 
 int64_t group_hash(const std::vector<int64_t>& topic_hashes) {

@@ -5,6 +5,7 @@
 #include "group/classic_protocol.h"
 #include "group/offsets.h"
 #include "group/records.h"
+#include "group/share_protocol.h"
 
 namespace millrace::group {
 namespace {
@@ -42,7 +43,7 @@ ResolvedTopic resolve(const wire::OffsetCommitRequest::OffsetCommitRequestTopic&
   return {topic.name, *id};
 }
 
-// Those that there are, by the ids of their topics.
+// Those that there are.
 std::vector<CommittedPartition> partitions_of(const wire::OffsetCommitRequest& request,
                                               const Topics& topics, int16_t version) {
   std::vector<CommittedPartition> partitions;
@@ -51,7 +52,7 @@ std::vector<CommittedPartition> partitions_of(const wire::OffsetCommitRequest& r
     if (resolved.error != ErrorCode::kNone) continue;
     for (const auto& partition : topic.partitions)
       if (topics.has_partition(resolved.name, PartitionIndex(partition.partition_index)))
-        partitions.push_back({resolved.id, partition.partition_index});
+        partitions.push_back({resolved.name, resolved.id, partition.partition_index});
   }
   return partitions;
 }
@@ -128,11 +129,32 @@ ErrorCode Offsets::check_consumer_commit(const ConsumerGroup& group, const Membe
   return is_generation ? ErrorCode::kIllegalGeneration : ErrorCode::kStaleMemberEpoch;
 }
 
-ErrorCode Offsets::check_preserved_commit(const PreservedGroup& group,
-                                          const wire::OffsetCommitRequest& request) const {
-  if (group.kind() == PreservedKind::kShare) return ErrorCode::kGroupIdNotFound;
-  if (request.generation_id_or_member_epoch < 0 && group.is_empty()) return ErrorCode::kNone;
-  return ErrorCode::kUnknownMemberId;
+// The same of a task's partitions: of each topic that its subtopology reads.
+ErrorCode Offsets::check_streams_commit(const StreamsGroup& group, const MemberCommit& commit,
+                                        std::span<const CommittedPartition> partitions) const {
+  if (commit.epoch < 0 && group.is_empty()) return ErrorCode::kNone;
+  const StreamsMember* member = group.find(commit.member_id);
+  if (member == nullptr) return ErrorCode::kUnknownMemberId;
+  if (!commit.is_transactional && commit.api_version < kHasMemberEpochs)
+    return ErrorCode::kUnsupportedVersion;
+  const streams::CurrentTasks& current = member->current;
+  if (commit.epoch == current.member_epoch) return ErrorCode::kNone;
+  const auto since = [&](const std::string& subtopology, int32_t index) -> std::optional<int32_t> {
+    for (const streams::OwnedTasks* tasks : {&current.assigned, &current.revoking})
+      if (streams::contains(tasks->active, subtopology, index))
+        return tasks->active.find(subtopology)->second.at(index);
+    return std::nullopt;
+  };
+  const auto is_covered = [&](const CommittedPartition& partition) {
+    const std::string* reader = group.reader_of(partition.topic);
+    if (reader == nullptr) return false;
+    const auto assigned = since(*reader, partition.index);
+    return assigned && commit.epoch >= *assigned;
+  };
+  const bool covered =
+      commit.epoch < current.member_epoch && std::ranges::all_of(partitions, is_covered);
+  if (covered) return ErrorCode::kNone;
+  return commit.is_transactional ? ErrorCode::kIllegalGeneration : ErrorCode::kStaleMemberEpoch;
 }
 
 ErrorCode Offsets::check_commit(const wire::OffsetCommitRequest& request, int16_t version,
@@ -143,15 +165,15 @@ ErrorCode Offsets::check_commit(const wire::OffsetCommitRequest& request, int16_
     return version >= kSaysGroupIdNotFound ? ErrorCode::kGroupIdNotFound
                                            : ErrorCode::kIllegalGeneration;
   }
-  if (auto* classic = std::get_if<ClassicGroup>(group))
-    return check_classic_commit(*classic, request);
-  if (const auto* consumer = std::get_if<ConsumerGroup>(group))
-    return check_consumer_commit(*consumer,
-                                 {.member_id = request.member_id,
-                                  .epoch = request.generation_id_or_member_epoch,
-                                  .api_version = version},
-                                 partitions_of(request, topics, version));
-  return check_preserved_commit(std::get<PreservedGroup>(*group), request);
+  if (auto* classic = group->as<ClassicGroup>()) return check_classic_commit(*classic, request);
+  if (group->as<ShareGroup>() != nullptr) return ErrorCode::kGroupIdNotFound;
+  const MemberCommit commit{.member_id = request.member_id,
+                            .epoch = request.generation_id_or_member_epoch,
+                            .api_version = version};
+  const auto partitions = partitions_of(request, topics, version);
+  if (const auto* consumer = group->as<ConsumerGroup>())
+    return check_consumer_commit(*consumer, commit, partitions);
+  return check_streams_commit(*group->as<StreamsGroup>(), commit, partitions);
 }
 
 ErrorCode Offsets::commit_partition(const CommitPartition& partition, const ResolvedTopic& topic,
@@ -201,22 +223,19 @@ ErrorCode Offsets::check_offset_delete(const std::string& group_id) {
   if (group_id.empty()) return ErrorCode::kInvalidGroupId;
   Group* group = state_.find(group_id);
   if (group == nullptr) return ErrorCode::kGroupIdNotFound;
-  if (const auto* classic = std::get_if<ClassicGroup>(group))
+  if (const auto* classic = group->as<ClassicGroup>())
     return classic->is_in(ClassicState::kEmpty) || classic->uses_consumer_protocol()
                ? ErrorCode::kNone
                : ErrorCode::kNonEmptyGroup;
-  const auto* preserved = std::get_if<PreservedGroup>(group);
-  return preserved && preserved->kind() == PreservedKind::kShare ? ErrorCode::kGroupIdNotFound
-                                                                 : ErrorCode::kNone;
+  return group->as<ShareGroup>() != nullptr ? ErrorCode::kGroupIdNotFound : ErrorCode::kNone;
 }
 
 bool Offsets::is_subscribed(const std::string& group_id, const std::string& topic) {
   Group* group = state_.find(group_id);
-  if (const auto* classic = std::get_if<ClassicGroup>(group))
-    return classic->is_subscribed_to(topic);
-  if (const auto* consumer = std::get_if<ConsumerGroup>(group))
+  if (const auto* classic = group->as<ClassicGroup>()) return classic->is_subscribed_to(topic);
+  if (const auto* consumer = group->as<ConsumerGroup>())
     return consumer->subscribed_topics().contains(topic);
-  return !std::get<PreservedGroup>(*group).is_empty();
+  return group->as<StreamsGroup>()->is_subscribed_to(topic);
 }
 
 ErrorCode Offsets::delete_offset(const std::string& group_id, const PartitionRef& ref) {
@@ -256,18 +275,19 @@ ErrorCode Offsets::delete_group(const std::string& group_id) {
   Group* group = state_.find(group_id);
   if (group == nullptr) return ErrorCode::kGroupIdNotFound;
   std::vector<machine::KeyValueRecord> records;
-  if (const auto* classic = std::get_if<ClassicGroup>(group)) {
+  if (const auto* classic = group->as<ClassicGroup>()) {
     if (!classic->is_in(ClassicState::kEmpty)) return ErrorCode::kNonEmptyGroup;
     records.push_back(group_metadata_tombstone(group_id));
-  } else if (const auto* consumer = std::get_if<ConsumerGroup>(group)) {
+  } else if (const auto* consumer = group->as<ConsumerGroup>()) {
     if (!consumer->is_empty()) return ErrorCode::kNonEmptyGroup;
     records = consumer->tombstones();
+  } else if (const auto* share = group->as<ShareGroup>()) {
+    if (!share->is_empty()) return ErrorCode::kNonEmptyGroup;
+    records = share->tombstones();
   } else {
-    const auto& preserved = std::get<PreservedGroup>(*group);
-    // What share groups have delivered stands in another topic, which is not served.
-    if (preserved.kind() == PreservedKind::kShare) return ErrorCode::kUnsupportedVersion;
-    if (!preserved.is_empty()) return ErrorCode::kNonEmptyGroup;
-    records = preserved.tombstones();
+    const auto& streams = *group->as<StreamsGroup>();
+    if (!streams.is_empty()) return ErrorCode::kNonEmptyGroup;
+    records = streams.tombstones();
   }
   state_.offsets.for_each(group_id, [&](const PartitionRef& partition) {
     step_.append(offset_tombstone(group_id, partition));
@@ -278,12 +298,20 @@ ErrorCode Offsets::delete_group(const std::string& group_id) {
 
 void Offsets::delete_groups(const wire::DeleteGroupsRequest& request,
                             const RequestContext& context) {
-  wire::DeleteGroupsResponse response;
+  GroupDeletions deletions;
   std::set<std::string_view> seen;
-  for (const std::string& id : request.groups_names)
-    if (seen.insert(id).second)
-      response.results.push_back({.group_id = id, .error_code = code_of(delete_group(id))});
-  step_.reply(context.ticket, std::move(response));
+  for (const std::string& id : request.groups_names) {
+    if (!seen.insert(id).second) continue;
+    auto& result = deletions.response.results.emplace_back();
+    result.group_id = id;
+    const ShareGroup* share = state_.find_share(id);
+    if (share != nullptr && ShareProtocol(step_).begin_deletion(*share, context))
+      ++deletions.left;
+    else
+      result.error_code = code_of(delete_group(id));
+  }
+  if (deletions.left == 0) return step_.reply(context.ticket, std::move(deletions.response));
+  state_.group_deletions.emplace(context.ticket, std::move(deletions));
 }
 
 }  // namespace millrace::group

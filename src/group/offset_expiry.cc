@@ -41,9 +41,15 @@ bool is_of(const CommittedOffset& offset, const Uuid& topic_id) {
 
 ErrorCode check_fetch(State& state, const wire::OffsetFetchRequest::OffsetFetchRequestGroup& r) {
   const Group* group = state.find(r.group_id);
-  const auto* consumer = group ? std::get_if<ConsumerGroup>(group) : nullptr;
-  if (consumer == nullptr) return ErrorCode::kNone;
   if (!r.member_id && r.member_epoch < 0) return ErrorCode::kNone;
+  if (const auto* streams = group ? group->as<StreamsGroup>() : nullptr) {
+    const StreamsMember* member = streams->find(r.member_id.value_or(""));
+    if (member == nullptr) return ErrorCode::kUnknownMemberId;
+    return member->current.member_epoch == r.member_epoch ? ErrorCode::kNone
+                                                          : ErrorCode::kStaleMemberEpoch;
+  }
+  const auto* consumer = group ? group->as<ConsumerGroup>() : nullptr;
+  if (consumer == nullptr) return ErrorCode::kNone;
   const ConsumerMember* member = consumer->find(r.member_id.value_or(""));
   if (member == nullptr) return ErrorCode::kUnknownMemberId;
   if (member->current.member_epoch == r.member_epoch) return ErrorCode::kNone;
@@ -113,8 +119,9 @@ struct ExpiryBase {
 };
 
 std::optional<ExpiryBase> expiry_base(const Group& group) {
-  const auto* classic = std::get_if<ClassicGroup>(&group);
-  if (std::holds_alternative<ConsumerGroup>(group)) return ExpiryBase{};
+  const auto* classic = group.as<ClassicGroup>();
+  if (group.as<ConsumerGroup>() != nullptr || group.as<StreamsGroup>() != nullptr)
+    return ExpiryBase{};
   if (classic == nullptr) return std::nullopt;
   if (!classic->protocol_type()) return ExpiryBase{};  // nobody ever joined: a simple group
   if (classic->is_in(ClassicState::kEmpty)) return ExpiryBase{classic->changed()};
@@ -133,19 +140,22 @@ bool is_expired(const CommittedOffset& offset, const ExpiryBase& base, const Ste
 // The topics that keep their offsets because somebody reads them.
 class Subscriptions {
  public:
-  explicit Subscriptions(const Group& group) : consumer_(std::get_if<ConsumerGroup>(&group)) {
-    if (const auto* classic = std::get_if<ClassicGroup>(&group)) {
+  explicit Subscriptions(const Group& group)
+      : consumer_(group.as<ConsumerGroup>()), streams_(group.as<StreamsGroup>()) {
+    if (const auto* classic = group.as<ClassicGroup>()) {
       topics_ = classic->subscribed_topics();
       unknown_ = !topics_ && classic->uses_consumer_protocol();
     }
   }
   bool contain(const std::string& topic) const {
     if (consumer_ != nullptr) return consumer_->subscribed_topics().contains(topic);
+    if (streams_ != nullptr) return streams_->is_subscribed_to(topic);
     return unknown_ || (topics_ && topics_->contains(topic));
   }
 
  private:
   const ConsumerGroup* consumer_;
+  const StreamsGroup* streams_;
   std::optional<std::set<std::string>> topics_;
   bool unknown_ = false;
 };
@@ -158,8 +168,9 @@ FetchGroup fetch(State& state, const wire::OffsetFetchRequest::OffsetFetchReques
   response.group_id = request.group_id;
   const ErrorCode error = check_fetch(state, request);
   response.error_code = code_of(error);
-  // Offsets of a group that is gone (only its own tombstone was written) are not shown.
-  const bool known = state.find(request.group_id) != nullptr;
+  // Offsets of a group that is gone (only its own tombstone was written) are not shown, and a share
+  // group has none.
+  const bool known = state.find(request.group_id) && !state.find_share(request.group_id);
   if (error != ErrorCode::kNone) return response;
   if (!request.topics) {
     if (known) fetch_all(state, request.group_id, topics, options, response);
@@ -204,13 +215,16 @@ size_t Offsets::expire_group(const std::string& group_id, const Group& group) {
   if (const TopicOffsets* topics = state_.offsets.of_group(group_id))
     for (const auto& [topic, partitions] : *topics) seen += partitions.size();
   if (!expire_offsets(group_id, group)) return seen;
-  if (const auto* classic = std::get_if<ClassicGroup>(&group)) {
+  if (const auto* classic = group.as<ClassicGroup>()) {
     // Somebody who was given an id is about to join.
     if (classic->is_in(ClassicState::kEmpty) && classic->unused_ids().empty())
       step_.append(group_metadata_tombstone(group_id));
-  } else if (const auto* consumer = std::get_if<ConsumerGroup>(&group)) {
+  } else if (const auto* consumer = group.as<ConsumerGroup>()) {
     if (consumer->is_empty())
       for (auto& record : consumer->tombstones()) step_.append(std::move(record));
+  } else if (const auto* streams = group.as<StreamsGroup>()) {
+    if (streams->is_empty())
+      for (auto& record : streams->tombstones()) step_.append(std::move(record));
   }
   return seen;
 }

@@ -8,8 +8,9 @@ namespace {
 // The entry for `key`, made if it is not there; a string is made only then.
 template <class Map>
 typename Map::mapped_type& entry(Map& map, std::string_view key) {
-  auto at = map.find(key);
-  if (at == map.end()) at = map.emplace(std::string(key), typename Map::mapped_type{}).first;
+  auto at = map.lower_bound(key);
+  if (at == map.end() || at->first != key)
+    at = map.emplace_hint(at, std::string(key), typename Map::mapped_type{});
   return at->second;
 }
 

@@ -17,6 +17,7 @@ struct ResolvedTopic {
 };
 
 struct CommittedPartition {
+  std::string topic;
   Uuid topic_id;
   int32_t index = 0;
 };
@@ -32,6 +33,7 @@ class Offsets {
   void delete_offsets(const wire::OffsetDeleteRequest& request, const Topics& topics,
                       const RequestContext& context);
   void delete_groups(const wire::DeleteGroupsRequest& request, const RequestContext& context);
+  ErrorCode delete_group(const std::string& group_id);
   void on_topics_deleted(std::span<const DeletedTopic> topics);
   // A bounded piece of the work; arms the timer for the next one.
   void expire();
@@ -46,7 +48,7 @@ class Offsets {
                              const wire::OffsetCommitRequest& request);
   ErrorCode check_commit(const wire::OffsetCommitRequest& request, int16_t version,
                          const Topics& topics);
-  // Who commits to a consumer group, and in which epoch it is.
+  // Who commits to a consumer or streams group, and in which epoch it is.
   struct MemberCommit {
     std::string_view member_id;
     int32_t epoch = -1;
@@ -55,14 +57,13 @@ class Offsets {
   };
   ErrorCode check_consumer_commit(const ConsumerGroup& group, const MemberCommit& commit,
                                   std::span<const CommittedPartition> partitions) const;
+  ErrorCode check_streams_commit(const StreamsGroup& group, const MemberCommit& commit,
+                                 std::span<const CommittedPartition> partitions) const;
   ErrorCode check_transactional_commit(const wire::TxnOffsetCommitRequest& request,
                                        const Topics& topics);
   ErrorCode check_classic_commit(ClassicGroup& group, const wire::OffsetCommitRequest& request);
-  ErrorCode check_preserved_commit(const PreservedGroup& group,
-                                   const wire::OffsetCommitRequest& request) const;
   ErrorCode check_offset_delete(const std::string& group_id);
   ErrorCode delete_offset(const std::string& group_id, const PartitionRef& partition);
-  ErrorCode delete_group(const std::string& group_id);
   bool is_subscribed(const std::string& group_id, const std::string& topic);
   size_t expire_group(const std::string& group_id, const Group& group);
   bool expire_offsets(const std::string& group_id, const Group& group);

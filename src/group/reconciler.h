@@ -9,17 +9,11 @@
 #include <string>
 
 #include "group/consumer_group.h"
+#include "group/refusal.h"
 #include "group/topics.h"
 #include "wire/consumer_group_heartbeat.h"
-#include "wire/errors.h"
 
 namespace millrace::group {
-
-// Why a request is not done.
-struct Refusal {
-  wire::ErrorCode code = wire::ErrorCode::kNone;
-  std::string message;
-};
 
 using OwnedTopics = std::vector<wire::ConsumerGroupHeartbeatRequest::TopicPartitions>;
 

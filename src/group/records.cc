@@ -66,4 +66,12 @@ Result<int16_t> key_type(ByteView key) {
   return type;
 }
 
+Result<std::string> group_id_of_key(ByteView key) {
+  wire::Reader reader(key);
+  reader.int16("type");
+  std::string id = reader.string("group id", false);
+  RETURN_IF_ERROR(reader.status());
+  return id;
+}
+
 }  // namespace millrace::group

@@ -23,5 +23,7 @@ CommittedOffset offset_of(wire::OffsetCommitValue value);
 
 // The int16 that a key begins with.
 Result<int16_t> key_type(ByteView key);
+// The group of a key of any type but those of offsets and classic groups.
+Result<std::string> group_id_of_key(ByteView key);
 
 }  // namespace millrace::group

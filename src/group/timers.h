@@ -26,18 +26,20 @@ enum class TimerKind : uint8_t {
   kSession,          // of a member, or of an id that was given out
   kJoin,             // the end of a group's join phase
   kSync,             // the end of the wait for every member's SyncGroup
-  kMemberSession,    // of a consumer group's member
+  kMemberSession,    // of a consumer, share or streams group's member
   kMemberRebalance,  // how long it may take to give partitions up
   kMemberJoin,       // how long a classic one may take to join again
   kMemberSync,       // and to sync
   kRegex,            // a consumer group's regular expressions are resolved
+  kFirstTarget,      // of a streams group that was empty
   kOffsetExpiry,     // of the whole partition
 };
 
-constexpr bool is_of_consumer_group(TimerKind kind) {
+// Of groups of which State::soft_groups knows the timers.
+constexpr bool is_of_soft_group(TimerKind kind) {
   return kind == TimerKind::kMemberSession || kind == TimerKind::kMemberRebalance ||
          kind == TimerKind::kMemberJoin || kind == TimerKind::kMemberSync ||
-         kind == TimerKind::kRegex;
+         kind == TimerKind::kRegex || kind == TimerKind::kFirstTarget;
 }
 
 struct TimerOwner {

@@ -14,11 +14,18 @@
 
 namespace millrace::group {
 
-// Of one group, where it differs from GroupConfig.
+// Of one group, where it differs from GroupConfig: as a consumer or as a share group.
 struct GroupTimes {
-  std::optional<Duration> session_timeout;          // consumer.session.timeout.ms
-  std::optional<Duration> heartbeat_interval;       // consumer.heartbeat.interval.ms
-  std::optional<milliseconds> assignment_interval;  // consumer.assignment.interval.ms
+  std::optional<Duration> session_timeout;          // consumer.session.timeout.ms, share...
+  std::optional<Duration> heartbeat_interval;       // consumer.heartbeat.interval.ms, ...
+  std::optional<milliseconds> assignment_interval;  // consumer.assignment.interval.ms, ...
+};
+
+// The same of a streams group.
+struct StreamsSettings {
+  GroupTimes times;
+  std::optional<Duration> initial_rebalance_delay;  // streams.initial.rebalance.delay.ms
+  std::optional<int32_t> standby_replicas;          // streams.num.standby.replicas
 };
 
 class Topics {
@@ -34,7 +41,11 @@ class Topics {
   virtual void for_each_name(const std::function<void(const std::string&)>& visit) const = 0;
   // Grows with every change of the metadata.
   virtual int64_t version() const = 0;
+  // Of the largest batch that __consumer_offsets takes: its max.message.bytes.
+  virtual int64_t max_batch_bytes() const = 0;
   virtual GroupTimes times_of(std::string_view group_id) const = 0;
+  virtual GroupTimes share_times_of(std::string_view group_id) const = 0;
+  virtual StreamsSettings streams_settings_of(std::string_view group_id) const = 0;
 };
 
 }  // namespace millrace::group

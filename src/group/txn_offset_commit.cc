@@ -25,19 +25,13 @@ ErrorCode check_classic(ClassicGroup& group, const Request& request) {
                                                      : ErrorCode::kIllegalGeneration;
 }
 
-ErrorCode check_preserved(const PreservedGroup& group, const Request& request) {
-  if (group.kind() == PreservedKind::kShare) return ErrorCode::kGroupIdNotFound;
-  const bool is_simple = request.generation_id < 0 && group.is_empty();
-  return is_simple || names_no_member(request) ? ErrorCode::kNone : ErrorCode::kUnknownMemberId;
-}
-
 // A topic that there is not has no id: no member was assigned that one.
 std::vector<CommittedPartition> partitions_of(const Request& request, const Topics& topics) {
   std::vector<CommittedPartition> partitions;
   for (const auto& topic : request.topics) {
     const Uuid id = topics.id_of(topic.name).value_or(Uuid::zero());
     for (const auto& partition : topic.partitions)
-      partitions.push_back({id, partition.partition_index});
+      partitions.push_back({topic.name, id, partition.partition_index});
   }
   return partitions;
 }
@@ -48,14 +42,15 @@ ErrorCode Offsets::check_transactional_commit(const Request& request, const Topi
   Group* group = state_.find(request.group_id);
   if (group == nullptr)
     return request.generation_id < 0 ? ErrorCode::kNone : ErrorCode::kIllegalGeneration;
-  if (auto* classic = std::get_if<ClassicGroup>(group)) return check_classic(*classic, request);
-  const auto* consumer = std::get_if<ConsumerGroup>(group);
-  if (consumer == nullptr) return check_preserved(std::get<PreservedGroup>(*group), request);
+  if (auto* classic = group->as<ClassicGroup>()) return check_classic(*classic, request);
+  if (group->as<ShareGroup>() != nullptr) return ErrorCode::kGroupIdNotFound;
   if (names_no_member(request)) return ErrorCode::kNone;
-  return check_consumer_commit(
-      *consumer,
-      {.member_id = request.member_id, .epoch = request.generation_id, .is_transactional = true},
-      partitions_of(request, topics));
+  const MemberCommit commit{
+      .member_id = request.member_id, .epoch = request.generation_id, .is_transactional = true};
+  const auto partitions = partitions_of(request, topics);
+  if (const auto* consumer = group->as<ConsumerGroup>())
+    return check_consumer_commit(*consumer, commit, partitions);
+  return check_streams_commit(*group->as<StreamsGroup>(), commit, partitions);
 }
 
 void Offsets::commit_in_transaction(const wire::TxnOffsetCommitRequest& request,

@@ -115,6 +115,11 @@ class Image {
   const ConfigMap& configs(const ConfigResource& resource) const;
   const std::map<ConfigResource, ConfigMap>& all_configs() const { return configs_; }
   const std::map<std::string, int16_t>& features() const { return features_; }
+  // At which the feature is finalised; 0: it is off.
+  int16_t feature_level(const std::string& name) const {
+    const auto at = features_.find(name);
+    return at == features_.end() ? int16_t{0} : at->second;
+  }
   // As finalised; that of a log which does not say is the oldest that KRaft has.
   int16_t metadata_version() const;
   ProducerId next_producer_id() const { return next_producer_id_; }

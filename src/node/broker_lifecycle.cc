@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "env/random_uuid.h"
 #include "metadata/features.h"
-#include "node/random_uuid.h"
 
 namespace millrace::node {
 namespace {

@@ -46,6 +46,7 @@ void Compactor::take_settings(const config::NodeProperties& settings) {
 
 void Compactor::start() {
   started_ = true;
+  statistics_.looked = shard().clock().now();
   employ();
 }
 
@@ -74,10 +75,9 @@ void Compactor::look_after(size_t worker, Duration pause) {
 
 Compactor::Names Compactor::excluded() {
   const Instant now = shard().clock().now();
-  std::erase_if(failed_, [&](const auto& each) { return each.second <= now; });
-  statistics_.uncleanable = failed_.size();
+  std::erase_if(failed_, [&](const auto& each) { return each.second.until <= now; });
   Names names = busy_;
-  for (const auto& [name, until] : failed_) names.insert(name);
+  for (const auto& [name, failed] : failed_) names.insert(name);
   return names;
 }
 
@@ -120,6 +120,8 @@ Compactor::Found Compactor::dirtiest(const Names& excluded) {
 }
 
 void Compactor::found(size_t worker, const Found& found) {
+  statistics_.looked = shard().clock().now();
+  statistics_.dirtiest = found.ratio;
   if (!found.hosted) return look_after(worker, settings_.backoff);
   if (!busy_.insert(found.hosted.partition->name()).second)
     return look_after(worker, kCrowdedPause);
@@ -299,11 +301,27 @@ void Compactor::finish(Job& job) {
   parts_.partitions->write_checkpoints_later(*job.hosted.volume());
 }
 
-void Compactor::count(const Job& job) {
-  const storage::CleanerStatistics& done = job.cleaner->statistics();
+void Compactor::count(Worker& worker) {
+  const storage::CleanerStatistics& done = worker.job->cleaner->statistics();
   ++statistics_.compactions;
   statistics_.bytes_read += done.bytes_read;
   statistics_.bytes_written += done.bytes_written;
+  const std::chrono::duration<double> took = shard().clock().now() - worker.job->begun;
+  worker.last = {.seconds = took.count(),
+                 .kept = static_cast<double>(done.bytes_written) /
+                         static_cast<double>(std::max<uint64_t>(done.bytes_read, 1)),
+                 .map_used = done.map_used};
+}
+
+Compactor::Statistics Compactor::statistics() const {
+  Statistics statistics = statistics_;
+  for (const Worker& worker : workers_) {
+    statistics.last.seconds = std::max(statistics.last.seconds, worker.last.seconds);
+    statistics.last.kept = std::max(statistics.last.kept, worker.last.kept);
+    statistics.last.map_used = std::max(statistics.last.map_used, worker.last.map_used);
+  }
+  for (const auto& [name, failed] : failed_) ++statistics.uncleanable[failed.directory];
+  return statistics;
 }
 
 void Compactor::stepped(size_t worker, const Stepped& stepped) {
@@ -312,7 +330,7 @@ void Compactor::stepped(size_t worker, const Stepped& stepped) {
   if (stepped.outcome == Outcome::kGoesOn)
     return go_on(worker, milliseconds(static_cast<int64_t>(std::min(std::floor(wait), 1e9))));
   const auto job = workers_[worker].job;
-  if (stepped.outcome == Outcome::kDone) count(*job);
+  if (stepped.outcome == Outcome::kDone) count(workers_[worker]);
   over(worker, job->hosted, stepped);
 }
 
@@ -320,7 +338,9 @@ void Compactor::over(size_t worker, const HostedPartition& hosted, const Stepped
   const TopicPartition& name = hosted.partition->name();
   workers_[worker].job.reset();
   busy_.erase(name);
-  if (how.failed) failed_[name] = shard().clock().now() + kFailurePause;
+  if (how.failed)
+    failed_[name] = {.until = shard().clock().now() + kFailurePause,
+                     .directory = hosted.volume()->directory().path()};
   look_after(worker, how.outcome == Outcome::kDone ? Duration(0) : settings_.backoff);
 }
 

@@ -40,13 +40,21 @@ class Compactor : public std::enable_shared_from_this<Compactor> {
   // Waits for the piece that is being cleaned.
   void close();
 
+  struct Run {
+    double seconds = 0;
+    double kept = 0;      // bytes written over bytes read
+    double map_used = 0;  // of its part of log.cleaner.dedupe.buffer.size
+  };
   struct Statistics {
     uint64_t compactions = 0;
     uint64_t bytes_read = 0;
     uint64_t bytes_written = 0;
-    uint64_t uncleanable = 0;  // partitions, now
+    Run last;             // of the threads' last compactions the most of each
+    double dirtiest = 0;  // of what the last look chose: the part that is not compacted
+    Instant looked;       // when that was
+    std::map<std::string, uint64_t> uncleanable;  // partitions by log directory
   };
-  const Statistics& statistics() const { return statistics_; }
+  Statistics statistics() const;
 
  private:
   static constexpr uint64_t kPieceBytes = 1 << 20;              // read and written in one go
@@ -73,12 +81,17 @@ class Compactor : public std::enable_shared_from_this<Compactor> {
     size_t number = 0;
     std::unique_ptr<env::DiskThread> thread;
     std::shared_ptr<Job> job;
+    Run last;
   };
   enum class Outcome { kGoesOn, kDone, kGivenUp };
   struct Stepped {
     Outcome outcome = Outcome::kGoesOn;
     uint64_t bytes = 0;
     bool failed = false;  // it is left alone for a while
+  };
+  struct Failed {
+    Instant until;
+    std::string directory;
   };
   struct Found {
     HostedPartition hosted;
@@ -107,14 +120,14 @@ class Compactor : public std::enable_shared_from_this<Compactor> {
   void stepped(size_t worker, const Stepped& stepped);
   void over(size_t worker, const HostedPartition& hosted, const Stepped& how);
   void finish(Job& job);
-  void count(const Job& job);
+  void count(Worker& worker);
 
   Parts parts_;
   Settings settings_;
   Statistics statistics_;
   std::vector<Worker> workers_;
-  Names busy_;                                // that a thread has
-  std::map<TopicPartition, Instant> failed_;  // until when they are left alone
+  Names busy_;                               // that a thread has
+  std::map<TopicPartition, Failed> failed_;  // left alone for a while
   bool started_ = false;
   bool closed_ = false;
 };

@@ -84,6 +84,8 @@ class CompactorTest : public ::testing::Test {
     });
   }
   uint64_t compactions() const { return compactor_->statistics().compactions; }
+  using Uncleanable = std::map<std::string, uint64_t>;
+  Uncleanable uncleanable() const { return compactor_->statistics().uncleanable; }
 
   env::testing::ManualHost host_;
   std::unique_ptr<PartitionHost> partitions_;
@@ -105,6 +107,25 @@ TEST_F(CompactorTest, a_dirty_log_is_compacted_and_the_checkpoint_says_how_far) 
   EXPECT_NE(text.find(fmt::format("\nt 0 {}\n", cleaned)), std::string_view::npos) << text;
   host_.shard(0).advance(4 * kBackoff);
   EXPECT_EQ(compactions(), 1U) << "nothing is dirty any more";
+}
+
+TEST_F(CompactorTest, its_statistics_are_of_the_last_compaction) {
+  const auto hosted = open("t");
+  write(hosted, 50);
+  host_.shard(0).advance(kBackoff / 2);
+  EXPECT_EQ(compactor_->statistics().last.kept, 0);
+  host_.shard(0).advance(kBackoff / 2);
+  const Compactor::Statistics statistics = compactor_->statistics();
+  EXPECT_GT(statistics.bytes_written, 0U);
+  EXPECT_DOUBLE_EQ(statistics.last.kept, static_cast<double>(statistics.bytes_written) /
+                                             static_cast<double>(statistics.bytes_read));
+  EXPECT_LT(statistics.last.kept, 1);
+  // Five keys of 24 bytes.
+  EXPECT_NEAR(statistics.last.map_used * (128 << 20), 5 * 24, 1);
+  EXPECT_EQ(uncleanable(), Uncleanable());
+  host_.shard(0).advance(4 * kBackoff);
+  EXPECT_EQ(compactor_->statistics().dirtiest, 0);
+  EXPECT_LE(host_.shard(0).clock().now() - compactor_->statistics().looked, kBackoff);
 }
 
 TEST_F(CompactorTest, the_next_process_goes_on_where_this_one_stopped) {
@@ -158,6 +179,7 @@ TEST_F(CompactorTest, a_batch_that_rotted_is_told_and_other_logs_are_compacted) 
   host_.disk().content("/data/rotten-0/00000000000000000000.log")[70] ^= 1;
   host_.shard(0).advance(3 * kBackoff);
   EXPECT_EQ(doubted_, std::vector<std::string>{"rotten"});
+  EXPECT_EQ(uncleanable(), (Uncleanable{{"/data", 1}}));
   EXPECT_EQ(compactions(), 1U);
   EXPECT_FALSE(partitions_->volumes()[0]->is_offline());
 }
@@ -172,8 +194,10 @@ TEST_F(CompactorTest, a_full_disk_leaves_the_log_as_it_is) {
   host_.shard(0).advance(2 * kBackoff);
   EXPECT_EQ(batches(hosted), 50U);
   EXPECT_FALSE(host_.disk().exists("/data/t-0/00000000000000000000.log.cleaned"));
+  EXPECT_EQ(uncleanable(), (Uncleanable{{"/data", 1}}));
   host_.disk().fault = nullptr;
   host_.shard(0).advance(seconds(90));
+  EXPECT_EQ(uncleanable(), Uncleanable());
   EXPECT_EQ(compactions(), 1U);
 }
 

@@ -55,7 +55,7 @@ class ControllerChannel {
          .take = [exchange](const client::core::Answer& answer) -> Result<wire::ErrorCode> {
            ASSIGN_OR_RETURN(exchange->response,
                             wire::decode<ControllerResponse<Request>>(answer.body, answer.version));
-           return static_cast<wire::ErrorCode>(exchange->response.error_code);
+           return code_of_response(exchange->response);
          },
          .finish =
              [exchange, done = std::move(done)](Result<> outcome) mutable {

@@ -6,9 +6,9 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "env/random_uuid.h"
 #include "metadata/features.h"
 #include "node/metadata_snapshot.h"
-#include "node/random_uuid.h"
 
 namespace millrace::node {
 namespace {

@@ -38,11 +38,26 @@ inline auto decide_request(controller::Controller& controller,
                            const controller::Position&) {
   return controller.decide_allocate_producer_ids(request);
 }
+inline auto decide_request(controller::Controller& controller,
+                           const wire::CreateTopicsRequest& request, const controller::Position&) {
+  return controller.decide_create_topics(request);
+}
 
 template <class Request>
 using ControllerResponse =
     decltype(decide_request(std::declval<controller::Controller&>(), std::declval<const Request&>(),
                             std::declval<const controller::Position&>())
                  .response);
+
+// NOT_CONTROLLER when it says that another one decides.
+template <class Response>
+wire::ErrorCode code_of_response(const Response& response) {
+  if constexpr (requires { response.error_code; })
+    return static_cast<wire::ErrorCode>(response.error_code);
+  else
+    return response.topics.empty()
+               ? wire::ErrorCode::kNone
+               : static_cast<wire::ErrorCode>(response.topics.front().error_code);
+}
 
 }  // namespace millrace::node

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "group/coordinator.h"
+#include "share/share_coordinator.h"
 #include "txn/coordinator.h"
 
 namespace millrace::node {
@@ -20,6 +21,14 @@ struct TransactionKind {
   using Decision = txn::Decision;
   using Response = txn::Response;
   static constexpr const char* kTopic = "__transaction_state";
+};
+
+struct ShareStateKind {
+  using Machine = share::ShareCoordinator;
+  using Config = share::CoordinatorConfig;
+  using Decision = share::Decision;
+  using Response = share::Response;
+  static constexpr const char* kTopic = "__share_group_state";
 };
 
 }  // namespace millrace::node

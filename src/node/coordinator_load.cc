@@ -11,19 +11,20 @@
 namespace millrace::node {
 namespace {
 
-constexpr size_t kMaxBatch = 64 << 20;
-constexpr size_t kPieceBytes = 1 << 20;  // but for a batch that is larger
+constexpr size_t kMaxUnpacked = 64 << 20;  // of a batch that is compressed
+constexpr size_t kPieceBytes = 1 << 20;    // but for a batch that is larger
 
 template <class Machine>
 constexpr bool kTakesTransactions =
     requires(Machine& machine, ProducerId producer) { machine.apply_marker(producer, true); };
 
 template <class Machine>
-Result<> apply_record(Machine& machine, const machine::KeyValueRecord& record,
+Result<> apply_record(Machine& machine, const machine::KeyValueRecord& record, Offset offset,
                       ProducerId producer) {
+  if constexpr (TakesOffsets<Machine>) return machine.apply(record, offset);
   if constexpr (kTakesTransactions<Machine>)
     if (producer != kNoProducerId) return machine.apply_transactional(record, producer);
-  return machine.apply(record);
+  if constexpr (!TakesOffsets<Machine>) return machine.apply(record);
 }
 
 }  // namespace
@@ -35,9 +36,6 @@ Result<std::optional<storage::ReadSlice>> CoordinatorLoad<Machine>::next_piece(
                                          .below = log.log_end(),
                                          .max_bytes = kPieceBytes}));
   if (piece.length == 0) return std::nullopt;
-  if (piece.length > kMaxBatch)
-    return fail(Errc::kCorrupt,
-                fmt::format("the batch at offset {} has {} bytes", next_.value(), piece.length));
   return piece;
 }
 
@@ -69,7 +67,7 @@ Result<> CoordinatorLoad<Machine>::replay(ByteView bytes) {
   const ProducerId producer =
       header.attributes.transactional() ? header.producer_id : kNoProducerId;
   record::ReadScratch scratch;
-  ASSIGN_OR_RETURN(auto reader, record::RecordReader::open(batch, scratch, kMaxBatch));
+  ASSIGN_OR_RETURN(auto reader, record::RecordReader::open(batch, scratch, kMaxUnpacked));
   record::RecordView record;
   for (;;) {
     ASSIGN_OR_RETURN(bool more, reader.next(record));
@@ -85,11 +83,12 @@ Result<> CoordinatorLoad<Machine>::replay(ByteView bytes) {
     }
     machine::KeyValueRecord each{copy_of(*record.key), std::nullopt};
     if (record.value) each.value = copy_of(*record.value);
-    RETURN_IF_ERROR(apply_record(*machine_, each, producer));
+    RETURN_IF_ERROR(apply_record(*machine_, each, record.offset, producer));
   }
 }
 
 template class CoordinatorLoad<group::Coordinator>;
 template class CoordinatorLoad<txn::Coordinator>;
+template class CoordinatorLoad<share::ShareCoordinator>;
 
 }  // namespace millrace::node

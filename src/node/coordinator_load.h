@@ -11,12 +11,19 @@
 #include <memory>
 #include <optional>
 
+#include "machine/replicated.h"
 #include "storage/log.h"
 
 namespace millrace::node {
 
-// Machine: made of a Config; apply(record), and where producers write into its partition,
-// apply_transactional(record, producer) and apply_marker(producer, commit).
+// Of machines that want to know where in the log their records lie.
+template <class Machine>
+concept TakesOffsets = requires(Machine& machine, const machine::KeyValueRecord& record,
+                                Offset offset) { machine.apply(record, offset); };
+
+// Machine: made of a Config; apply(record), with its offset if it wants it; and where producers
+// write into its partition, apply_transactional(record, producer) and apply_marker(producer,
+// commit).
 template <class Machine>
 class CoordinatorLoad {
  public:

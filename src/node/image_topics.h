@@ -13,9 +13,8 @@ namespace millrace::node {
 
 class ImageTopics final : public group::Topics {
  public:
-  // Without settings the defaults of groups are those that the node began with.
-  explicit ImageTopics(std::shared_ptr<const metadata::Image> image,
-                       std::shared_ptr<const config::NodeProperties> settings = nullptr)
+  ImageTopics(std::shared_ptr<const metadata::Image> image,
+              std::shared_ptr<const config::NodeProperties> settings)
       : image_(std::move(image)), settings_(std::move(settings)) {}
 
   std::optional<Uuid> id_of(std::string_view name) const override;
@@ -25,9 +24,15 @@ class ImageTopics final : public group::Topics {
   std::vector<std::string> racks_of(std::string_view name, PartitionIndex partition) const override;
   void for_each_name(const std::function<void(const std::string&)>& visit) const override;
   int64_t version() const override { return image_->last_offset().value(); }
+  int64_t max_batch_bytes() const override;
   group::GroupTimes times_of(std::string_view group_id) const override;
+  group::GroupTimes share_times_of(std::string_view group_id) const override;
+  group::StreamsSettings streams_settings_of(std::string_view group_id) const override;
 
  private:
+  struct TimeNames;
+  group::GroupTimes times_of(std::string_view group_id, const TimeNames& names) const;
+
   std::shared_ptr<const metadata::Image> image_;
   std::shared_ptr<const config::NodeProperties> settings_;
 };

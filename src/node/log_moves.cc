@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "env/random_uuid.h"
 #include "node/directory_assignments.h"
-#include "node/random_uuid.h"
 
 namespace millrace::node {
 

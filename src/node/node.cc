@@ -8,15 +8,18 @@
 
 #include "base/log.h"
 #include "config/directories.h"
+#include "env/random_uuid.h"
 #include "metadata/features.h"
 #include "node/broker_lifecycle.h"
 #include "node/broker_watch.h"
 #include "node/client_quotas.h"
 #include "node/controller_channel.h"
 #include "node/directory_assignments.h"
+#include "node/latest_offsets.h"
 #include "node/partition_groups.h"
-#include "node/random_uuid.h"
 #include "node/replication.h"
+#include "node/share_partitions.h"
+#include "node/share_states.h"
 #include "node/transactions.h"
 #include "node/voter_changes.h"
 #include "node/voter_membership.h"
@@ -42,6 +45,18 @@ group::GroupConfig group_config(const config::NodeProperties& properties) {
       .consumer_max_size = static_cast<int32_t>(properties.number("group.consumer.max.size")),
       .consumer_regex_refresh = time("group.consumer.regex.refresh.interval.ms"),
       .consumer_assignors = properties.list("group.consumer.assignors"),
+      .share_session_timeout = time("group.share.session.timeout.ms"),
+      .share_heartbeat = time("group.share.heartbeat.interval.ms"),
+      .share_assignment_interval = time("group.share.assignment.interval.ms"),
+      .share_max_size = static_cast<int32_t>(properties.number("group.share.max.size")),
+      .share_initialize_retry = time("group.share.initialize.retry.interval.ms"),
+      .streams_session_timeout = time("group.streams.session.timeout.ms"),
+      .streams_heartbeat = time("group.streams.heartbeat.interval.ms"),
+      .streams_assignment_interval = time("group.streams.assignment.interval.ms"),
+      .streams_initial_delay = time("group.streams.initial.rebalance.delay.ms"),
+      .streams_max_size = static_cast<int32_t>(properties.number("group.streams.max.size")),
+      .streams_standby_replicas =
+          static_cast<int32_t>(properties.number("group.streams.num.standby.replicas")),
       .migration = group::migration_policy(properties.text("group.consumer.migration.policy"))};
 }
 
@@ -101,6 +116,7 @@ Result<> Node::open(const NodeOptions& options) {
   make_lifecycle(options);
   make_replication();
   make_transactions();
+  make_share_groups();
   return {};
 }
 
@@ -180,6 +196,29 @@ void Node::make_transactions() {
       .image = [this] { return image(); },
       .next_producer_id = [this](env::Shard& shard,
                                  auto done) { next_producer_id(shard, std::move(done)); }});
+  latest_offsets_ = std::make_unique<LatestOffsets>(
+      LatestOffsets::Parts{.host = host_,
+                           .partitions = partitions_.get(),
+                           .self = id_,
+                           .listener = inter_broker_listener(*properties_),
+                           .image = [this] { return image(); }});
+}
+
+void Node::make_share_groups() {
+  share_states_ =
+      std::make_unique<ShareStates>(ShareStates::Parts{.host = host_,
+                                                       .partitions = partitions_.get(),
+                                                       .channel = channel_.get(),
+                                                       .properties = properties_,
+                                                       .self = id_,
+                                                       .image = [this] { return image(); }});
+  share_partitions_ =
+      std::make_unique<SharePartitions>(SharePartitions::Parts{.host = host_,
+                                                               .partitions = partitions_.get(),
+                                                               .image = &published_,
+                                                               .settings = &settings_});
+  share_partitions_->set_persister(share_states_->persister());
+  groups_->use(share_states_->persister());
 }
 
 void Node::start(Ready ready) {
@@ -309,9 +348,10 @@ BrokerIdentity Node::identity(const NodeOptions& options) const {
 }
 
 void Node::publish(std::shared_ptr<const metadata::Image> image) {
+  // Whoever hears of a change finds it: a coordinator that loads, too.
   const auto before = published_.load();
-  if (serving_) follow(*before, *image);
   published_.store(image);
+  if (serving_) follow(*before, *image);
   if (before->client_quotas() != image->client_quotas())
     client_quotas_->follow(image->client_quotas().get());
   if (lifecycle_) lifecycle_->follow(*image);
@@ -449,11 +489,15 @@ void Node::follow(const metadata::Image& before, const metadata::Image& after) {
   partitions_->forget_removed_later();
   groups_->follow(before, after);
   transactions_->follow(before, after);
+  share_states_->follow(before, after);
+  share_partitions_->follow(before, after);
 }
 
 void Node::check_coordinators() {
   groups_->check_invariants();
   if (transactions_) transactions_->host().check_invariants();
+  if (share_states_) share_states_->host().check_invariants();
+  if (share_partitions_) share_partitions_->check_invariants();
 }
 
 void Node::next_producer_id(env::Shard& shard,
@@ -510,6 +554,8 @@ void Node::leave(std::function<void()> left) {
     serving_ = false;
     if (replication_) replication_->close();
     if (transactions_) transactions_->close();
+    if (share_states_) share_states_->close();
+    if (latest_offsets_) latest_offsets_->close();
     if (tells_others) controller_->resign();
     host_->shard(0).after(tells_others ? kResignTime : Duration(0), left);
   };

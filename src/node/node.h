@@ -31,7 +31,10 @@ class ControllerChannel;
 class ControllerHost;
 class DirectoryAssignments;
 class GroupHost;
+class LatestOffsets;
 class Replication;
+class SharePartitions;
+class ShareStates;
 class Transactions;
 class VoterChanges;
 class VoterMembership;
@@ -73,11 +76,13 @@ class Node {
   // exist, another node leads it, or its log could not be opened here.
   wire::ErrorCode absence_of(const metadata::Topic* topic, PartitionIndex partition) const;
   GroupHost& groups() { return *groups_; }
-  // Asserts the invariants of all groups and transactions that are coordinated here: for tests and
-  // simulations.
+  // Asserts the invariants of all that is coordinated here: for tests and simulations.
   void check_coordinators();
   // Of a broker.
   Transactions& transactions() { return *transactions_; }
+  ShareStates& share_states() { return *share_states_; }
+  SharePartitions& share_partitions() { return *share_partitions_; }
+  LatestOffsets& latest_offsets() { return *latest_offsets_; }
   Replication& replication() { return *replication_; }
   ClientQuotas& client_quotas() { return *client_quotas_; }
   env::Host& host() { return *host_; }
@@ -125,6 +130,7 @@ class Node {
   void make_lifecycle(const NodeOptions& options);
   void make_replication();
   void make_transactions();
+  void make_share_groups();
   void join();
   void register_controller();
   void publish(std::shared_ptr<const metadata::Image> image);
@@ -145,6 +151,9 @@ class Node {
   // The partitions' disk threads load coordinators for these.
   std::unique_ptr<GroupHost> groups_;
   std::unique_ptr<Transactions> transactions_;
+  std::unique_ptr<ShareStates> share_states_;
+  std::unique_ptr<SharePartitions> share_partitions_;  // of a broker
+  std::unique_ptr<LatestOffsets> latest_offsets_;      // of a broker
   std::unique_ptr<PartitionHost> partitions_;
   std::unique_ptr<ControllerHost> controller_;
   std::unique_ptr<ControllerChannel> channel_;

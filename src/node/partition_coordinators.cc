@@ -14,6 +14,7 @@ namespace {
 using wire::ErrorCode;
 
 constexpr size_t kBatchBytes = 1 << 20;  // that is written, but for a record that is larger
+constexpr Duration kCommitPause = milliseconds(100);  // until it is looked again for replicas
 
 ByteBuffer batch_of(std::span<const machine::KeyValueRecord> records, TimestampMs now,
                     const record::BatchOptions& options) {
@@ -59,11 +60,13 @@ void post_error(env::Shard& shard, Done done, ErrorCode code) {
 }
 
 template <class Machine>
-Result<> apply_written(Machine& machine, const machine::KeyValueRecord& record,
+Result<> apply_written(Machine& machine, const machine::KeyValueRecord& record, Offset offset,
                        const record::BatchOptions& batch) {
-  if constexpr (requires { machine.apply_transactional(record, batch.producer_id); })
+  if constexpr (TakesOffsets<Machine>)
+    return machine.apply(record, offset);
+  else if constexpr (requires { machine.apply_transactional(record, batch.producer_id); })
     if (batch.transactional) return machine.apply_transactional(record, batch.producer_id);
-  return machine.apply(record);
+  if constexpr (!TakesOffsets<Machine>) return machine.apply(record);
 }
 
 }  // namespace
@@ -231,8 +234,11 @@ Result<> PartitionCoordinators<Kind>::append(Slot& slot, PartitionState& state,
     left = left.subspan(piece.size());
     ByteBuffer batch = batch_of(piece, now, options);
     const MutableByteView view = batch;
-    RETURN_IF_ERROR(state.append({&view, 1}, now));
-    for (const auto& each : piece) RETURN_IF_ERROR(apply_written(*slot.coordinator, each, options));
+    ASSIGN_OR_RETURN(Offset offset, state.append({&view, 1}, now));
+    for (const auto& each : piece) {
+      RETURN_IF_ERROR(apply_written(*slot.coordinator, each, offset, options));
+      ++offset;
+    }
   }
   return {};
 }
@@ -264,6 +270,31 @@ void PartitionCoordinators<Kind>::hold(Slot& slot, PartitionState& state, env::S
     slot.held.push_back({now() + options_.commit_timeout, held});
   state.wait_for(state.log().log_end(), shard,
                  [held](ErrorCode code) { held->finish(coordinator_error(code)); });
+}
+
+template <class Kind>
+void PartitionCoordinators<Kind>::when_committed(const Slot& slot, PartitionState& state,
+                                                 std::function<void()> then) {
+  wait_until_committed(state, std::make_shared<Committing>(slot.index(), slot.epoch,
+                                                           state.log().log_end(), std::move(then)));
+}
+
+// What is in the log of too few replicas will be committed, or lost with the leadership.
+template <class Kind>
+void PartitionCoordinators<Kind>::wait_until_committed(PartitionState& state,
+                                                       std::shared_ptr<Committing> committing) {
+  const Offset end = committing->end;
+  state.wait_for(end, host_->shard(0), [this, committing](ErrorCode code) {
+    if (code == ErrorCode::kNone) return committing->then();
+    if (code != ErrorCode::kNotEnoughReplicasAfterAppend) return;
+    host_->shard(0).after(kCommitPause, [this, committing] {
+      const HostedPartition hosted = partition(committing->index);
+      if (!hosted) return;
+      with_partition(*hosted.partition, [&](PartitionState& again) {
+        if (again.leadership().epoch == committing->epoch) wait_until_committed(again, committing);
+      });
+    });
+  });
 }
 
 template <class Kind>
@@ -429,5 +460,6 @@ void PartitionCoordinators<Kind>::on_timer(PartitionIndex index, Instant armed) 
 
 template class PartitionCoordinators<GroupKind>;
 template class PartitionCoordinators<TransactionKind>;
+template class PartitionCoordinators<ShareStateKind>;
 
 }  // namespace millrace::node

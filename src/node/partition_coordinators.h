@@ -1,9 +1,10 @@
 // Hosts coordinators: replicated machines (machine/replicated.h), one for each partition of an
 // internal topic that this node leads, loaded from the partition's log when the leadership begins,
-// its steps appended there and its replies held until they are committed. What groups and
-// transactions have in common; a Kind says what differs.
-// Not here: what a coordinator decides (group/coordinator, txn/coordinator), how a log is replayed
-// (node/coordinator_load), who leads (metadata), the protocol (server).
+// its steps appended there and its replies held until they are committed. What groups,
+// transactions and the state of share partitions have in common; a Kind says what differs.
+// Not here: what a coordinator decides (group/coordinator, txn/coordinator,
+// share/share_coordinator), how a log is replayed (node/coordinator_load), who leads (metadata),
+// the protocol (server).
 //
 // A coordinator lives under its partition's lock: run() works inside with_partition. Replies wait
 // for the high watermark of the end of the log at that moment, so that none is ahead of the records
@@ -147,8 +148,17 @@ class PartitionCoordinators {
   // `done` is posted to `shard` when the log's end is committed; see Options::commit_timeout.
   void hold(Slot& slot, PartitionState& state, env::Shard& shard, AckDone done);
   void arm(Slot& slot);
+  // `then` on shard 0 when the log's end of now is committed, if this is the same leadership still.
+  void when_committed(const Slot& slot, PartitionState& state, std::function<void()> then);
 
  private:
+  struct Committing {
+    PartitionIndex index;
+    LeaderEpoch epoch;
+    Offset end;
+    std::function<void()> then;
+  };
+  void wait_until_committed(PartitionState& state, std::shared_ptr<Committing> committing);
   HostedPartition hosted_of(const std::string& key) const;
   void forget(PartitionIndex index);
   void follow_partitions();

@@ -1,6 +1,6 @@
 #include "node/partition_groups.h"
 
-#include "node/random_uuid.h"
+#include "env/random_uuid.h"
 
 namespace millrace::node {
 
@@ -48,6 +48,60 @@ group::Decision GroupHost::loaded(group::Coordinator& coordinator) {
 group::Decision GroupHost::tick(group::Coordinator& coordinator) {
   const env::Clock& clock = host().shard(0).clock();
   return coordinator.on_tick(clock.now(), clock.wall(), topics());
+}
+
+void GroupHost::performed(Slot& slot, PartitionState& state, group::Decision& decision) {
+  if (decision.share_wishes.empty()) return;
+  const auto wishes =
+      std::make_shared<std::vector<group::ShareStateWish>>(std::move(decision.share_wishes));
+  when_committed(slot, state, [this, index = slot.index(), wishes] {
+    for (group::ShareStateWish& each : *wishes) grant(index, std::move(each));
+  });
+}
+
+struct GroupHost::Granting {
+  group::ShareStateOutcome outcome;
+  size_t left = 0;
+};
+
+// On shard 0.
+void GroupHost::grant(PartitionIndex index, group::ShareStateWish wish) {
+  auto granting = std::make_shared<Granting>();
+  granting->left = wish.partitions.size();
+  granting->outcome.errors.resize(wish.partitions.size(), ErrorCode::kCoordinatorNotAvailable);
+  granting->outcome.wish = std::move(wish);
+  const group::ShareStateWish& asked = granting->outcome.wish;
+  if (persister_ == nullptr) return granted(index, granting->outcome);
+  for (size_t i = 0; i < asked.partitions.size(); ++i)
+    ask(asked, asked.partitions[i], [this, index, granting, i](ErrorCode error) {
+      granting->outcome.errors[i] = error;
+      if (--granting->left == 0) granted(index, granting->outcome);
+    });
+}
+
+void GroupHost::ask(const group::ShareStateWish& wish,
+                    const group::ShareStateWish::Partition& partition,
+                    SharePersister::Done<ErrorCode> done) {
+  env::Shard& shard = host().shard(0);
+  share::SharePartitionKey key{
+      .group = wish.group_id, .topic = partition.topic_id, .partition = partition.index};
+  switch (wish.kind) {
+    case group::ShareStateWish::Kind::kInitialize:
+      return persister_->initialize(
+          {.key = std::move(key), .state_epoch = wish.state_epoch, .start = partition.start_offset},
+          shard, std::move(done));
+    case group::ShareStateWish::Kind::kDelete:
+      return persister_->remove(std::move(key), shard, std::move(done));
+  }
+}
+
+void GroupHost::granted(PartitionIndex index, const group::ShareStateOutcome& outcome) {
+  run_unasked(index, false, [&](group::Coordinator& coordinator) {
+    const env::Clock& clock = host().shard(0).clock();
+    const ImageTopics now = topics();
+    return coordinator.finish_share_state(
+        outcome, {.now = clock.now(), .wall = clock.wall(), .topics = &now});
+  });
 }
 
 std::expected<Verification, ErrorCode> GroupHost::begin_verification(

@@ -1,5 +1,5 @@
 // The group coordinators of this node: one for each partition of __consumer_offsets that it leads
-// (node/partition_coordinators).
+// (node/partition_coordinators), and what share groups want of the share coordinators.
 // Not here: what a group does (group/coordinator), the protocol (server).
 // Threads: any shard; follow() on shard 0.
 #pragma once
@@ -8,6 +8,7 @@
 #include "node/image_topics.h"
 #include "node/partition_coordinators.h"
 #include "node/published_image.h"
+#include "node/share_persister.h"
 #include "node/transaction_marker.h"
 
 namespace millrace::node {
@@ -26,6 +27,10 @@ class GroupHost final : public PartitionCoordinators<GroupKind> {
   };
   GroupHost(env::Host& host, PartitionHost& partitions, Options options, Knowledge knowledge)
       : PartitionCoordinators(host, partitions, std::move(options)), knowledge_(knowledge) {}
+
+  // The way to the share coordinators, before anything is asked; without, they are not available.
+  void use(SharePersister& persister) { persister_ = &persister; }
+  SharePersister* persister() { return persister_; }
 
   // The metadata is `after` now, and the partitions follow it: coordinators come and go with them;
   // what was committed to topics that are gone goes.
@@ -68,11 +73,18 @@ class GroupHost final : public PartitionCoordinators<GroupKind> {
  private:
   group::Decision loaded(group::Coordinator& coordinator) override;
   group::Decision tick(group::Coordinator& coordinator) override;
+  void performed(Slot& slot, PartitionState& state, group::Decision& decision) override;
+  struct Granting;
+  void grant(PartitionIndex index, group::ShareStateWish wish);
+  void ask(const group::ShareStateWish& wish, const group::ShareStateWish::Partition& partition,
+           SharePersister::Done<wire::ErrorCode> done);
+  void granted(PartitionIndex index, const group::ShareStateOutcome& outcome);
   // Read under the partition's lock, so that none is older than what follow() has told.
   ImageTopics topics() const;
   void tell_changes(const metadata::Image& before, const metadata::Image& after);
 
   Knowledge knowledge_;
+  SharePersister* persister_ = nullptr;
 };
 
 }  // namespace millrace::node

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "env/testing/manual_host.h"
+#include "node/testing/share_states.h"
 
 namespace millrace::node {
 namespace {
@@ -22,7 +23,10 @@ class Topics final : public group::Topics {
   std::vector<std::string> racks_of(std::string_view, PartitionIndex) const override { return {}; }
   void for_each_name(const std::function<void(const std::string&)>&) const override {}
   int64_t version() const override { return 1; }
+  int64_t max_batch_bytes() const override { return 1 << 20; }
   group::GroupTimes times_of(std::string_view) const override { return {}; }
+  group::GroupTimes share_times_of(std::string_view) const override { return {}; }
+  group::StreamsSettings streams_settings_of(std::string_view) const override { return {}; }
 };
 
 class GroupHostTest : public ::testing::Test {
@@ -309,6 +313,44 @@ TEST_F(GroupHostTest, all_groups_are_listed_only_when_all_are_loaded) {
   lead(kOther, 2);
   list();
   EXPECT_EQ(code, ErrorCode::kNone) << "what others coordinate they list";
+}
+
+group::Decision share_heartbeat(group::Coordinator& coordinator,
+                                const group::RequestContext& asked) {
+  static const Topics topics;
+  group::RequestContext context = asked;
+  context.topics = &topics;
+  wire::ShareGroupHeartbeatRequest request;
+  request.group_id = "g";
+  request.member_id = "m";
+  request.subscribed_topic_names = {"t"};
+  return coordinator.decide_share_heartbeat(request, context);
+}
+
+TEST_F(GroupHostTest, what_a_share_group_wants_initialised_is_brought_to_its_coordinators) {
+  testing::ShareStates states;
+  groups_->use(states);
+  lead(kSelf, 0);
+  const auto answer = run(share_heartbeat);
+  EXPECT_TRUE(states.states.empty());  // not before it is committed
+  shard().run();
+  EXPECT_EQ(answer->code, ErrorCode::kNone);
+  const share::SharePartitionKey key{.group = "g", .topic = Uuid::of_words({1, 1})};
+  ASSERT_TRUE(states.states.contains(key));
+  EXPECT_EQ(states.states.at(key).state_epoch, 2);
+  groups_->read("g", [](const group::Coordinator& coordinator) {
+    EXPECT_EQ(coordinator.initialized_share_partitions("g").size(), 1u);
+  });
+}
+
+TEST_F(GroupHostTest, without_a_way_to_share_coordinators_nothing_is_initialised) {
+  lead(kSelf, 0);
+  const auto answer = run(share_heartbeat);
+  shard().run();
+  EXPECT_EQ(answer->code, ErrorCode::kNone);
+  groups_->read("g", [](const group::Coordinator& coordinator) {
+    EXPECT_TRUE(coordinator.initialized_share_partitions("g").empty());
+  });
 }
 
 }  // namespace

@@ -7,8 +7,7 @@ namespace millrace::node {
 using wire::ErrorCode;
 
 void TransactionHost::follow(const metadata::Image& before, const metadata::Image& after) {
-  const auto level = after.features().find("transaction.version");
-  const int16_t finalised = level == after.features().end() ? int16_t{0} : level->second;
+  const int16_t finalised = after.feature_level("transaction.version");
   version_ = static_cast<txn::TransactionVersion>(std::clamp<int16_t>(finalised, 0, 2));
   follow_topic(before, after);
 }
@@ -59,29 +58,11 @@ void TransactionHost::complete(const TransactionMarkers::Coordinator& coordinato
 
 void TransactionHost::performed(Slot& slot, PartitionState& state, txn::Decision& decision) {
   if (decision.markers.empty()) return;
-  send_when_committed(state, {slot.index(), slot.epoch}, state.log().log_end(),
-                      std::make_shared<std::vector<txn::Markers>>(std::move(decision.markers)));
-}
-
-// A decision that is in the log of too few replicas will be committed, or lost with the leadership.
-void TransactionHost::send_when_committed(PartitionState& state,
-                                          const TransactionMarkers::Coordinator& coordinator,
-                                          Offset end, MarkersPtr markers) {
-  state.wait_for(end, host().shard(0), [this, coordinator, end, markers](ErrorCode code) {
-    if (code == ErrorCode::kNone) {
-      for (txn::Markers& each : *markers)
-        if (is_decided(each)) parts_.send_markers(coordinator, std::move(each));
-      return;
-    }
-    if (code != ErrorCode::kNotEnoughReplicasAfterAppend) return;
-    host().shard(0).after(milliseconds(100), [this, coordinator, end, markers] {
-      const HostedPartition hosted = partition(coordinator.partition);
-      if (!hosted) return;
-      with_partition(*hosted.partition, [&](PartitionState& state) {
-        if (state.leadership().epoch == coordinator.epoch)
-          send_when_committed(state, coordinator, end, markers);
-      });
-    });
+  const TransactionMarkers::Coordinator coordinator{slot.index(), slot.epoch};
+  const auto markers = std::make_shared<std::vector<txn::Markers>>(std::move(decision.markers));
+  when_committed(slot, state, [this, coordinator, markers] {
+    for (txn::Markers& each : *markers)
+      if (is_decided(each)) parts_.send_markers(coordinator, std::move(each));
   });
 }
 

@@ -51,10 +51,6 @@ class TransactionHost final : public PartitionCoordinators<TransactionKind> {
   txn::Decision tick(txn::Coordinator& coordinator) override;
   void performed(Slot& slot, PartitionState& state, txn::Decision& decision) override;
   void discarded(const Slot& slot) override;
-  using MarkersPtr = std::shared_ptr<std::vector<txn::Markers>>;
-  void send_when_committed(PartitionState& state,
-                           const TransactionMarkers::Coordinator& coordinator, Offset end,
-                           MarkersPtr markers);
   bool is_decided(const txn::Markers& markers);
 
   Parts parts_;

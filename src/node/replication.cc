@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "env/random_uuid.h"
 #include "node/directory_assignments.h"
 #include "node/peer_link.h"
-#include "node/random_uuid.h"
 
 namespace millrace::node {
 namespace {

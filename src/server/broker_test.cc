@@ -42,12 +42,34 @@ constexpr int16_t kFetchByName = 12;
 TEST_F(BrokerTest, every_api_that_is_served_is_advertised_with_its_versions) {
   const auto answer = client_.ask<wire::ApiVersionsResponse>(
       wire::ApiVersionsRequest{.client_software_name = "t", .client_software_version = "1"});
-  ASSERT_EQ(answer.api_keys.size(), served_apis(ListenerKind::kBroker).size());
-  for (size_t i = 0; i < answer.api_keys.size(); ++i) {
-    EXPECT_EQ(answer.api_keys[i].api_key,
-              static_cast<int16_t>(served_apis(ListenerKind::kBroker)[i].key));
-    EXPECT_EQ(answer.api_keys[i].max_version, served_apis(ListenerKind::kBroker)[i].versions.max);
+  std::vector<ServedApi> served;
+  std::ranges::copy_if(served_apis(ListenerKind::kBroker), std::back_inserter(served),
+                       [](const ServedApi& api) { return !api.is_telemetry; });
+  ASSERT_EQ(answer.api_keys.size(), served.size());
+  for (size_t i = 0; i < served.size(); ++i) {
+    EXPECT_EQ(answer.api_keys[i].api_key, static_cast<int16_t>(served[i].key));
+    EXPECT_EQ(answer.api_keys[i].max_version, served[i].versions.max);
   }
+}
+
+TEST_F(BrokerTest, telemetry_is_served_where_somebody_may_look_at_it) {
+  const auto is_advertised = [&] {
+    const auto answer = client_.ask<wire::ApiVersionsResponse>(
+        wire::ApiVersionsRequest{.client_software_name = "t", .client_software_version = "1"});
+    return std::ranges::any_of(answer.api_keys, [](const auto& api) {
+      return api.api_key == wire::PushTelemetryRequest::kApiKey;
+    });
+  };
+  EXPECT_FALSE(is_advertised());
+  Broker::Client refused(broker_);
+  refused.receive(Broker::Client::frame_of(wire::GetTelemetrySubscriptionsRequest{}, 0));
+  EXPECT_FALSE(refused.is_open());
+  broker_.telemetry().open();
+  EXPECT_TRUE(is_advertised());
+  const auto answer = client_.ask<wire::GetTelemetrySubscriptionsResponse>(
+      wire::GetTelemetrySubscriptionsRequest{});
+  EXPECT_FALSE(answer.client_instance_id.is_zero());
+  EXPECT_TRUE(answer.requested_metrics.empty());
 }
 
 // The Java consumer ends over COORDINATOR_LOAD_IN_PROGRESS here.

@@ -28,10 +28,13 @@
 
 namespace millrace::server {
 
+class ClientTelemetry;
+
 // What the handlers of one shard share.
 struct Services {
   node::Node* node = nullptr;
   FetchSessionCache* fetch_sessions = nullptr;  // of the whole broker
+  ClientTelemetry* telemetry = nullptr;         // the same
   record::ReadScratch scratch;
 };
 

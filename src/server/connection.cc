@@ -233,8 +233,8 @@ void Connection::wake_memory_waiters() {
 bool Connection::has_work_under_way() const {
   return std::ranges::any_of(slots_, [](const Slot& slot) {
     const auto api = static_cast<wire::ApiKey>(slot.api_key);
-    return slot.answered || (api != wire::ApiKey::kFetch && api != wire::ApiKey::kJoinGroup &&
-                             api != wire::ApiKey::kSyncGroup);
+    return slot.answered || (api != wire::ApiKey::kFetch && api != wire::ApiKey::kShareFetch &&
+                             api != wire::ApiKey::kJoinGroup && api != wire::ApiKey::kSyncGroup);
   });
 }
 

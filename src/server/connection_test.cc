@@ -277,15 +277,17 @@ TEST_F(ConnectionTest, a_reply_dropped_unanswered_closes_the_connection) {
 
 TEST_F(ConnectionTest, whoever_waits_for_others_has_no_work_under_way) {
   EXPECT_FALSE(connection_->has_work_under_way());
-  receive(frame(static_cast<int16_t>(wire::ApiKey::kFetch), 1));
-  EXPECT_TRUE(connection_->has_unanswered_requests());
-  EXPECT_FALSE(connection_->has_work_under_way());
-  handler_.answer(0);
-  shard_.run();
+  for (const auto api : {wire::ApiKey::kFetch, wire::ApiKey::kShareFetch}) {
+    receive(frame(static_cast<int16_t>(api), 1));
+    EXPECT_TRUE(connection_->has_unanswered_requests());
+    EXPECT_FALSE(connection_->has_work_under_way()) << wire::api_name(api);
+    handler_.answer(handler_.held.size() - 1);
+    shard_.run();
+  }
   receive(frame(kFree, 2));
-  ASSERT_EQ(handler_.held.size(), 2u);
+  ASSERT_EQ(handler_.held.size(), 3u);
   EXPECT_TRUE(connection_->has_work_under_way());
-  handler_.answer(1);
+  handler_.answer(2);
   shard_.run();
   EXPECT_FALSE(connection_->has_work_under_way());
 }

@@ -4,6 +4,7 @@
 // controller (server/forwarding).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -75,18 +76,24 @@ void submit_to_controller(Call call, Request request, Decide decide, SubmitOptio
                .shard = shard});
 }
 
+template <class Request, class Response>
+using Decision = controller::Decided<Response> (controller::Controller::*)(const Request&);
+
 // Decides by the request alone, within its own timeout_ms.
 template <class Request, class Response>
-void run_on_controller(
-    Call call, controller::Decided<Response> (controller::Controller::*decide)(const Request&)) {
+void run_on_controller(Call call, Decision<Request, Response> decide) {
   auto request = call.decode<Request>();
   if (!request) return;
   const Duration timeout = milliseconds(request->timeout_ms);
-  submit_to_controller(std::move(call), std::move(*request),
-                       [decide](controller::Controller& controller, const Request& wanted) {
-                         return (controller.*decide)(wanted);
-                       },
+  submit_to_controller(std::move(call), std::move(*request), std::mem_fn(decide),
                        {.timeout = timeout});
+}
+
+// The same, however long it takes.
+template <class Request, class Response>
+void run_on_controller_untimed(Call call, Decision<Request, Response> decide) {
+  auto request = call.decode<Request>();
+  if (request) submit_to_controller(std::move(call), std::move(*request), std::mem_fn(decide));
 }
 
 }  // namespace millrace::server

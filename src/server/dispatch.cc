@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/client_telemetry.h"
 #include "server/forwarding.h"
 #include "server/handlers/handlers.h"
 #include "wire/headers.h"
@@ -58,10 +59,26 @@ constexpr ServedApi kServedByBroker[] = {
     {ApiKey::kListTransactions, {0, 2}, 0, handle_list_transactions},
     {ApiKey::kConsumerGroupHeartbeat, {0, 1}, 0, handle_consumer_group_heartbeat},
     {ApiKey::kConsumerGroupDescribe, {0, 1}, 0, handle_consumer_group_describe},
+    {ApiKey::kGetTelemetrySubscriptions, {0, 0}, 0, handle_get_telemetry_subscriptions, true},
+    {ApiKey::kPushTelemetry, {0, 0}, 0, handle_push_telemetry, true},
     {ApiKey::kListConfigResources, {0, 1}, 0, handle_list_config_resources},
     {ApiKey::kDescribeTopicPartitions, {0, 0}, 0, handle_describe_topic_partitions},
+    {ApiKey::kShareGroupHeartbeat, {1, 1}, 1, handle_share_group_heartbeat},
+    {ApiKey::kShareGroupDescribe, {1, 1}, 1, handle_share_group_describe},
+    {ApiKey::kShareFetch, {1, 2}, 1, handle_share_fetch},
+    {ApiKey::kShareAcknowledge, {1, 2}, 1, handle_share_acknowledge},
     {ApiKey::kAddRaftVoter, {0, 1}, 0, ask_controller},
     {ApiKey::kRemoveRaftVoter, {0, 0}, 0, ask_controller},
+    {ApiKey::kInitializeShareGroupState, {0, 0}, 0, handle_initialize_share_group_state},
+    {ApiKey::kReadShareGroupState, {0, 0}, 0, handle_read_share_group_state},
+    {ApiKey::kWriteShareGroupState, {0, 1}, 0, handle_write_share_group_state},
+    {ApiKey::kDeleteShareGroupState, {0, 0}, 0, handle_delete_share_group_state},
+    {ApiKey::kReadShareGroupStateSummary, {0, 1}, 0, handle_read_share_group_state_summary},
+    {ApiKey::kStreamsGroupHeartbeat, {0, 0}, 0, handle_streams_group_heartbeat},
+    {ApiKey::kStreamsGroupDescribe, {0, 0}, 0, handle_streams_group_describe},
+    {ApiKey::kDescribeShareGroupOffsets, {0, 1}, 0, handle_describe_share_group_offsets},
+    {ApiKey::kAlterShareGroupOffsets, {0, 0}, 0, handle_alter_share_group_offsets},
+    {ApiKey::kDeleteShareGroupOffsets, {0, 0}, 0, handle_delete_share_group_offsets},
 };
 
 constexpr ServedApi kServedByController[] = {
@@ -167,6 +184,8 @@ void Dispatcher::handle(ByteView frame, PeerInfo& peer, Reply reply) {
       parse_header(frame, is_controller ? ListenerKind::kController : ListenerKind::kBroker);
   if (!parsed) return reply.close(parsed.error().message);
   const ServedApi* served = find_served(parsed->header.listener, parsed->header.api);
+  if (served->is_telemetry && !services_.telemetry->is_open())
+    return reply.close("client telemetry is not served where no page of metrics is");
   env::Shard& shard = reply.shard();
   const auto time = begin_time(parsed->header, shard);
   served->handle(Call({.header = std::move(parsed->header),

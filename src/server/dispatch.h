@@ -20,6 +20,7 @@ struct ServedApi {
   wire::VersionRange versions;  // that we serve
   int16_t advertised_min;       // Produce says 0 although 0-2 are not served (KAFKA-18659)
   void (*handle)(Call);
+  bool is_telemetry = false;  // served where ClientTelemetry is open only
 };
 
 std::span<const ServedApi> served_apis(ListenerKind kind);

@@ -27,17 +27,19 @@ inline constexpr Duration kLongestLook = seconds(8);  // of DescribeQuorum, long
 // Handles a forwardable API on a broker's listener.
 void ask_controller(Call call);
 
-// Where the answer to a request goes that a call led to: to `finish`, decoded, which answers that
-// call.
+// Where the answer goes to a request that a call led to: decoded, to `finish`.
 template <class Response>
 class InnerReply final : public ReplyTarget {
  public:
-  using Finish = std::move_only_function<void(Call& outer, Response response)>;
-  InnerReply(Call outer, int16_t version, Finish finish)
-      : outer_(std::move(outer)), version_(version), finish_(std::move(finish)) {}
+  using Finish = std::move_only_function<void(Result<Response>)>;
+  InnerReply(const Call& outer, int16_t version, Finish finish)
+      : shard_(&outer.shard()),
+        peer_(outer.peer()),
+        version_(version),
+        finish_(std::move(finish)) {}
 
-  Call& outer() { return outer_; }
-  env::Shard& shard() const override { return outer_.shard(); }
+  PeerInfo& peer() { return peer_; }
+  env::Shard& shard() const override { return *shard_; }
   void complete(uint64_t, std::vector<OutputPiece> pieces) override {
     constexpr size_t kSizeBytes = 4;
     wire::Reader reader(ByteView(pieces.at(0).bytes).subspan(kSizeBytes));
@@ -46,22 +48,24 @@ class InnerReply final : public ReplyTarget {
     const wire::ApiInfo* api = wire::find_api(Response::kApiKey);
     read(reader, wire::response_header_version(*api, version_), header);
     read(reader, version_, response);
-    if (auto status = reader.status(); !status) return outer_.close(status.error().message);
-    finish_(outer_, std::move(response));
+    if (auto status = reader.status(); !status) return finish_(std::unexpected(status.error()));
+    finish_(std::move(response));
   }
-  void abandon(const std::string& cause) override { outer_.close(cause); }
+  void abandon(const std::string& cause) override { finish_(fail(Errc::kClosed, cause)); }
 
  private:
-  Call outer_;
+  env::Shard* shard_;
+  PeerInfo peer_;
   int16_t version_;
   Finish finish_;
 };
 
 // Has another request than the one that came decided, in the same client's name and at this
-// version; `finish` gets what became of it and answers the call.
+// version; `finish` gets what became of it, or why nothing is known of that, on the call's shard.
+// The call may be answered before.
 template <class Response, class Request>
-void ask_controller_for(Call outer, const Request& request, int16_t version,
-                        typename InnerReply<Response>::Finish finish) {
+void ask_controller_aside(const Call& outer, const Request& request, int16_t version,
+                          typename InnerReply<Response>::Finish finish) {
   const wire::ApiInfo* api = wire::find_api(Request::kApiKey);
   Call::Parts parts = outer.parts();
   parts.header.api = api->key;
@@ -76,10 +80,24 @@ void ask_controller_for(Call outer, const Request& request, int16_t version,
   write(writer, version, request);
   const ByteBuffer frame = std::move(writer).take();
   parts.frame = frame;
-  auto reply = std::make_shared<InnerReply<Response>>(std::move(outer), version, std::move(finish));
-  parts.peer = &reply->outer().peer();
+  auto reply = std::make_shared<InnerReply<Response>>(outer, version, std::move(finish));
+  parts.peer = &reply->peer();
   parts.time.reset();  // charged with the answer to the call
   ask_controller(Call(std::move(parts), Reply(std::move(reply), 0)));
+}
+
+// The same for a call that waits for it: `finish` answers it; its connection is closed when nothing
+// is known.
+template <class Response, class Request>
+void ask_controller_for(Call outer, const Request& request, int16_t version,
+                        std::move_only_function<void(Call& outer, Response response)> finish) {
+  auto waiting = std::make_shared<Call>(std::move(outer));
+  ask_controller_aside<Response>(
+      *waiting, request, version,
+      [waiting, finish = std::move(finish)](Result<Response> response) mutable {
+        if (!response) return waiting->close(response.error().message);
+        finish(*waiting, std::move(*response));
+      });
 }
 
 }  // namespace millrace::server

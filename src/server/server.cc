@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "server/share_acknowledgements.h"
 
 namespace millrace::server {
 namespace {
@@ -26,6 +27,7 @@ Server::Server(env::Host& host, node::Node& node)
       node_(&node),
       fetch_sessions_(host, static_cast<size_t>(node.properties().number(
                                 "max.incremental.fetch.session.cache.slots"))),
+      telemetry_(node),
       rates_(node.properties()),
       controller_listeners_(node.properties().list("controller.listener.names")) {
   const auto& properties = node.properties();
@@ -34,7 +36,7 @@ Server::Server(env::Host& host, node::Node& node)
   const size_t input_limit = input_limit_of(properties, host.shard_count());
   for (size_t i = 0; i < host.shard_count(); ++i) {
     shards_.push_back(std::make_unique<ShardConnections>(
-        Services{.node = &node, .fetch_sessions = &fetch_sessions_}));
+        Services{.node = &node, .fetch_sessions = &fetch_sessions_, .telemetry = &telemetry_}));
     shards_.back()->input.memory = InputMemory(input_limit);
     host.shard(i).post([this, i] { close_idle(i); });
   }
@@ -159,6 +161,8 @@ void Server::forget(size_t shard, Connection& connection) {
   auto found = std::ranges::find(open, &connection, [](const auto& c) { return c.get(); });
   if (found == open.end()) return;
   quota_.give_back(connection.peer().host);
+  if (node_->is_broker())
+    node_->share_partitions().connection_gone(connection_of(connection.peer()));
   std::swap(*found, open.back());
   // The last reference may be this one: it goes when the caller is done with the connection.
   host_->shard(shard).post([last = std::move(open.back())] {});

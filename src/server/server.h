@@ -13,6 +13,7 @@
 
 #include "config/properties.h"
 #include "env/host.h"
+#include "server/client_telemetry.h"
 #include "server/connection.h"
 #include "server/connection_quota.h"
 #include "server/connection_rates.h"
@@ -39,6 +40,7 @@ class Server {
   // Asks every shard in turn; `done` runs on `shard`.
   using StatisticsDone = std::function<void(const ServerStatistics&)>;
   void collect_statistics(env::Shard& shard, StatisticsDone done);
+  ClientTelemetry& telemetry() { return telemetry_; }
   // What requests that are not whole hold, of each shard.
   std::vector<const InputMemory*> input_memory() const;
   // The most that any connection has of answers that its peer does not take.
@@ -73,6 +75,7 @@ class Server {
   env::Host* host_;
   node::Node* node_;
   FetchSessionCache fetch_sessions_;
+  ClientTelemetry telemetry_;
   ConnectionLimits limits_;
   Duration max_idle_;
   ConnectionQuota quota_;

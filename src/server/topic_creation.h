@@ -4,14 +4,14 @@
 
 #include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "node/internal_topics.h"
 #include "server/call.h"
 
 namespace millrace::server {
 
-bool is_internal_topic(std::string_view name);
+using node::is_internal_topic;
 
 // Has those created that are missing, internal ones with their own partition counts and configs, in
 // the name of who made `call`; `then` answers it when they are published on the controller, or

@@ -15,6 +15,9 @@
 #include "sim/quorum_oracle.h"
 #include "sim/reassigner.h"
 #include "sim/replica_oracle.h"
+#include "sim/share_knobs.h"
+#include "sim/share_workload.h"
+#include "sim/streams_knobs.h"
 #include "sim/txn_workload.h"
 #include "sim/voter_changer.h"
 #include "sim/workload.h"
@@ -70,8 +73,12 @@ struct Knobs {
         expires(dice.chance(0.3)),
         first_voters(dice.chance(0.35) ? static_cast<int>(dice.between({1, voters})) : 0),
         compaction(seed),
-        consumer_protocol(seed / 2 % 11 == 2) {
+        consumer_protocol(seed / 2 % 11 == 2),
+        share(seed),
+        streams(seed) {
     if (page_cache || unclean) compaction.writers = 0;  // of what may be lost nothing is promised
+    if (page_cache || unclean) share.leave_out();
+    if (page_cache || unclean) streams.members = 0;
   }
 
   int draw_voters(Stream& dice) const {
@@ -103,6 +110,11 @@ struct Knobs {
     values["offsets.retention.check.interval.ms"] = std::to_string(kExpiryCheck.count());
     values["metadata.log.max.record.bytes.between.snapshots"] = std::to_string(snapshot_bytes);
     compaction.add_to(values);
+    share.add_to(values, offsets_partitions);
+    streams.add_to(values);
+    if (share.members == 0) return values;
+    values["share.coordinator.state.topic.replication.factor"] = std::to_string(replicas);
+    values["share.coordinator.state.topic.min.isr"] = std::to_string(min_isr);
     return values;
   }
   // But for the topic in which no key comes twice.
@@ -132,7 +144,7 @@ struct Knobs {
   std::string to_string() const {
     return fmt::format(
         "brokers={} voters={}{} replicas={} min_isr={} partitions={} shards={} producers={} "
-        "members={} {} chaos={}s session={}ms lag={}ms{}{}{}{}{}{}{}{}",
+        "members={} {} chaos={}s session={}ms lag={}ms{}{}{}{}{}{}{}{}{}{}",
         brokers, voters, apart ? " apart" : "", replicas, min_isr, partitions, shards, producers,
         members, page_cache ? "page-cache" : "fsync",
         std::chrono::duration_cast<seconds>(chaos).count(), session_ms, lag_ms,
@@ -140,7 +152,7 @@ struct Knobs {
         log_directories > 1 ? fmt::format(" log directories={}", log_directories) : "",
         log_moves ? " moves between them" : "", hogs > 0 ? fmt::format(" hogs={}", hogs) : "",
         first_voters > 0 ? fmt::format(" dynamic quorum, {} first", first_voters) : "",
-        compaction.to_string());
+        compaction.to_string(), share.to_string(), streams.to_string());
   }
 
   int brokers;
@@ -164,6 +176,8 @@ struct Knobs {
   int first_voters;
   CompactionKnobs compaction;
   bool consumer_protocol;  // some members of groups speak it
+  ShareKnobs share;
+  StreamsKnobs streams;
 };
 
 class ClusterScenario {
@@ -174,6 +188,7 @@ class ClusterScenario {
  private:
   ClusterOptions cluster_options() const;
   WorkloadOptions workload_options() const;
+  ShareWorkload::Nodes share_nodes();
   std::map<std::string, int32_t> topics() const {
     return {{kTopic, knobs_.partitions},
             {"__consumer_offsets", static_cast<int32_t>(knobs_.offsets_partitions)}};
@@ -208,6 +223,8 @@ class ClusterScenario {
   FalseLeader false_leader_;
   TxnWorkload transactions_;
   TableWorkload table_;
+  ShareWorkload share_, share_committed_;
+  StreamsWorkload streams_;
   QuorumOracle quorum_;
   ReplicaOracle replicas_;
   CommittedRecords committed_;
@@ -236,6 +253,13 @@ ClusterScenario::ClusterScenario(uint64_t seed)
       false_leader_({&clients_, cluster_.bootstrap()}, cluster_),
       transactions_({&clients_, cluster_.bootstrap()}, {.replicas = knobs_.replicas}),
       table_({&clients_, cluster_.bootstrap()}, knobs_.table()),
+      share_({&clients_, cluster_.bootstrap()}, workload_.oracle(), share_nodes(),
+             knobs_.share.group(kTopic, knobs_.partitions)),
+      share_committed_({&clients_, cluster_.bootstrap()}, workload_.oracle(), share_nodes(),
+                       knobs_.share.group_of_transactions()),
+      streams_({&clients_, cluster_.bootstrap()}, workload_.oracle(),
+               knobs_.streams.group(kTopic, knobs_.partitions, knobs_.replicas,
+                                    knobs_.segment_configs())),
       quorum_(world_, cluster_),
       replicas_(world_, cluster_,
                 {.synced = !knobs_.page_cache,
@@ -254,6 +278,12 @@ ClusterScenario::ClusterScenario(uint64_t seed)
       rot_(world_, cluster_),
       inspector_(world_, client_medium_),
       expiry_({&clients_, cluster_.bootstrap()}, kTopic) {
+  share_committed_.on_committed = [this](int32_t partition, const std::string& value) {
+    transactions_.oracle().shared(partition, value);
+  };
+  transactions_.oracle().is_shared = [this](int32_t partition) {
+    return share_committed_.has_all_of(partition);
+  };
   network_.mean_delay = knobs_.mean_delay;
   committed_.on_record = [this](const auto& step) { controllers_.take(step); };
   committed_.on_batch = [this](const auto& batch) { durability_.is_committed(batch); };
@@ -287,6 +317,14 @@ WorkloadOptions ClusterScenario::workload_options() const {
 
 ReassignerOptions ClusterScenario::reassigner_options() const {
   return {.topics = topics(), .brokers = knobs_.brokers, .least_replicas = knobs_.min_isr};
+}
+
+ShareWorkload::Nodes ClusterScenario::share_nodes() {
+  return {.image = [this] { return cluster_.newest_image(); },
+          .find = [this](NodeId id) -> node::Node* {
+            Cluster::Node* node = cluster_.find(id);
+            return node && node->is_broker && node->can_be_asked() ? &node->broker.node() : nullptr;
+          }};
 }
 
 void ClusterScenario::await(const std::string& what, const std::function<std::string()>& missing) {
@@ -323,6 +361,8 @@ void ClusterScenario::look_at_tables() {
   for (const auto& node : cluster_.nodes())
     if (node->is_broker && node->can_be_asked())
       table_.oracle().look(node->broker.node().partitions());
+  share_.look();
+  share_committed_.look();
   world_.after(kTableInspection, Owner::kScenario, [this] { look_at_tables(); });
 }
 
@@ -346,6 +386,12 @@ void ClusterScenario::come_up() {
   created = knobs_.compaction.writers == 0;
   if (!created) table_.create_topic(knobs_.segment_configs(), [&] { created = true; });
   await("the topic of keys cannot be created", [&] { return created; });
+  created = false;
+  share_.configure([&] { created = true; });
+  await("the share group cannot be configured", [&] { return created; });
+  created = false;
+  share_committed_.configure([&] { created = true; });
+  await("the share group of transactions cannot be configured", [&] { return created; });
 }
 
 void ClusterScenario::chaos() {
@@ -377,6 +423,9 @@ void ClusterScenario::chaos() {
   false_leader_.start();
   transactions_.start();
   table_.start();
+  share_.start();
+  share_committed_.start();
+  streams_.start();
   look_at_tables();
   faults_.begin();
   world_.run_for(knobs_.chaos);
@@ -392,6 +441,8 @@ void ClusterScenario::drain() {
   false_leader_.finish();
   transactions_.finish();
   table_.finish();
+  share_.finish();
+  share_committed_.finish();
   await("a writer of keys does not finish after everything healed",
         [&] { return table_.is_done(); });
   await("a producer does not finish after everything healed: ", [&]() -> std::string {
@@ -416,6 +467,11 @@ void ClusterScenario::become_whole() {
 }
 
 void ClusterScenario::read_and_check() {
+  await("SH3: a share group does not read to the end: ",
+        [&] { return share_.what_is_missing() + share_committed_.what_is_missing(); });
+  if (!world_.has_failed()) share_.check();
+  streams_.finish();
+  await("SG3: the streams group does not settle: ", [&] { return streams_.what_is_missing(); });
   bool done = false;
   workload_.read_all([&] { done = true; });
   await("a log cannot be read to its end", [&] { return done; });

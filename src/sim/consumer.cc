@@ -32,14 +32,15 @@ Result<> take_batch(const record::BatchView& batch, int64_t from, Oracle::Conten
   }
 }
 
-// Moves `next` behind each batch that is taken.
+}  // namespace
+
 Result<> take_records(ByteView bytes, int64_t& next, Oracle::Contents& records) {
   record::BatchIterator batches(bytes);
   const int64_t from = next;
-  for (;;) {
+  for (bool is_first = true;; is_first = false) {
     ASSIGN_OR_RETURN(auto batch, batches.next());
     // The first batch of an answer is whole (KIP-74), unless its length is wrong.
-    if (!batch && next == from && !bytes.empty()) return fail(Errc::kCorrupt, "half a batch");
+    if (!batch && is_first && !bytes.empty()) return fail(Errc::kCorrupt, "half a batch");
     if (!batch) return {};
     RETURN_IF_ERROR(take_batch(*batch, from, records));
     if (batch->next_offset().value() <= next && batch->base_offset().value() >= from)
@@ -47,8 +48,6 @@ Result<> take_records(ByteView bytes, int64_t& next, Oracle::Contents& records) 
     next = batch->next_offset().value();
   }
 }
-
-}  // namespace
 
 void fetch(Client& client, Oracle& oracle, const FetchOptions& options, FetchDone done) {
   wire::FetchRequest request{.max_wait_ms = options.max_wait_ms, .min_bytes = 1};

@@ -29,6 +29,10 @@ struct FetchOptions {
 using FetchDone = std::function<void(std::optional<FetchedPartition>, const Oracle::Contents&)>;
 void fetch(Client& client, Oracle& oracle, const FetchOptions& options, FetchDone done);
 
+// The records of a partition from `next` on, which is moved behind each batch that is taken. An
+// error: what stands there is no good batch.
+Result<> take_records(ByteView bytes, int64_t& next, Oracle::Contents& records);
+
 // Where the partition's log begins; `done` gets nothing when there was no answer.
 void find_log_start(Client& client, const std::string& topic, int32_t partition,
                     std::function<void(std::optional<int64_t>)> done);

@@ -1,6 +1,7 @@
 #include "sim/consumer_member.h"
 
 #include <algorithm>
+#include <ranges>
 
 #include "wire/errors.h"
 #include "wire/offset_commit.h"
@@ -15,7 +16,6 @@ constexpr Duration kHeartbeatInterval = milliseconds(500);
 constexpr Duration kCommitInterval = milliseconds(150);
 constexpr int32_t kRebalanceTimeoutMs = 60'000;  // longer than any pause: it always gives up
 constexpr Duration kSession = milliseconds(ConsumerMember::kSessionMs);
-constexpr double kLeaveChance = 0.02;  // at each heartbeat
 
 }  // namespace
 
@@ -29,31 +29,49 @@ const ConsumerOracle::Claim* ConsumerOracle::other_owner(const std::string& memb
   return holds ? &claim->second : nullptr;
 }
 
-void ConsumerOracle::told(const std::string& member, const std::set<int32_t>& partitions,
+bool ConsumerOracle::may_be_gone() const {
+  return members_.empty() || world_->now() - last_seen_ >= kSession;
+}
+
+void ConsumerOracle::told(const std::string& member, int32_t epoch, const Owned& partitions,
                           Instant sent) {
-  if (members_.empty() || world_->now() - last_seen_ >= kSession) committed_.clear();
-  members_.insert(member);
-  last_seen_ = world_->now();
-  std::erase_if(claims_, [&](const auto& claim) {
-    return claim.second.member == member && !partitions.contains(claim.first);
-  });
-  for (const int32_t partition : partitions) {
+  if (may_be_gone()) {
+    committed_.clear();
+    ++life_;
+  }
+  last_seen_ = std::max(last_seen_, sent);
+  Standing& standing = members_[member];
+  if (epoch < standing.epoch)
+    world_->violated(rules_.epoch,
+                     fmt::format("{} is told that its epoch is {}, which was {} before", member,
+                                 epoch, standing.epoch));
+  standing = {epoch, sent, world_->now()};
+  keeps(member, partitions);
+  for (const auto& [partition, number] : partitions) {
     if (const Claim* other = other_owner(member, partition, sent))
-      world_->violated("GR1", fmt::format("{} is told that {} is its own, which {} was told before",
-                                          member, partition, other->member));
+      world_->violated(rules_.owner,
+                       fmt::format("{} is told that {} is its own, which {} was told before",
+                                   member, partition, other->member));
     claims_[partition] = {member, sent, world_->now()};
   }
 }
 
+void ConsumerOracle::keeps(const std::string& member, const Owned& partitions) {
+  std::erase_if(claims_, [&](const auto& claim) {
+    return claim.second.member == member && !partitions.contains(claim.first);
+  });
+}
+
 void ConsumerOracle::gives_up(const std::string& member) {
   members_.erase(member);
-  std::erase_if(claims_, [&](const auto& claim) { return claim.second.member == member; });
+  keeps(member, {});
 }
 
 void ConsumerOracle::committed(const std::string& member, int32_t partition, const Commit& commit) {
   if (const Claim* other = other_owner(member, partition, commit.sent))
-    world_->violated("GR3", fmt::format("a commit of {} for {} was taken, which {} was told is its",
-                                        member, partition, other->member));
+    world_->violated(rules_.commit,
+                     fmt::format("a commit of {} for {} was taken, which {} was told is its",
+                                 member, partition, other->member));
   auto& known = committed_[partition];
   const auto claim = claims_.find(partition);
   if (claim != claims_.end() && claim->second.member == member)
@@ -67,8 +85,9 @@ int64_t ConsumerOracle::committed(int32_t partition) const {
 
 void ConsumerOracle::fetched(int32_t partition, const Fetched& offset) {
   if (offset.told < offset.committed)
-    world_->violated("GR4", fmt::format("the committed offset of {} is {} after {} was committed",
-                                        partition, offset.told, offset.committed));
+    world_->violated(rules_.fetch,
+                     fmt::format("the committed offset of {} is {} after {} was committed",
+                                 partition, offset.told, offset.committed));
 }
 
 // --- What one does.
@@ -96,7 +115,7 @@ void ConsumerMember::join() {
 
 void ConsumerMember::beat(uint64_t round) {
   if (round != round_) return;
-  if (epoch_ > 0 && dice_.chance(kLeaveChance)) return leave();
+  if (epoch_ > 0 && dice_.chance(leave_chance_)) return leave();
   send(epoch_, round);
 }
 
@@ -107,39 +126,50 @@ void ConsumerMember::send(int32_t epoch, uint64_t round) {
   request.member_epoch = epoch;
   request.instance_id = options_.instance_id;
   request.topic_partitions.emplace();
+  const auto keys = std::views::keys(owned_);
   if (!owned_.empty())
     request.topic_partitions->push_back(
-        {.topic_id = topic_id_, .partitions = {owned_.begin(), owned_.end()}});
+        {.topic_id = topic_id_, .partitions = {keys.begin(), keys.end()}});
   if (tells_all_) {
     request.rebalance_timeout_ms = kRebalanceTimeoutMs;
     request.subscribed_topic_names = {options_.topic};
   }
   client_.call<Beat>(coordinator(), request, kHeartbeatVersion,
-                     [this, round, sent = host_->world().now()](Result<Beat> answer) {
-                       if (round == round_) answered(std::move(answer), round, sent);
+                     [this, round, sent = host_->world().now()](const Result<Beat>& answer) {
+                       if (round == round_) answered(answer, sent);
                      });
 }
 
-void ConsumerMember::answered(Result<Beat> answer, uint64_t round, Instant sent) {
+bool ConsumerMember::is_in_group(std::optional<int16_t> error) {
   const auto code =
-      answer ? static_cast<wire::ErrorCode>(answer->error_code) : wire::ErrorCode::kRequestTimedOut;
+      error ? static_cast<wire::ErrorCode>(*error) : wire::ErrorCode::kRequestTimedOut;
   const bool is_elsewhere = code == wire::ErrorCode::kNotCoordinator ||
                             code == wire::ErrorCode::kCoordinatorNotAvailable ||
                             code == wire::ErrorCode::kCoordinatorLoadInProgress;
   if (is_elsewhere) client_.doubt(coordinator());
   // A join that may still arrive must not be taken for one of the member that it then is.
-  if (!answer && epoch_ == 0) return start_over(true);
-  if (!answer || is_elsewhere) {
+  if (!error && epoch_ == 0) {
+    start_over(true);
+  } else if (!error || is_elsewhere) {
     tells_all_ = true;
-    host_->shard(0).after(milliseconds(dice_.between({50, 300})), [this, round] { beat(round); });
-    return;
+    beat_after(milliseconds(dice_.between({50, 300})));
+  } else if (code != wire::ErrorCode::kNone) {
+    start_over(false);
   }
-  if (code != wire::ErrorCode::kNone) return start_over(false);
+  return code == wire::ErrorCode::kNone;
+}
+
+void ConsumerMember::beat_after(Duration pause) {
+  host_->shard(0).after(pause, [this, round = round_] { beat(round); });
+}
+
+void ConsumerMember::answered(const Result<Beat>& answer, Instant sent) {
+  if (!is_in_group(answer ? std::optional(answer->error_code) : std::nullopt)) return;
   epoch_ = answer->member_epoch;
   tells_all_ = false;
   if (answer->assignment) take(*answer->assignment);
-  oracle_->told(member_id_, owned_, sent);
-  host_->shard(0).after(kHeartbeatInterval, [this, round] { beat(round); });
+  oracle_->told(member_id_, epoch_, owned_, sent);
+  beat_after(kHeartbeatInterval);
 }
 
 void ConsumerMember::take(const Beat::Assignment& assignment) {
@@ -148,9 +178,19 @@ void ConsumerMember::take(const Beat::Assignment& assignment) {
     topic_id_ = topic.topic_id;
     now.insert(topic.partitions.begin(), topic.partitions.end());
   }
-  const auto before = std::exchange(owned_, now);
-  for (const int32_t partition : owned_)
-    if (!before.contains(partition)) find_position(partition, round_);
+  std::erase_if(owned_, [&](const auto& each) { return !now.contains(each.first); });
+  for (const int32_t partition : now)
+    if (!owned_.contains(partition)) begin(partition);
+}
+
+void ConsumerMember::begin(int32_t partition) {
+  const uint64_t number = owned_[partition] = ++last_tenure_;
+  find_position({partition, round_, number});
+}
+
+bool ConsumerMember::has(const Tenure& tenure) const {
+  const auto at = owned_.find(tenure.partition);
+  return tenure.round == round_ && at != owned_.end() && at->second == tenure.number;
 }
 
 void ConsumerMember::leave() {
@@ -175,31 +215,31 @@ void ConsumerMember::start_over(bool as_another) {
   });
 }
 
-void ConsumerMember::find_position(int32_t partition, uint64_t round) {
-  if (round != round_ || !owned_.contains(partition)) return;
+void ConsumerMember::find_position(Tenure tenure) {
+  if (!has(tenure)) return;
   wire::OffsetFetchRequest request;
   auto& group = request.groups.emplace_back();
   group.group_id = options_.group;
   group.member_id = member_id_;
   group.member_epoch = epoch_;
-  group.topics = {{.name = options_.topic, .partition_indexes = {partition}}};
+  group.topics = {{.name = options_.topic, .partition_indexes = {tenure.partition}}};
   client_.call<wire::OffsetFetchResponse>(
       coordinator(), request, kOffsetFetchVersion,
-      [this, round, partition,
-       then = oracle_->committed(partition)](Result<wire::OffsetFetchResponse> answer) {
-        if (round != round_) return;
+      [this, tenure, then = oracle_->committed(tenure.partition)](
+          const Result<wire::OffsetFetchResponse>& answer) {
+        if (tenure.round != round_) return;
         if (!answer || answer->groups.at(0).error_code != 0) {
-          host_->shard(0).after(milliseconds(100), [=, this] { find_position(partition, round); });
+          host_->shard(0).after(milliseconds(100), [=, this] { find_position(tenure); });
           return;
         }
         const int64_t told = answer->groups[0].topics.at(0).partitions.at(0).committed_offset;
-        oracle_->fetched(partition, {.told = told, .committed = then});
-        commit(partition, told + 1, round);
+        oracle_->fetched(tenure.partition, {.told = told, .committed = then});
+        work(tenure, told);
       });
 }
 
-void ConsumerMember::commit(int32_t partition, int64_t offset, uint64_t round) {
-  if (round != round_ || !owned_.contains(partition)) return;
+void ConsumerMember::commit(Tenure tenure, int64_t offset) {
+  if (!has(tenure)) return;
   wire::OffsetCommitRequest request;
   request.group_id = options_.group;
   request.generation_id_or_member_epoch = epoch_;
@@ -207,16 +247,16 @@ void ConsumerMember::commit(int32_t partition, int64_t offset, uint64_t round) {
   request.group_instance_id = options_.instance_id;
   auto& topic = request.topics.emplace_back();
   topic.name = options_.topic;
-  topic.partitions.push_back({.partition_index = partition, .committed_offset = offset});
+  topic.partitions.push_back({.partition_index = tenure.partition, .committed_offset = offset});
   client_.call<wire::OffsetCommitResponse>(
       coordinator(), request, kCommitVersion,
       [=, this, member = member_id_,
-       sent = host_->world().now()](Result<wire::OffsetCommitResponse> answer) {
+       sent = host_->world().now()](const Result<wire::OffsetCommitResponse>& answer) {
         const bool taken = answer && answer->topics.at(0).partitions.at(0).error_code == 0;
-        if (taken) oracle_->committed(member, partition, {offset, sent});
-        if (round != round_) return;
+        if (taken) oracle_->committed(member, tenure.partition, {offset, sent});
+        if (tenure.round != round_) return;
         host_->shard(0).after(kCommitInterval,
-                              [=, this] { commit(partition, taken ? offset + 1 : offset, round); });
+                              [=, this] { taken ? work(tenure, offset) : commit(tenure, offset); });
       });
 }
 

@@ -1,9 +1,11 @@
 // A member of a group of the consumer protocol (KIP-848) in a simulation: heartbeats, takes and
 // gives up partitions, and commits an offset for each that it has; leaves now and then, for good
-// or, a static one, for a while. And what all members of the group were told.
+// or, a static one, for a while. And what all members of the group were told. Members of streams
+// groups (sim/streams_member) are such, with other heartbeats and other names of what must hold.
 //
 //   GR1  a partition that one member was told of is no other's before it has given it up, or its
 //        session is over
+//   GR2  the epoch of a member does not go back
 //   GR3  and nobody else commits for it
 //   GR4  a fetch of offsets that begins after a commit was answered gives that commit or a later
 //        one
@@ -22,12 +24,28 @@
 
 namespace millrace::sim {
 
+// What GR1 to GR4 are called.
+struct MemberRules {
+  const char* owner = "GR1";
+  const char* epoch = "GR2";
+  const char* commit = "GR3";
+  const char* fetch = "GR4";
+};
+
 class ConsumerOracle {
  public:
-  explicit ConsumerOracle(World& world) : world_(&world) {}
+  explicit ConsumerOracle(World& world, MemberRules rules = {}) : world_(&world), rules_(rules) {}
 
+  // A member, as it was told last, by the answer to what it sent then.
+  struct Standing {
+    int32_t epoch = 0;
+    Instant sent, told;
+  };
+  using Owned = std::map<int32_t, uint64_t>;  // partitions; the numbers mean nothing here
   // An answer to what was sent at `sent` says that the member has these partitions, and no others.
-  void told(const std::string& member, const std::set<int32_t>& partitions, Instant sent);
+  void told(const std::string& member, int32_t epoch, const Owned& partitions, Instant sent);
+  // The member is about to say that it has no others than these.
+  void keeps(const std::string& member, const Owned& partitions);
   // The member is about to say that it has nothing. Without members the group's offsets may expire,
   // when a clock steps.
   void gives_up(const std::string& member);
@@ -44,6 +62,10 @@ class ConsumerOracle {
   };
   void fetched(int32_t partition, const Fetched& offset);
   size_t owned() const { return claims_.size(); }
+  const std::map<std::string, Standing>& members() const { return members_; }
+  // Whether there may be no group any more; when it may have been so, another life begins.
+  bool may_be_gone() const;
+  uint64_t life() const { return life_; }
 
  private:
   struct Claim {
@@ -55,8 +77,10 @@ class ConsumerOracle {
   const Claim* other_owner(const std::string& member, int32_t partition, Instant sent) const;
 
   World* world_;
-  std::set<std::string> members_;  // who is in the group, as far as they know
-  Instant last_seen_;
+  MemberRules rules_;
+  std::map<std::string, Standing> members_;  // who is in the group, as far as they know
+  Instant last_seen_;                        // when what was answered was sent
+  uint64_t life_ = 0;
   std::map<int32_t, Claim> claims_;
   std::map<int32_t, int64_t> committed_;
 };
@@ -71,21 +95,30 @@ class ConsumerMember {
  public:
   static constexpr int kSessionMs = 6000;  // group.consumer.session.timeout.ms
   ConsumerMember(const Site& site, ConsumerOracle& oracle, ConsumerMemberOptions options);
+  virtual ~ConsumerMember() = default;
+  ConsumerMember(const ConsumerMember&) = delete;
+  ConsumerMember& operator=(const ConsumerMember&) = delete;
   void start() { join(); }
-  bool is_member() const { return epoch_ > 0; }
+  const std::string& id() const { return member_id_; }
+  const ConsumerOracle::Owned& owned() const { return owned_; }
 
- private:
-  using Beat = wire::ConsumerGroupHeartbeatResponse;
-  void join();
-  void beat(uint64_t round);
-  void send(int32_t epoch, uint64_t round);
-  void answered(Result<Beat> answer, uint64_t round, Instant sent);
-  void take(const Beat::Assignment& assignment);
-  void leave();
-  void find_position(int32_t partition, uint64_t round);
-  void commit(int32_t partition, int64_t offset, uint64_t round);
+ protected:
+  // The time from getting a partition to giving it up, or starting over.
+  struct Tenure {
+    int32_t partition = 0;
+    uint64_t round = 0, number = 0;
+  };
+  virtual void send(int32_t epoch, uint64_t round);
+  virtual void leave();
+  // What is before `position` is done.
+  virtual void work(Tenure tenure, int64_t position) { commit(tenure, position + 1); }
+  // What an answer without an assignment in it, or none, leads to; false: that was all.
+  bool is_in_group(std::optional<int16_t> error);
+  void begin(int32_t partition);
+  bool has(const Tenure& tenure) const;
+  void commit(Tenure tenure, int64_t offset);
   void start_over(bool as_another);
-  std::string fresh_id();
+  void beat_after(Duration pause);
   Client::CoordinatorOf coordinator() const { return {options_.group}; }
 
   Host* host_;
@@ -95,10 +128,22 @@ class ConsumerMember {
   Stream dice_;
   std::string member_id_;
   int32_t epoch_ = 0;
-  bool tells_all_ = true;  // an answer was lost, or it joins
+  bool tells_all_ = true;        // an answer was lost, or it joins
+  ConsumerOracle::Owned owned_;  // partitions, with the number of the tenure
+  double leave_chance_ = 0.02;   // at each heartbeat
+  uint64_t round_ = 0;           // what belongs to an earlier one is dropped
+
+ private:
+  using Beat = wire::ConsumerGroupHeartbeatResponse;
+  void join();
+  void beat(uint64_t round);
+  void answered(const Result<Beat>& answer, Instant sent);
+  void take(const Beat::Assignment& assignment);
+  void find_position(Tenure tenure);
+  std::string fresh_id();
+
   Uuid topic_id_;
-  std::set<int32_t> owned_;
-  uint64_t round_ = 0;  // what belongs to an earlier one is dropped
+  uint64_t last_tenure_ = 0;
 };
 
 }  // namespace millrace::sim

@@ -271,7 +271,7 @@ Result<> Medium::write(Inode& file, std::span<const ByteView> pieces, uint64_t p
 }
 
 void Medium::rewritten(Inode& file) {
-  ++file.rewrites;
+  file.found = {};
   file.is_rewritten = true;
 }
 
@@ -296,7 +296,7 @@ Result<> Medium::sync(Inode& file) {
     file.dirty_pages.clear();  // clean by name: the next sync succeeds and has nothing to write
     return fail(Errc::kIo, "Input/output error");
   }
-  if (file.is_rewritten) ++file.durable_rewrites;  // ever again: a failed sync forgets pages
+  if (file.is_rewritten) file.durable_found = {};
   file.durable.resize(file.content.size());
   for (size_t page : file.dirty_pages)
     copy_range(file.content, file.durable, page * kPageBytes, (page + 1) * kPageBytes);
@@ -360,8 +360,7 @@ void Medium::rot(const Flip& flip) {
   auto inode = find(flip.path);
   ASSERT(inode && flip.position < inode->content.size(), "{} has no byte {}", flip.path,
          flip.position);
-  ++inode->rewrites;
-  ++inode->durable_rewrites;
+  inode->found = inode->durable_found = {};
   inode->content[flip.position] ^= flip.bits;
   if (flip.position < inode->durable.size()) inode->durable[flip.position] ^= flip.bits;
 }
@@ -438,8 +437,7 @@ void Medium::settle_content(Inode& file) {
   }
   file.dirty_pages.clear();
   file.durable = file.content = std::move(result);
-  ++file.rewrites;
-  ++file.durable_rewrites;
+  file.found = file.durable_found = {};
   file.is_rewritten = false;
 }
 

@@ -34,19 +34,15 @@ struct Inode {
   ByteBuffer durable;
   std::set<size_t> dirty_pages;  // written since the last sync
 
-  // How often bytes that were there were changed or cut off: what was found in a beginning of the
-  // file stays true until the next time.
-  uint64_t rewrites = 0;
-  uint64_t durable_rewrites = 0;
-  bool is_rewritten = false;  // so that the next sync rewrites what is durable
-  // Whole batches that sim/stored_log found at the beginning of the file.
+  // Whole batches that sim/stored_log found at the beginning of the file; forgotten when bytes that
+  // were there change or are cut off.
   struct Found {
-    uint64_t rewrites = 0;
     size_t bytes = 0;
     int64_t end = -1;  // offset behind them; -1: there is none
   };
   Found found;
   Found durable_found;
+  bool is_rewritten = false;  // a sync may change bytes that are durable, not only add to them
 
   // Among durable_entries, the directory that has this name by now; end: none.
   std::map<std::string, std::shared_ptr<Inode>>::const_iterator find_renamed(
@@ -101,6 +97,7 @@ class Medium {
     const Inode* inode = find_durable(path);
     return inode ? &inode->durable : nullptr;
   }
+  // The file or directory itself, found by its durable name.
   Inode* find_durable(const std::string& path) const;
   std::vector<std::string> files_below(const std::string& path) const;
   World& world() { return *world_; }

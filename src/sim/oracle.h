@@ -76,12 +76,14 @@ class Oracle {
   // The whole of a partition as it was just read, when nothing is under way.
   void check_contents(int32_t partition, const Contents& contents);
   size_t acknowledged_count() const;
+  // Of the partition, as producers were told.
+  const Contents& acknowledged(int32_t partition) { return acknowledged_[partition]; }
+  int64_t excused_below(int32_t partition) const;
 
  private:
   bool is_excused(int32_t partition);
   void check_order(int32_t partition, int64_t offset, const Value& value);
   void check_producers(int32_t partition, const Contents& contents);
-  int64_t excused_below(int32_t partition) const;
 
   World* world_;
   std::map<int32_t, Contents> acknowledged_;

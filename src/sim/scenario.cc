@@ -8,6 +8,9 @@
 #include "sim/expiry.h"
 #include "sim/faults.h"
 #include "sim/inspector.h"
+#include "sim/share_knobs.h"
+#include "sim/share_workload.h"
+#include "sim/streams_knobs.h"
 #include "sim/txn_workload.h"
 #include "sim/workload.h"
 
@@ -50,11 +53,16 @@ struct Knobs {
         tail_rots(dice.chance(0.25)),
         transactions(dice.chance(0.5)),
         compaction(seed),
-        consumer_protocol(seed / 2 % 11 == 2) {
+        consumer_protocol(seed / 2 % 11 == 2),
+        share(seed),
+        streams(seed) {
     if (tail_rots) checkpoint_ms = kNeverMs;  // everything lies behind the recovery points
     // Compaction writes them when it needs them. Of what a page cache loses nothing is promised.
     if (tail_rots) compaction.backoff_ms = kNeverMs;
     if (page_cache || tail_rots) compaction.writers = 0;
+    if (page_cache || tail_rots) share.leave_out();
+    if (page_cache || tail_rots) streams.members = 0;
+    if (!transactions) share.of_transactions = 0;
   }
 
   config::Values properties() const {
@@ -75,6 +83,8 @@ struct Knobs {
     values["offsets.retention.minutes"] = std::to_string(Expiry::kRetentionMinutes);
     values["offsets.retention.check.interval.ms"] = std::to_string(expiry_check_ms);
     compaction.add_to(values);
+    share.add_to(values, offsets_partitions);
+    streams.add_to(values);
     return values;
   }
   std::map<std::string, std::string> segment_configs() const {
@@ -89,11 +99,11 @@ struct Knobs {
   std::string to_string() const {
     return fmt::format(
         "partitions={} shards={} producers={} members={} {} compressed={} chaos={}s piece={} "
-        "segment_ms={} segment_bytes={} checkpoint_ms={} hogs={}{}{}",
+        "segment_ms={} segment_bytes={} checkpoint_ms={} hogs={}{}{}{}{}",
         partitions, shards, producers, members, page_cache ? "page-cache" : "fsync", compressed,
         std::chrono::duration_cast<seconds>(chaos).count(), largest_piece, segment_ms,
         segment_bytes, checkpoint_ms, hogs, transactions ? " transactions" : "",
-        compaction.to_string());
+        compaction.to_string(), share.to_string(), streams.to_string());
   }
 
   int32_t partitions;
@@ -110,6 +120,8 @@ struct Knobs {
   bool transactions;
   CompactionKnobs compaction;
   bool consumer_protocol;  // some members of groups speak it
+  ShareKnobs share;
+  StreamsKnobs streams;
 };
 
 class Scenario {
@@ -120,11 +132,14 @@ class Scenario {
  private:
   BrokerOptions broker_options() const;
   WorkloadOptions workload_options() const;
+  ShareWorkload::Nodes nodes();
   void check_acknowledged(int32_t partition, int64_t offset);
   void inspect();
   void look_at_table();
   void create_topics();
   void drain();
+  void share_to_the_end();
+  void await_streams();
   void read_and_check();
   void check_transactions();
   void read_logs();
@@ -137,7 +152,9 @@ class Scenario {
   void let_offsets_age();
   void start_again();
   std::vector<void (Scenario::*)()> phases() const;
-  // Runs until `reached`; a violation, named `what`, if the time is over before.
+  // Runs until nothing is missing, or `reached`; a violation, named `what`, if the time is over
+  // before.
+  void await(const std::string& what, const std::function<std::string()>& missing);
   void await(const std::string& what, const std::function<bool()>& reached);
 
   World world_;
@@ -150,6 +167,8 @@ class Scenario {
   Workload workload_;
   TxnWorkload transactions_;
   TableWorkload table_;
+  ShareWorkload share_, share_committed_;
+  StreamsWorkload streams_;
   Inspector inspector_;
   Rot rot_;
   Faults faults_;
@@ -168,11 +187,21 @@ Scenario::Scenario(uint64_t seed)
       workload_(site_, workload_options()),
       transactions_(site_, {.producers = knobs_.transactions ? 2 : 0, .offsets_expire = true}),
       table_(site_, knobs_.compaction.table(knobs_.partitions, knobs_.compressed)),
+      share_(site_, workload_.oracle(), nodes(), knobs_.share.group(kTopic, knobs_.partitions)),
+      share_committed_(site_, workload_.oracle(), nodes(), knobs_.share.group_of_transactions()),
+      streams_(site_, workload_.oracle(),
+               knobs_.streams.group(kTopic, knobs_.partitions, 1, knobs_.segment_configs())),
       inspector_(world_, medium_),
       rot_(medium_, workload_.oracle(), kTopic),
       faults_(world_, {&network_, &medium_, &broker_, &rot_},
               {.power_loss = !knobs_.page_cache, .disk_time = knobs_.mean_disk_time}),
       expiry_(site_, kTopic) {
+  share_committed_.on_committed = [this](int32_t partition, const std::string& value) {
+    transactions_.oracle().shared(partition, value);
+  };
+  transactions_.oracle().is_shared = [this](int32_t partition) {
+    return share_committed_.has_all_of(partition);
+  };
   network_.largest_piece = knobs_.largest_piece;
   network_.mean_delay = knobs_.mean_delay;
   world_.note("knobs " + knobs_.to_string());
@@ -197,6 +226,18 @@ WorkloadOptions Scenario::workload_options() const {
           .consumer_protocol = knobs_.consumer_protocol};
 }
 
+ShareWorkload::Nodes Scenario::nodes() {
+  const auto find = [this](NodeId) {
+    return broker_.is_running() && !broker_.host().is_silent() ? &broker_.node() : nullptr;
+  };
+  return {.image =
+              [find] {
+                node::Node* node = find(kNoNode);
+                return node ? node->image() : nullptr;
+              },
+          .find = find};
+}
+
 void Scenario::check_acknowledged(int32_t partition, int64_t offset) {
   if (world_.workload.chance(kDurableCheckChance) && !rot_.is_there())
     inspector_.check_durable({kTopic, PartitionIndex(partition)}, offset);
@@ -210,6 +251,8 @@ void Scenario::inspect() {
     inspector_.check_memory(broker_);
     if (const auto image = broker_.node().image())
       transactions_.look(*image, [this](NodeId) { return &broker_.node(); });
+    share_.look();
+    share_committed_.look();
   }
   world_.after(kInspection, Owner::kScenario, [this] { inspect(); });
 }
@@ -220,12 +263,18 @@ void Scenario::look_at_table() {
   world_.after(kTableInspection, Owner::kScenario, [this] { look_at_table(); });
 }
 
-void Scenario::await(const std::string& what, const std::function<bool()>& reached) {
+void Scenario::await(const std::string& what, const std::function<std::string()>& missing) {
   const Instant until = world_.now() + kDrainTime;
-  while (!world_.has_failed() && !reached()) {
-    if (world_.now() >= until) return world_.violated("liveness", what);
+  while (!world_.has_failed()) {
+    const std::string still = missing();
+    if (still.empty()) return;
+    if (world_.now() >= until) return world_.violated("liveness", what + still);
     world_.run_for(kStep);
   }
+}
+
+void Scenario::await(const std::string& what, const std::function<bool()>& reached) {
+  await(what, [&]() -> std::string { return reached() ? "" : " in time"; });
 }
 
 void Scenario::create_topics() {
@@ -235,7 +284,13 @@ void Scenario::create_topics() {
   created = knobs_.compaction.writers == 0;
   if (!created) table_.create_topic(knobs_.segment_configs(), [&] { created = true; });
   await("the topic of keys cannot be created", [&] { return created; });
+  created = false;
+  share_.configure([&] { created = true; });
+  await("the share group cannot be configured", [&] { return created; });
   if (!knobs_.transactions) return;
+  created = false;
+  share_committed_.configure([&] { created = true; });
+  await("the share group of transactions cannot be configured", [&] { return created; });
   created = false;
   transactions_.create_topic(knobs_.topic_configs(), [&] { created = true; });
   await("the topic of transactions cannot be created", [&] { return created; });
@@ -245,6 +300,8 @@ void Scenario::drain() {
   workload_.finish();
   transactions_.finish();
   table_.finish();
+  share_.finish();
+  share_committed_.finish();
   await("a writer of keys does not finish after everything healed",
         [&] { return table_.is_done(); });
   await("a producer does not finish after everything healed",
@@ -255,6 +312,17 @@ void Scenario::drain() {
         [&] { return workload_.hogs_are_done(); });
   await("GR5: a group does not settle after everything healed",
         [&] { return workload_.groups_are_stable(); });
+}
+
+void Scenario::share_to_the_end() {
+  await("SH3: a share group does not read to the end: ",
+        [&] { return share_.what_is_missing() + share_committed_.what_is_missing(); });
+  if (!world_.has_failed()) share_.check();
+}
+
+void Scenario::await_streams() {
+  streams_.finish();
+  await("SG3: the streams group does not settle: ", [&] { return streams_.what_is_missing(); });
 }
 
 void Scenario::read_logs() {
@@ -270,6 +338,8 @@ void Scenario::check_transactions() {
 }
 
 void Scenario::read_and_check() {
+  share_to_the_end();
+  await_streams();
   read_logs();
   if (knobs_.transactions) check_transactions();
   bool checked = false;
@@ -350,6 +420,9 @@ Outcome Scenario::run() {
   workload_.start();
   if (knobs_.transactions) transactions_.start();
   table_.start();
+  share_.start();
+  share_committed_.start();
+  streams_.start();
   inspect();
   look_at_table();
   faults_.on_started = [this] {

@@ -43,9 +43,7 @@ int64_t end_of_segment(const Medium& medium, const std::string& path, View view)
   Inode* file = durable ? medium.find_durable(path) : medium.find(path).get();
   if (file == nullptr) return -1;
   const ByteView content = durable ? file->durable : file->content;
-  const uint64_t rewrites = durable ? file->durable_rewrites : file->rewrites;
   Inode::Found& found = durable ? file->durable_found : file->found;
-  if (found.rewrites != rewrites) found = {.rewrites = rewrites};
   visit_batches(content.subspan(found.bytes), [&](const record::BatchView& batch) {
     found.bytes += batch.bytes().size();
     found.end = batch.next_offset().value();

@@ -57,13 +57,33 @@ void TxnOracle::check(const Contents& contents, const std::map<std::string, int6
                                           "with one that is there is {}",
                                           producer, offset, number));
   }
-  for (const auto& [partition, values] : seen_)
+  check_committed(seen_, contents);
+  check_committed(shared_, contents);
+  check_shared(contents);
+}
+
+void TxnOracle::check_committed(const std::map<int32_t, std::set<std::string>>& got,
+                                const Contents& contents) const {
+  for (const auto& [partition, values] : got)
     for (const std::string& value : values) {
       const auto there = contents.find(partition);
       if (there == contents.end() || !there->second.contains(value))
         world_->violated("TX2",
                          fmt::format("{} was read from {} and is not committed", value, partition));
     }
+}
+
+void TxnOracle::check_shared(const Contents& contents) const {
+  if (!is_shared) return;
+  for (const auto& [partition, values] : contents) {
+    if (!is_shared(partition)) continue;
+    const auto got = shared_.find(partition);
+    for (const std::string& value : values)
+      if (got == shared_.end() || !got->second.contains(value))
+        world_->violated("SH3", fmt::format("{} is committed in {}, and the share group did not "
+                                            "get it",
+                                            value, partition));
+  }
 }
 
 }  // namespace millrace::sim

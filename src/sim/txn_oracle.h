@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -39,6 +40,10 @@ class TxnOracle {
   void ended(const Name& name, End end) { transactions_[name].end = end; }
   // A read_committed reader got it.
   void seen(int32_t partition, const std::string& value);
+  // A member of a share group that reads what is committed got it, perhaps not for the first time.
+  void shared(int32_t partition, const std::string& value) { shared_[partition].insert(value); }
+  // Whether such a group must have got every record (SH3).
+  std::function<bool(int32_t partition)> is_shared;
 
   // What such a reader finds in a partition in the end.
   using Contents = std::map<int32_t, std::multiset<std::string>>;
@@ -58,7 +63,11 @@ class TxnOracle {
   World* world_;
   bool offsets_expire_;
   std::map<Name, Transaction> transactions_;
-  std::map<int32_t, std::set<std::string>> seen_;
+  void check_committed(const std::map<int32_t, std::set<std::string>>& got,
+                       const Contents& contents) const;
+  void check_shared(const Contents& contents) const;
+
+  std::map<int32_t, std::set<std::string>> seen_, shared_;
   std::set<Name> visible_;  // as found by the last check
 };
 

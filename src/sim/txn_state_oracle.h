@@ -18,6 +18,7 @@
 
 #include "metadata/image.h"
 #include "node/node.h"
+#include "sim/led_partition.h"
 #include "sim/world.h"
 #include "txn/transaction.h"
 
@@ -25,9 +26,6 @@ namespace millrace::sim {
 
 class TxnStateOracle {
  public:
-  // Of the broker of this id; null: it cannot be asked.
-  using FindNode = std::function<node::Node*(NodeId)>;
-
   // `topics`: where the transactions of these ids may be.
   TxnStateOracle(World& world, std::vector<std::string> ids, std::vector<std::string> topics)
       : world_(&world), ids_(std::move(ids)), topics_(std::move(topics)) {}

@@ -33,13 +33,12 @@ class TxnWorkload {
   void finish();
   bool is_done() const;
   // Any time: TX6, TX8.
-  void look(const metadata::Image& image, const TxnStateOracle::FindNode& find) {
-    states_.look(image, find);
-  }
+  void look(const metadata::Image& image, const FindNode& find) { states_.look(image, find); }
   // Reads everything, when nothing is open any more, and compares. TX7: `done` is called,
   // and not before then may it be called again.
   void check(std::function<void()> done);
   size_t committed_count() const { return oracle_.committed_count(); }
+  TxnOracle& oracle() { return oracle_; }
 
  private:
   struct Check {

@@ -174,6 +174,8 @@ Result<std::vector<SegmentSizes>> LogCleaner::sizes_of_sources() {
 
 Result<> LogCleaner::begin_cleaning() {
   statistics_.keys = map_.size();
+  statistics_.map_used = static_cast<double>(map_.size() * OffsetMap::kSlotBytes) /
+                         static_cast<double>(limits_.map_bytes);
   reading_ = {};
   std::erase_if(plan_.sources,
                 [&](const CompactionSource& source) { return source.base >= map_end_; });

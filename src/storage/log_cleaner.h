@@ -32,6 +32,7 @@ struct CleanerStatistics {
   uint64_t bytes_written = 0;
   uint64_t map_bytes_read = 0;  // of bytes_read
   uint64_t keys = 0;
+  double map_used = 0;  // the part of CleanerLimits::map_bytes that the keys take
   BatchFilter::Counts records;
 };
 

@@ -419,6 +419,31 @@ TEST(ProducerState, what_was_sent_behind_a_batch_that_could_not_be_written_waits
   EXPECT_TRUE(std::holds_alternative<Accepted>(state.check(produced(4))));
 }
 
+// A producer that reuses the sequence of what it thinks was not sent is not told that it was.
+TEST(ProducerState, a_batch_of_a_transaction_is_known_again_only_while_that_is_open) {
+  const auto in_transaction = [](int32_t sequence, int64_t offset) {
+    record::BatchHeader header = produced(sequence);
+    header.base_offset = Offset(offset);
+    header.attributes = record::Attributes(0x10);
+    return header;
+  };
+  ProducerState state;
+  state.update(in_transaction(0, 0), kNow);
+  EXPECT_TRUE(std::holds_alternative<ProducedBatch>(state.check(in_transaction(0, 0))));
+  record::BatchHeader marker = in_transaction(-1, 2);
+  state.end_transaction(marker, 0);
+  const auto again = [&](const ProducerState& known) {
+    return std::get<SequenceError>(known.check(in_transaction(0, 0)));
+  };
+  EXPECT_EQ(again(state), SequenceError::kOutOfOrderSequence);
+  EXPECT_EQ(again(*ProducerState::parse_snapshot(state.snapshot())),
+            SequenceError::kOutOfOrderSequence);
+  EXPECT_TRUE(std::holds_alternative<Accepted>(state.check(in_transaction(2, 3))));
+  state.update(in_transaction(2, 3), kNow);
+  EXPECT_EQ(again(state), SequenceError::kOutOfOrderSequence);
+  EXPECT_TRUE(std::holds_alternative<ProducedBatch>(state.check(in_transaction(2, 3))));
+}
+
 TEST(ProducerState, the_sequence_wraps_to_zero) {
   ProducerState state;
   state.update(produced(INT32_MAX - 1), kNow);

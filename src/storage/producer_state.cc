@@ -43,8 +43,10 @@ SequenceVerdict ProducerState::check_known(const record::BatchHeader& header,
                                              : SequenceError::kOutOfOrderSequence;
   for (size_t i = 0; i < producer.batch_count; ++i) {
     const ProducedBatch& batch = producer.batches[i];
-    if (batch.base_sequence() == header.base_sequence &&
-        batch.last_sequence == header.last_sequence())
+    const bool is_repeated = batch.base_sequence() == header.base_sequence &&
+                             batch.last_sequence == header.last_sequence();
+    if (is_repeated &&
+        (!header.attributes.transactional() || producer.is_in_open_transaction(batch)))
       return batch;
   }
   // Behind a marker with a new epoch, as at the start of any, sequences begin at 0.

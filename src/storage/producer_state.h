@@ -44,6 +44,9 @@ struct ProducerEntry {
   std::optional<Offset> transaction_start;
 
   const ProducedBatch* last() const { return batch_count ? &batches[batch_count - 1] : nullptr; }
+  bool is_in_open_transaction(const ProducedBatch& batch) const {
+    return transaction_start && batch.base_offset() >= *transaction_start;
+  }
 };
 
 // What to do with a batch of an idempotent producer.
@@ -57,7 +60,11 @@ using SequenceVerdict = std::variant<Accepted, ProducedBatch, SequenceError>;  /
 
 class ProducerState {
  public:
-  // `header` as the client sent it (base offset not yet given).
+  // `header` as the client sent it (base offset not yet given). A transactional batch is a
+  // duplicate only while the transaction of the one that it repeats is open. Apache Kafka calls it
+  // one later on, too: librdkafka (as of 2.13) counts what it gave up in an aborted transaction as
+  // never sent, gives the sequence to the next transaction's first batch, and would be told that
+  // this stands in the log. It is out of order.
   SequenceVerdict check(const record::BatchHeader& header) const;
   // The batch passed check() and could not be written. Those that its producer had sent behind it
   // are not out of order, which would have the producer begin a new epoch and write again what is

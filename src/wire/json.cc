@@ -51,7 +51,9 @@ void JsonWriter::value(int64_t number) {
 
 void JsonWriter::value(double number) {
   separate();
-  text_ += fmt::format("{:.17g}", number);
+  const std::string text = fmt::format("{}", number);
+  text_ += text;
+  if (text.find_first_of(".en") == std::string::npos) text_ += ".0";  // no integer
 }
 
 void JsonWriter::value(bool truth) {

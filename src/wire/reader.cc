@@ -70,8 +70,11 @@ std::optional<size_t> Reader::checked_length(const char* field, int64_t length, 
   return failed_ ? 0 : static_cast<size_t>(length);
 }
 
+// A string whose length is compact might be longer than one in the key of a record may be, whose
+// length is not: what was written of it nobody could read.
 std::optional<size_t> Reader::length16(const char* field, bool compact, bool allow_null) {
   const int64_t length = compact ? static_cast<int64_t>(uvarint(field)) - 1 : int16(field);
+  if (!failed_ && length > INT16_MAX) fail(Errc::kCorrupt, field, "is longer than 32767 bytes");
   return checked_length(field, length, allow_null);
 }
 

@@ -78,7 +78,7 @@ class Reader {
     at_ += sizeof(T);
     return value;
   }
-  // The length of a string or byte string; nothing: null. Sticky failure gives 0.
+  // The length of a string (16) or byte string; nothing: null. Sticky failure gives 0.
   std::optional<size_t> length16(const char* field, bool compact, bool allow_null);
   std::optional<size_t> length32(const char* field, bool compact, bool allow_null);
   std::optional<size_t> checked_length(const char* field, int64_t length, bool allow_null);

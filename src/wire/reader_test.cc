@@ -43,6 +43,17 @@ TEST(Reader, refuses_negative_lengths_and_null_where_there_must_be_a_value) {
   }
 }
 
+TEST(Reader, refuses_a_string_that_is_too_long_for_where_its_length_is_not_compact) {
+  for (const size_t size : {32'767u, 32'768u}) {
+    Writer writer;
+    writer.string(std::string(size, 'x'), true);
+    const ByteBuffer bytes = std::move(writer).take();
+    Reader reader(bytes);
+    EXPECT_EQ(reader.string("Name", true).size(), size <= 32'767 ? size : 0);
+    EXPECT_EQ(reader.status().has_value(), size <= 32'767);
+  }
+}
+
 TEST(Reader, refuses_a_varint_of_more_than_32_bits) {
   const auto bytes = bytes_of({0xFF, 0xFF, 0xFF, 0xFF, 0x1F});
   Reader reader(bytes);

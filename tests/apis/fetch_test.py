@@ -134,14 +134,14 @@ class FetchAnswers(BrokerTest):
 
     def test_who_asks_for_what_is_missing_beside_what_is_here_waits(self):
         """A client that does not know yet that a topic is gone must not ask without a pause."""
-        def seconds(*partitions):
+        def seconds(most, *partitions):
             begun = time.monotonic()
-            self.fetch(11, *partitions, MaxWaitMs=300)
+            self.fetch(11, *partitions, MaxWaitMs=most * 1000)
             return time.monotonic() - begun
-        self.assertGreater(seconds({"FetchOffset": 10}, {"Partition": 9}), 0.25)
-        self.assertLess(seconds({"Partition": 9}), 0.25)
+        self.assertGreater(seconds(1, {"FetchOffset": 10}, {"Partition": 9}), 0.9)
+        self.assertLess(seconds(20, {"Partition": 9}), 10)
         self.assertEqual([], self.fetch(11, {"Partition": 9})[0]["AbortedTransactions"])
-        self.assertLess(seconds({"FetchOffset": 99}, {"Partition": 1}), 0.25)
+        self.assertLess(seconds(20, {"FetchOffset": 99}, {"Partition": 1}), 10)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class Lookup(BrokerTest):
 
     def test_kafkas_own_topics_are_made_with_their_own_configs(self):
         node = self.broker({"transaction.state.log.num.partitions": "3", "transaction.state.log.min.isr": "2",
-                            "share.coordinator.state.topic.num.partitions": "2", "share.coordinator.state.topic.replication.factor": "1"}).start()
+                            "share.coordinator.state.topic.num.partitions": "2", "share.coordinator.state.topic.min.isr": "2"}).start()
         expected = {
             "__transaction_state": (3, {"cleanup.policy": "compact", "compression.type": "uncompressed", "min.insync.replicas": "2",
                                         "segment.bytes": "104857600", "unclean.leader.election.enable": "false"}),

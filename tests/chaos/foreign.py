@@ -25,12 +25,12 @@ PRODUCER = {"enable.idempotence": "true", "retries": 2**31 - 1, "delivery.timeou
 CONSUMER = {"request.timeout.ms": 5000, "session.timeout.ms": 6000, "metadata.max.age.ms": 5000}
 
 
-def rdkafka_client(folder):
-    """Compiled at first use, against the library whose own tests are run, too."""
-    built = Path(folder) / "rdkafka_client"
+def compiled(program, folder):
+    """PROGRAM.c, compiled at first use, against the library whose own tests are run, too."""
+    built = Path(folder) / program
     if not built.exists():
         library = Librdkafka().installed() / "src"
-        subprocess.run(["cc", "-O1", "-isystem", library, "-o", built, Path(__file__).with_name("rdkafka_client.c"),
+        subprocess.run(["cc", "-O1", "-isystem", library, "-o", built, Path(__file__).with_name(f"{program}.c"),
                         library / "librdkafka.so.1", f"-Wl,-rpath,{library}"], check=True, capture_output=True)
     return built
 
@@ -169,7 +169,7 @@ def foreign_clients(kinds, folder, bootstrap, history, topic, partitions):
     to = ["--bootstrap-server", bootstrap, "--topic", topic]
     writers, readers = [], []
     if LIBRDKAFKA in kinds:
-        program = rdkafka_client(folder)
+        program = compiled("rdkafka_client", folder)
         writers.append((LIBRDKAFKA, [program, "produce", bootstrap, topic, PREFIX[LIBRDKAFKA], PER_SECOND]))
         readers.append((f"{LIBRDKAFKA}-reader", [program, "consume", bootstrap, topic, GROUP]))
     if JAVA in kinds:

@@ -7,8 +7,8 @@ import subprocess
 from support.broker import BINARY
 
 
-class Basics:
-    """Mixed into a test case that has `self.address`. Topic names are the test's own: one broker serves all tests."""
+class Runs:
+    """Mixed into a test case that has `self.address`."""
 
     def millrace(self, *arguments, send="", expect=0, seconds=60):
         """Runs a command; its standard output. What it says on standard error is in self.said."""
@@ -32,6 +32,10 @@ class Basics:
 
     def make_topic(self, name, partitions=1, *options):
         self.millrace("topic", "create", name, "-p", partitions, *options)
+
+
+class Basics(Runs):
+    """Topic names are the test's own: one broker serves all tests."""
 
     # topic
 
@@ -178,6 +182,22 @@ class Basics:
         self.assertEqual("new\n", self.millrace("consume", "shared", "-g", "readers", "-n", 1))
         self.assertIn("readers", [each["group"] for each in self.json("group", "list")])
         self.assertRegex(self.millrace("group", "list"), r"(?m)^readers +\w+")
+
+    def test_a_group_of_the_consumer_protocol_goes_on_where_it_committed(self):
+        self.make_topic("modern", 2)
+        member = ("consume", "modern", "-g", "moderns", "--group-protocol", "consumer")
+        for partition in (0, 1):
+            self.millrace("produce", "modern", "-p", partition, "-q", send="".join(f"{partition}-{i}\n" for i in range(5)))
+        self.assertEqual(10, len(self.millrace(*member, "--until-end").splitlines()))
+        [group] = self.json("group", "describe", "moderns")
+        self.assertEqual(("Empty", 0), (group["state"], group["total_lag"]))
+        for i in range(3):  # a static member comes back under its name as soon as it has left for a while
+            self.millrace("produce", "modern", "-p", i % 2, "-q", send=f"new{i}\n")
+            self.assertEqual(f"new{i}\n", self.millrace(*member, "--instance-id", "i", "--assignor", "range", "-n", 1))
+        for words, says in (((*member, "--assignor", "roundrobin"), "--assignor roundrobin is none of the consumer protocol"),
+                            (("consume", "modern", "-g", "moderns", "--assignor", "uniform"), "--assignor uniform is none of the classic protocol")):
+            self.millrace(*words, expect=2)
+            self.assertIn(says, self.said)
 
     def test_reset_offsets_shows_first_and_moves_with_execute(self):
         self.make_topic("moved")

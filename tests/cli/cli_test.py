@@ -93,6 +93,83 @@ class Members(BrokerTest):
                 second.send_signal(signal.SIGTERM)
                 self.assertEqual(0, second.wait(20), second.stderr.read())
 
+    def test_the_coordinator_shares_out_the_partitions_of_the_consumer_protocol(self):
+        self.run_millrace("topic", "create", "t", "-p", "4")
+        for assignor in ("uniform", "range"):
+            with self.subTest(assignor=assignor):
+                first = self.consumer("--group-protocol", "consumer", "--assignor", assignor)
+                self.wait_for_shares([4])
+                second = self.consumer("--group-protocol", "consumer", "--assignor", assignor)
+                self.assertEqual(assignor, self.wait_for_shares([2, 2])["assignor"])
+                first.send_signal(signal.SIGTERM)
+                self.assertEqual(0, first.wait(20), first.stderr.read())
+                self.wait_for_shares([4])
+                second.send_signal(signal.SIGTERM)
+                self.assertEqual(0, second.wait(20), second.stderr.read())
+
+    def test_what_was_read_is_read_once_while_members_of_the_consumer_protocol_come_and_go(self):
+        self.run_millrace("topic", "create", "t", "-p", "4")
+        self.run_millrace("produce", "t", "-q", send="".join(f"a{i}\n" for i in range(200)))
+        first = self.consumer("--group-protocol", "consumer")
+        self.wait_for_shares([4])
+        second = self.consumer("--group-protocol", "consumer", "--instance-id", "i")
+        self.wait_for_shares([2, 2])
+        self.run_millrace("produce", "t", "-q", send="".join(f"b{i}\n" for i in range(200)))
+        first.send_signal(signal.SIGINT)
+        self.assertEqual(0, first.wait(20))
+        self.wait_for_shares([4])
+        self.run_millrace("produce", "t", "-q", send="".join(f"c{i}\n" for i in range(200)))
+        deadline = time.monotonic() + 30
+        while self.group()["total_lag"] > 0 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        second.send_signal(signal.SIGINT)
+        self.assertEqual(0, second.wait(20))
+        read = first.stdout.read().split() + second.stdout.read().split()
+        self.assertEqual(sorted(f"{name}{i}" for name in "abc" for i in range(200)), sorted(read))
+
+    def test_members_of_both_protocols_share_one_group(self):
+        self.run_millrace("topic", "create", "t", "-p", "4")
+        classic = self.consumer("--assignor", "cooperative-sticky")
+        self.wait_for_shares([4])
+        modern = self.consumer("--group-protocol", "consumer")
+        self.wait_for_shares([2, 2])
+        classic.send_signal(signal.SIGINT)
+        self.assertEqual(0, classic.wait(20), classic.stderr.read())
+        self.wait_for_shares([4])
+        modern.send_signal(signal.SIGINT)
+        self.assertEqual(0, modern.wait(20), modern.stderr.read())
+
+    def test_a_member_that_was_thrown_out_joins_again(self):
+        self.node.kill()
+        self.node = self.broker({f"group.consumer.{name}.ms": value for name, value in (
+            ("min.session.timeout", 1500), ("session.timeout", 1500), ("min.heartbeat.interval", 300), ("heartbeat.interval", 300))}).start()
+        self.run_millrace("topic", "create", "t", "-p", "4")
+        first, second = (self.consumer("--group-protocol", "consumer") for _ in range(2))
+        self.wait_for_shares([2, 2])
+        first.send_signal(signal.SIGSTOP)
+        self.run_millrace("produce", "t", "-q", send="".join(f"a{i}\n" for i in range(200)))
+        self.wait_for_shares([4])
+        first.send_signal(signal.SIGCONT)
+        self.wait_for_shares([2, 2])
+        self.run_millrace("produce", "t", "-q", send="".join(f"b{i}\n" for i in range(200)))
+        deadline = time.monotonic() + 30
+        while self.group()["total_lag"] > 0 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        for member in (first, second):
+            member.send_signal(signal.SIGTERM)
+            self.assertEqual((0, ""), (member.wait(20), member.stderr.read()))
+        read = first.stdout.read().split() + second.stdout.read().split()
+        self.assertEqual({f"{name}{i}" for name in "ab" for i in range(200)}, set(read))
+        self.assertEqual(0, self.group()["total_lag"])
+
+    def test_a_broker_without_the_consumer_protocol_is_named(self):
+        self.node.kill()
+        self.node = self.broker({"group.coordinator.rebalance.protocols": "classic"}).start()
+        self.run_millrace("topic", "create", "t", "-p", "1")
+        consumer = self.consumer("--group-protocol", "consumer")
+        self.assertEqual(1, consumer.wait(20))
+        self.assertIn("the cluster does not serve groups of the consumer protocol", consumer.stderr.read())
+
     def refuse_while_there_are_members(self):
         self.run_millrace("produce", "t", "-q", send="x\n")
         for arguments in (("delete", "g"), ("reset-offsets", "g", "--topic", "t", "--to", "start", "--execute")):

@@ -25,14 +25,35 @@ class Commands:
     def carried(self):
         return {row["id"]: row["replicas"] for row in self.json("cluster", "nodes")}
 
-    def partition_of(self, name):
-        """Its first one."""
+    def first_partition_of(self, name):
         [topic] = self.json("topic", "describe", name)
         return topic["partitions"][0]
+
+    def third_leads_all(self):
+        """As far as the broker that answers has heard."""
+        first = self.first_partition_of("t")
+        return (3, [3, 1, 2], {1, 2, 3}, []) == (first["leader"], first["replicas"], set(first["isr"]), first["elr"])
 
     def settles(self, carried):
         """The broker that answers may still have to hear of what the controller has done."""
         self.wait_for(lambda: self.carried() == carried, 30, lambda: f"{carried} != {self.carried()}")
+
+    def test_the_doctor_names_what_is_configured_wrong(self):
+        self.nodes = self.cluster(combined(3, self.kind)).start()
+        for name, *options in (("alone", "-r", 1), ("tight", "-r", 3, "-c", "min.insync.replicas=3"), ("loose", "-r", 3, "-c", "min.insync.replicas=1"),
+                               ("unclean", "-r", 3, "-c", "unclean.leader.election.enable=true", "-c", "min.insync.replicas=2")):
+            self.millrace("topic", "create", name, *options)
+        wanted = {"one-replica": "alone", "no-spare": "tight", "acknowledged-by-one": "loose", "unclean": "unclean"}
+        found = {}
+
+        def is_found():   # the broker that is asked hears of topics a moment later
+            found.update((each["check"], each["problem"]) for each in self.json("doctor", expect=1))
+            return wanted.keys() <= found.keys()
+        self.wait_for(is_found, 30, lambda: found)
+        for check, topic in wanted.items():
+            self.assertIn(f": {topic}. ", found[check])
+        self.assertFalse({"unreachable", "loopback", "own-topics", "one-controller", "even-voters"} & set(found), found)
+        self.assertIn("should be mended", self.said)
 
     def test_leaders_and_replicas(self):
         self.nodes = self.cluster(combined(3, self.kind)).start()
@@ -51,9 +72,7 @@ class Commands:
         self.settles({1: 4, 2: 4, 3: 4})
 
         self.json("cluster", "reassign", "t", "--partition", 0, "--replica", 3, "--replica", 1, "--replica", 2, "--wait")
-        self.wait_for(lambda: self.partition_of("t")["leader"] == 3, 30)
-        first = self.partition_of("t")
-        self.assertEqual((3, [3, 1, 2], {1, 2, 3}, []), (first["leader"], first["replicas"], set(first["isr"]), first["elr"]))
+        self.wait_for(self.third_leads_all, 30, lambda: self.first_partition_of("t"))
         self.assertEqual([], self.json("cluster", "reassign", "--list"))
         self.assertEqual({"not needed"}, {row["result"] for row in self.json("cluster", "elect", "--topic", "t")})
 
@@ -77,7 +96,7 @@ class Commands:
         self.assertEqual((2, 1, 1), (status["brokers_alive"], status["under_replicated"], status["under_min_isr"]))
         self.assertIn(f"node {down} is fenced", [row["problem"] for row in status["problems"]])
         self.assertIn("the cluster has 3 problems", self.said)
-        self.assertEqual([down], self.partition_of("t")["elr"])
+        self.assertEqual([down], self.first_partition_of("t")["elr"])
 
     def test_who_votes(self):
         plans = [Plan(1, BOTH, self.kind), Plan(2, CONTROLLER, self.kind)]

@@ -1,5 +1,7 @@
 """Controllers and group coordinators that die: another one takes over with all that was promised."""
 
+import json
+import signal
 import subprocess
 import unittest
 
@@ -48,10 +50,12 @@ class Controllers(ThreeNodes):
     @unittest.skipUnless(KINDS == [MILLRACE], "asks millrace's command and logs")
     def test_who_is_missing_is_told_when_the_majority_is_lost(self):
         cluster = self.start_three()
-        survivor, *others = cluster.nodes.values()
+        survivor = cluster.quorum_leader()   # finds out within its fetch timeout, and resigns: it asks its bootstrap servers, too
+        others = [node for node in cluster.nodes.values() if node is not survivor]
         for node in others:
             node.kill()
-        status = self.wait_for(lambda: self.failed_status(survivor.address))   # an active controller finds out within its fetch timeout
+        self.wait_for(lambda: "has had no leader" in survivor.log())
+        status = self.wait_for(lambda: self.failed_status(survivor.address))
         self.assertIn("no controller is active", status.stderr)
         self.assertIn("of its voters 1, 2, 3 a majority has to run", status.stderr)
         for node in others:
@@ -142,6 +146,53 @@ class Groups(ThreeNodes):
             error, = client.at_coordinator("g", lambda c: (c.commit_offset("g", generation, member, "t", 0, 8),))
             self.assertEqual(0, error)
             self.assert_committed(8, client, "g", "t")
+
+    def test_our_members_of_the_consumer_protocol_go_on_when_their_coordinator_dies(self):
+        cluster = self.start_three()
+        with cluster.client() as client:
+            client.create_topic("t", 4, 3, {"min.insync.replicas": 2})
+            members = [self.consumer("t") for _ in range(2)]
+            self.wait_for(lambda: self.shares() == [2, 2], message=lambda: f"the shares are {self.shares()}")
+            expected = self.write_to_all(client, 4, "before")
+            self.wait_for(lambda: client.is_whole("__consumer_offsets"), 60)
+            coordinator = cluster.nodes[client.coordinator("g")]
+            coordinator.kill()
+            expected += self.write_to_all(client, 4, "meanwhile")
+            self.wait_for(lambda: self.shares() == [2, 2], message=lambda: f"the shares are {self.shares()}")
+            self.wait_for(lambda: self.group()["total_lag"] == 0)
+            coordinator.start()
+            cluster.wait_until_ready()
+            expected += self.write_to_all(client, 4, "after")
+            self.wait_for(lambda: self.group()["total_lag"] == 0)
+            for member in members:
+                member.send_signal(signal.SIGTERM)
+            read = [line for member in members for line in member.communicate(timeout=20)[0].split()]
+            self.assertEqual([0, 0], [member.returncode for member in members])
+            self.assertEqual(sorted(expected), sorted(read))
+
+    def consumer(self, topic):
+        member = subprocess.Popen([BINARY, "consume", topic, "-g", "g", "--group-protocol", "consumer", "-b", self.cluster_.bootstrap],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(member.stdout.close)
+        self.addCleanup(member.stderr.close)
+        self.addCleanup(member.wait)
+        self.addCleanup(member.kill)
+        return member
+
+    def group(self):
+        """As it is described; while it cannot be, nobody is in it."""
+        ended = subprocess.run([BINARY, "group", "describe", "g", "-o", "json", "-b", self.cluster_.bootstrap], capture_output=True, text=True, timeout=60)
+        return json.loads(ended.stdout)[0] if ended.returncode == 0 else {"members": [], "total_lag": None}
+
+    def shares(self):
+        """How many partitions each member has."""
+        return sorted(len(each["partitions"]) for each in self.group()["members"])
+
+    @staticmethod
+    def write_to_all(client, partitions, name):
+        for partition in range(partitions):
+            client.write("t", [f"{name}-{partition}-{i}".encode() for i in range(20)], partition)
+        return [f"{name}-{partition}-{i}" for partition in range(partitions) for i in range(20)]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Compaction by a real process: of each key the newest value stays, through kill -9, restarts and a retention that both apply."""
 
+import re
 import subprocess
 import time
+import urllib.request
 
-from support.broker import BINARY, BrokerTest
+from support.broker import BINARY, BrokerTest, free_ports
 from support.kafka import Client
 
 EAGER = {"log.cleaner.backoff.ms": "50", "log.cleaner.min.cleanable.ratio": "0.01", "log.cleaner.io.buffer.size": "8192",
@@ -72,14 +74,27 @@ class Compaction(BrokerTest):
                 self.fail(f"{lines} is not {self.bases(broker)}:\n{broker.log()[-3000:]}")
             time.sleep(0.02)
 
+    def metrics(self, port):
+        """Of the cleaner."""
+        with urllib.request.urlopen(f"http://localhost:{port}/metrics", timeout=20) as answer:
+            return {name: float(value) for name, value in re.findall(r"^\w*log_?cleaner(\w+) (\S+)$", answer.read().decode(), re.MULTILINE)}
+
     def test_of_each_key_the_newest_value_stays(self):
-        broker = self.broker(EAGER).start()
+        [port] = free_ports(1)
+        broker = self.broker({**EAGER, "millrace.http.listener": f"localhost:{port}"}).start()
         self.create(broker)
         self.write(broker, range(1, 31))
         self.wait_until_clean(broker)
         records = self.read(broker)
         self.assertEqual(self.expected(30), self.table(records))
         self.assertLess(len(records), 30 * KEYS / 2)
+        told = self.metrics(port)
+        self.assertGreater(told["_compactions_total"], 0)
+        self.assertLess(0, told["_written_bytes_total"])
+        self.assertLess(told["_written_bytes_total"], told["_read_bytes_total"])
+        self.assertTrue(0 < told["_cleaner_recopy_percent"] < 100, told)
+        self.assertTrue(0 < told["_max_clean_time_secs"] < 30, told)
+        self.assertLess(told["manager_time_since_last_run_ms"], 30_000)
         self.assertEqual(0, broker.stop())
         broker.start()
         self.assertEqual(records, self.read(broker))

@@ -1,8 +1,12 @@
 """Apache Kafka from Maven Central: its jars in a cache of the user's, its broker on a data directory, its command line tools."""
 
+import atexit
 import hashlib
+import os
 import signal
+import struct
 import subprocess
+import threading
 import time
 import tomllib
 from pathlib import Path
@@ -14,6 +18,7 @@ VERSION = tomllib.loads((POM.parent.parent / "versions.toml").read_text())["apac
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"]
+QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
 
 TOOLS = {
     "transactions": "org.apache.kafka.tools.TransactionsCommand",
@@ -24,13 +29,27 @@ TOOLS = {
     "configs": "kafka.admin.ConfigCommand",
     "get-offsets": "org.apache.kafka.tools.GetOffsetShell",
     "dump-log": "org.apache.kafka.tools.DumpLogSegments",
+    "client-metrics": "org.apache.kafka.tools.ClientMetricsCommand",
     "cluster": "org.apache.kafka.tools.ClusterTool",
     "features": "org.apache.kafka.tools.FeatureCommand",
     "leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
     "metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
     "log-dirs": "org.apache.kafka.tools.LogDirsCommand",
+    "share-groups": "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
+    "streams-groups": "org.apache.kafka.tools.streams.StreamsGroupCommand",
+    "broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
+    "delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
+    "groups": "org.apache.kafka.tools.GroupsCommand",
+    "producer-perf-test": "org.apache.kafka.tools.ProducerPerformance",
+    "consumer-perf-test": "org.apache.kafka.tools.ConsumerPerformance",
+    "e2e-latency": "org.apache.kafka.tools.EndToEndLatency",
+    "verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
+    "verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
     "reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
 }
+
+END_THEIR_JVM = ("cluster",)   # by System.exit, where others ask Kafka's Exit
+UTC = {**os.environ, "TZ": "UTC"}
 
 
 def jars():
@@ -43,17 +62,80 @@ def jars():
 
 
 def command_line(name):
-    """The words that run one of the tools, or a class by its full name."""
-    return [*JAVA[:-1], "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", f"{jars()}/*", TOOLS.get(name, name)]
+    """The words that run one of the tools, or a class by its full name, in a JVM of its own."""
+    return [*JAVA[:-1], QUIET, "-cp", f"{jars()}/*", TOOLS.get(name, name)]
+
+
+def run(name, arguments, stdin="", seconds=90):
+    """Runs one of the tools in a JVM that others ran in before: its subprocess.CompletedProcess. Files are named by absolute paths; the time zone is UTC."""
+    if name in END_THEIR_JVM:
+        return subprocess.run([*command_line(name), *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=seconds, env=UTC)
+    idle = [jvm for jvm in JVMS if jvm.idle.acquire(blocking=False)]
+    for spare in idle[1:]:
+        spare.idle.release()
+    jvm = idle[0] if idle else ToolsJvm()
+    try:
+        done = jvm.run([TOOLS.get(name, name), *map(str, arguments)], stdin, seconds)
+        jvm.idle.release()
+        return done
+    except BaseException:
+        jvm.end()
+        raise
 
 
 def tool(name, *arguments, stdin="", seconds=90):
     """Runs one of the tools; its standard output."""
-    run = subprocess.run([*command_line(name), *map(str, arguments)], input=stdin, capture_output=True, text=True,
-                         timeout=seconds)
-    if run.returncode != 0:
-        raise AssertionError(f"{name} {arguments}: exit status {run.returncode}\n{run.stdout}{run.stderr}")
-    return run.stdout
+    done = run(name, arguments, stdin, seconds)
+    if done.returncode != 0:
+        raise AssertionError(f"{name} {arguments}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+class ToolsJvm:
+    """A JVM with Tools.java, begun in use. One that did not answer in time is not asked again."""
+
+    def __init__(self):
+        self.idle = threading.Lock()
+        self.idle.acquire()
+        own = sorted(str(jar) for jar in jars().glob("*.jar") if jar.name.startswith(("kafka-tools-4", "kafka_2")))
+        others = ":".join(sorted(str(jar) for jar in jars().glob("*.jar") if str(jar) not in own))
+        self.process = subprocess.Popen([*JAVA[:-1], QUIET, "-cp", others, Path(__file__).with_name("Tools.java"), *own],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=UTC)
+        atexit.register(self.end)
+        JVMS.append(self)
+
+    def run(self, words, stdin, seconds):
+        overdue = threading.Timer(seconds, self.process.kill)
+        overdue.start()
+        try:
+            self.process.stdin.write(struct.pack(">i", len(words)) + b"".join(self.text(word) for word in [*words, stdin]))
+            self.process.stdin.flush()
+            return subprocess.CompletedProcess(words, self.number(), self.taken(), self.taken())
+        except (struct.error, OSError):
+            raise AssertionError(f"{words}: no answer within {seconds} s, or the JVM died") from None
+        finally:
+            overdue.cancel()
+
+    @staticmethod
+    def text(text):
+        octets = text.encode()
+        return struct.pack(">i", len(octets)) + octets
+
+    def number(self):
+        return struct.unpack(">i", self.process.stdout.read(4))[0]
+
+    def taken(self):
+        return self.process.stdout.read(self.number()).decode()
+
+    def end(self):
+        atexit.unregister(self.end)
+        if self in JVMS:
+            JVMS.remove(self)
+        self.process.kill()
+        self.process.communicate()
+
+
+JVMS = []   # of this process
 
 
 class ApacheBroker:
@@ -64,7 +146,7 @@ class ApacheBroker:
         self.log_path = broker.folder / "apache.log"
         self.process = None
 
-    def start(self, seconds=90):
+    def start(self, seconds=180):
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 [*JAVA, "-cp", f"{jars()}/*", "kafka.Kafka", self.broker.folder / "server.properties"],

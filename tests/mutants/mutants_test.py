@@ -11,12 +11,15 @@ from mutants import trial
 from mutants.planted import MUTANTS
 
 
-class Mutants(unittest.TestCase):
+class Mutants:
+    """All of a class are tried at once, in the order in which they are asked for; a test waits for its own."""
+
+    mutants = ()
+
     @classmethod
     def setUpClass(cls):
-        """All are tried at once, in the order in which they are asked for; a test waits for its own."""
         cls.pool = ThreadPoolExecutor(os.cpu_count())
-        cls.trials = {each: cls.pool.submit(trial.caught, each) for each in sorted(MUTANTS, key=lambda each: each.name)}
+        cls.trials = {each: cls.pool.submit(trial.caught, each) for each in sorted(cls.mutants, key=lambda each: each.name)}
 
     @classmethod
     def tearDownClass(cls):
@@ -26,12 +29,21 @@ class Mutants(unittest.TestCase):
         self.assertIsNotNone(self.trials[mutant].result(), f"no seed of {trial.MOST_SEEDS} of either kind catches it")
 
 
-def add(mutant):
-    setattr(Mutants, f"test_{mutant.name}_is_caught", lambda self: self.check(mutant))
+class OneForEachInvariant(Mutants, unittest.TestCase):
+    mutants = tuple({each.invariants()[0]: each for each in reversed(MUTANTS)}.values())
 
 
-for each in MUTANTS:
-    add(each)
+class MoreOfThem(Mutants, unittest.TestCase):
+    mutants = tuple(each for each in MUTANTS if each not in OneForEachInvariant.mutants)
+
+
+def add(kind, mutant):
+    setattr(kind, f"test_{mutant.name}_is_caught", lambda self: self.check(mutant))
+
+
+for kind in (OneForEachInvariant, MoreOfThem):
+    for each in kind.mutants:
+        add(kind, each)
 
 if __name__ == "__main__":
     unittest.main()

@@ -11,6 +11,9 @@ class Mutant:
     old: str
     new: str
 
+    def invariants(self):
+        return self.breaks.split(", ")
+
 
 OF_A_BROKER = (
     Mutant("acknowledged_before_the_sync", "ST1, IS3", "node/partition_volume.cc",
@@ -169,8 +172,8 @@ OF_A_CLUSTER = (
     Mutant("members_of_old_broker_epochs_join_the_isr", "IS9", "controller/replication_decisions.cc",
            "(member.broker_epoch == -1 || broker->epoch.value() == member.broker_epoch)", "true"),
     # Transactions.
-    Mutant("markers_overtake_the_decision", "TX1, TX8", "node/partition_transactions.cc",
-           "state.wait_for(end, host().shard(0),", "state.wait_for(Offset(0), host().shard(0),"),
+    Mutant("markers_overtake_the_decision", "TX1, TX8", "node/partition_coordinators.cc",
+           "state.wait_for(end, host_->shard(0),", "state.wait_for(Offset(0), host_->shard(0),"),
     Mutant("a_transaction_ends_in_its_own_epoch", "TX9, TX10", "txn/end_transaction.cc",
            "if (known->producer.epoch < kMaxEpoch) ++next.producer.epoch;", ""),
     Mutant("a_new_producer_has_the_old_epoch", "TX10", "txn/init_producer_id.cc",
@@ -195,6 +198,53 @@ OF_A_CLUSTER = (
            "if (batch.transactional) return machine.apply_transactional(record, batch.producer_id);", ""),
     Mutant("offsets_never_hear_of_the_end", "TX1, TX7", "node/partition_groups.cc",
            "if (appended) slot->coordinator->apply_marker(marker.producer_id, marker.commit);", ""),
+    # Share groups.
+    Mutant("acknowledgements_are_answered_before_they_are_kept", "SH2", "node/share_partitions.cc",
+           "    if (outcome.change != share::ChangeId::kNone)\n", "    if (false)\n"),
+    Mutant("acquisition_locks_never_end", "SH3", "node/share_partitions.cc",
+           "if (deadline >= led.timer) return;", "return;"),
+    Mutant("acquisition_locks_end_early", "SH1", "share/acquire.cc",
+           "const Instant until = acquiring.now + config_.record_lock;", "const Instant until = acquiring.now + config_.record_lock / 8;"),
+    Mutant("the_window_moves_over_what_is_available", "SH3, SP2, SP3, SP4", "share/share_partition.cc",
+           "is_over |= !unit.state->is_done();", "is_over |= unit.state->is_acquired();"),
+    Mutant("deliveries_are_not_counted", "SH4", "share/record_state.cc",
+           "  ++delivery_count_;\n", ""),
+    Mutant("counts_of_what_was_released_are_not_kept", "SH4", "share/acknowledge.cc",
+           ".delivery_count = static_cast<int16_t>(unit.state->delivery_count())};", ".delivery_count = 0};"),
+    Mutant("share_session_epochs_are_not_checked", "SH8", "share/share_sessions.cc",
+           "if (found->second.epoch != epoch) return ErrorCode::kInvalidShareSessionEpoch;", ""),
+    Mutant("a_new_leader_forgets_what_was_done_with", "SH2", "share/share_partition.cc",
+           "if (!load(kept.batches, start_ + most)) return false;", ""),
+    Mutant("the_last_batch_is_acquired_and_not_sent", "SH7", "node/share_partitions.cc",
+           "if (fetched[i].base <= last) to = i + 1;", "if (fetched[i].base <= last) to = i;"),
+    Mutant("aborted_records_are_shared", "TX2", "share/acquire.cc",
+           "if (request.aborted.empty() || acquired.ranges.empty()) return;", "return;"),
+    Mutant("the_log_of_share_states_is_cut_too_far", "SH5, SH2", "share/share_coordinator.cc",
+           "oldest = std::min(oldest.value_or(*kept.snapshot_at), *kept.snapshot_at);",
+           "oldest = std::max(oldest.value_or(*kept.snapshot_at), *kept.snapshot_at);"),
+    # Streams groups.
+    Mutant("an_active_task_is_given_before_it_was_given_up", "SG1", "group/streams/reconciler.cc",
+           "return !given.owners.has_active(subtopology, partition) && is_elsewhere(subtopology, partition);",
+           "return is_elsewhere(subtopology, partition);"),
+    Mutant("a_streams_member_goes_to_the_next_epoch_with_tasks_to_give_up", "SG1, SG6", "group/streams/reconciler.cc",
+           "!revoked.is_empty() && (!given.owned || contains_any(*given.owned, revoked));", "false;"),
+    Mutant("what_is_to_be_given_up_is_not_written", "SG1", "group/streams_records.cc",
+           "  value.active_tasks_pending_revocation = ids_of(current.revoking.active);\n", ""),
+    Mutant("the_epoch_of_a_target_is_not_written", "SG3", "group/streams_target.cc",
+           "  append(write.assignment_epoch(epoch, step_.wall));\n", ""),
+    Mutant("tasks_that_were_given_up_are_not_free", "GC9, SG3", "group/streams_group.cc",
+           "  remove_tasks(known);\n  known.current = std::move(now);", "  known.current = std::move(now);"),
+    Mutant("a_member_that_goes_leaves_its_tasks_to_nobody", "SG3", "group/streams_heartbeat.cc",
+           "append(write.epoch({.epoch = group.next_epoch(),", "append(write.epoch({.epoch = group.epoch(),"),
+    Mutant("sessions_of_streams_members_end_with_their_coordinator", "GC10, SG3", "group/streams_heartbeat.cc",
+           "    arm(TimerKind::kMemberSession, group.id(), member_id, session_timeout(group.id()));\n", ""),
+    Mutant("the_target_has_standbys_beside_active_tasks", "SG6, SG3", "group/streams/sticky_assignor.cc",
+           "return !processes_.find(entry.second)->second.tasks.contains(task);", "return processes_.contains(entry.second);"),
+    Mutant("streams_members_commit_in_old_epochs", "SG4", "group/offset_commit.cc",
+           "return commit.is_transactional ? ErrorCode::kIllegalGeneration : ErrorCode::kStaleMemberEpoch;", "return ErrorCode::kNone;"),
+    Mutant("fenced_streams_members_commit", "SG4", "group/offset_commit.cc",
+           "  const StreamsMember* member = group.find(commit.member_id);\n  if (member == nullptr) return ErrorCode::kUnknownMemberId;",
+           "  const StreamsMember* member = group.find(commit.member_id);\n  if (member == nullptr) return ErrorCode::kNone;"),
 )
 
 # No seed is known that catches these and survives without them: a checker, a fault or a workload is missing. The test leaves them out, `try` takes them.
@@ -206,6 +256,15 @@ NOT_CAUGHT_YET = (
            "next.partitions.merge(added.missing);", "next.partitions = added.missing;"),
     Mutant("batches_need_no_transaction_at_the_coordinator", "TX6", "node/transaction_marker.cc",
            "state.guards().covers(append.producer_id, append.guard))", "true)"),
+    # Of share groups: members say little of records that others have, and leaders of before are fenced elsewhere too (unit tests: SharePartition, ShareCoordinator).
+    Mutant("any_member_says_what_became_of_a_record", "SH1", "share/acknowledge.cc",
+           "    if (*member != acknowledging.member)\n      return Refusal{ErrorCode::kInvalidRecordState, \"another member has the records\"};\n", ""),
+    Mutant("leaders_of_old_epochs_write_the_state_of_share_partitions", "SH2, SH4, SH5, SH6", "share/share_questions.cc",
+           "  if (step.is_fenced(asked.state.leader_epoch)) return", "  if (false) return"),
+    # Of streams groups: for a heartbeat's time at most, and only of members of one process (unit tests: Reconciler).
+    Mutant("a_standby_stands_beside_its_active_task", "SG6, SG3", "group/streams/reconciler.cc",
+           "compare(has.standby, given.target.standby, is_elsewhere);",
+           "compare(has.standby, given.target.standby, [](const auto&, int32_t) { return true; });"),
     # Of compaction: planted, not tried yet.
     Mutant("compaction_takes_the_newest_record_of_a_key", "CP1, CP4", "storage/compaction.cc",
            "if (newest && record.offset < *newest) return false;", "if (newest && record.offset <= *newest) return false;"),

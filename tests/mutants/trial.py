@@ -105,7 +105,7 @@ def outcome(program, kind, seed):
 
 def is_blamed(mutant, says):
     """What fails is what the mutant breaks, not what its other course of events happens to lead to."""
-    return any(re.search(rf"\b{re.escape(each)}\b", says) for each in mutant.breaks.split(", "))
+    return any(re.search(rf"\b{re.escape(each)}\b", says) for each in mutant.invariants())
 
 
 def candidates(mutant):

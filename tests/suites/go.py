@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from support.cache import CACHE, installed_once
+from support.protocol import Asker
 
 from suites.suite import VERSIONS, Result, Suite, must, run
 
@@ -47,7 +48,7 @@ class GoSuite(Suite):
     def run(self, target, tests):
         """Runs the top level tests that have one of `tests` in them; the parts of them that are not asked for run too."""
         tops = sorted({test.split("/")[0] for test in tests})
-        command = [go(), "test", "-json", "-count=1", f"-timeout={self.seconds}s", f"-tags={self.tags}", "-run", f"^({'|'.join(tops)})$"]
+        command = [go(), "test", "-json", "-vet=off", "-count=1", f"-timeout={self.seconds}s", f"-tags={self.tags}", "-run", f"^({'|'.join(tops)})$"]
         environment = {name: value.format(address=target.address, copies=self.nodes) for name, value in self.environment.items()}
         _, output = run(command + self.packages, self.installed(), self.constant | environment, self.seconds + 60)
         return results_of(output)
@@ -91,3 +92,20 @@ class KafkaGo(GoSuite):
     packages = [".", "./topics"]
     properties = FranzGo.properties | {"advertised.listeners": "PLAINTEXT://localhost:9092"}
     environment = {"KAFKA_VERSION": "3.7.0", "KAFKA_SKIP_NETTEST": "1"}
+
+
+class ConfluentKafkaGo(GoSuite):
+    """Its client is librdkafka, which comes with the module as a library."""
+
+    name = source = "confluent-kafka-go"
+    packages = ["./kafka"]
+    properties = {"node.id": "0", "num.partitions": "3", "group.initial.rebalance.delay.ms": "100"}   # replicas are assigned to node 0
+    constant = {**GoSuite.constant, "CGO_ENABLED": "1"}
+
+    def run(self, target, tests):
+        asker = Asker(target.address)
+        asker.create_topic("test", 1)
+        asker.socket.close()
+        (self.installed() / "kafka/testconf.json").write_text(json.dumps(
+            {"Brokers": target.address, "TopicName": "test", "GroupID": "testgroup", "PerfMsgCount": 10_000, "PerfMsgSize": 100}))
+        return super().run(target, tests)

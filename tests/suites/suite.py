@@ -39,8 +39,8 @@ def run(command, folder=None, environment=None, seconds=900):
     return status, output.decode(errors="replace")
 
 
-def must(command, folder=None, environment=None):
-    status, output = run(command, folder, environment)
+def must(command, folder=None, environment=None, seconds=1800):
+    status, output = run(command, folder, environment, seconds)
     if status != 0:
         raise SystemExit(f"{' '.join(map(str, command))}: exit status {status}\n{output[-4000:]}")
     return output
@@ -48,7 +48,7 @@ def must(command, folder=None, environment=None):
 
 class Suite:
     """`properties` go into every node's server.properties, `cluster_properties` where it is one of several; `port` is fixed for clients that
-    have it written into them. `source` names its entry in versions.toml."""
+    have it written into them. `source` names its entry in versions.toml. The tests of `slow` are for the long tier, which has a quiet hour."""
 
     name = source = ""
     nodes = 1
@@ -56,6 +56,7 @@ class Suite:
     cluster_properties = {}
     client_ports = {}       # as Cluster's
     port = None
+    slow = ()
 
     def target(self, folder):
         """What it runs against, not started: has `address`, start(), stop() and error_lines(). The nodes of a cluster are in racks of their own."""

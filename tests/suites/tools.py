@@ -17,6 +17,7 @@ SECONDS = 90
 TOOLS = {
     "api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
     "cluster": "org.apache.kafka.tools.ClusterTool",
+    "console-share-consumer": "org.apache.kafka.tools.consumer.ConsoleShareConsumer",
     "consumer-perf": "org.apache.kafka.tools.ConsumerPerformance",
     "delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
     "features": "org.apache.kafka.tools.FeatureCommand",
@@ -24,6 +25,7 @@ TOOLS = {
     "log-dirs": "org.apache.kafka.tools.LogDirsCommand",
     "metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
     "producer-perf": "org.apache.kafka.tools.ProducerPerformance",
+    "share-groups": "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
     "transactions": "org.apache.kafka.tools.TransactionsCommand",
     "verifiable-consumer": "org.apache.kafka.tools.VerifiableConsumer",
     "verifiable-producer": "org.apache.kafka.tools.VerifiableProducer",
@@ -43,6 +45,7 @@ class Step:
 
 TO = "--bootstrap-server {b}"
 TOPICS, CONFIGS, GROUPS = f"topics {TO}", f"configs {TO}", f"consumer-groups {TO}"
+SHARE_GROUPS, SHARE = f"share-groups {TO}", f"console-share-consumer {TO} --topic one --group shared --max-messages 20 --timeout-ms 20000"
 READ = f"console-consumer {TO} --from-beginning --timeout-ms 10000"
 PAIRS = "".join(f"key{i % 4}={i}\n" for i in range(20))
 
@@ -93,6 +96,25 @@ STEPS = [
     Step("group-delete-offsets", f"{GROUPS} --group cooperative --topic one --delete-offsets", (r"(?m)^one\s+0\s+Successful",)),
     Step("group-delete", f"{GROUPS} --group readers --delete", (r"'readers'\) was successful",)),
     Step("group-delete-unknown", f"{GROUPS} --group nobody --delete", ("GroupIdNotFoundException|not found",)),
+    Step("share-group-unknown", f"{SHARE_GROUPS} --describe --group shared", ("Group shared not found",)),
+    Step("share-from-the-beginning", f"{CONFIGS} --alter --entity-type groups --entity-name shared --add-config share.auto.offset.reset=earliest",
+         ("Completed updating config for group shared",)),
+    Step("share-consume", SHARE, ("Processed a total of 20 messages",)),
+    Step("share-list", f"{SHARE_GROUPS} --list --state", (r"(?m)^shared\s+Empty",)),
+    Step("share-list-with-all-groups", f"groups {TO} --list", (r"(?m)^shared\s+Share\s+share",)),
+    Step("share-members", f"{SHARE_GROUPS} --describe --group shared --members --verbose", ("Share group 'shared' has no active members",)),
+    Step("share-state", f"{SHARE_GROUPS} --describe --group shared --state --verbose", (r"(?m)^shared\s+.*\s+Empty\s+\d+\s+\d+\s+0\s*$",)),
+    Step("share-offsets-to-latest", f"{SHARE_GROUPS} --reset-offsets --group shared --topic one --to-latest --execute",
+         (r"(?m)^shared\s+one\s+0\s+\d+", r"(?m)^shared\s+one\s+2\s+\d+")),
+    Step("share-describe", f"{SHARE_GROUPS} --describe --group shared --offsets --verbose", (r"(?m)^shared\s+one\s+0\s+0\s+\d+\s+0\s*$",), tries=3),
+    Step("share-offsets-dry-run", f"{SHARE_GROUPS} --reset-offsets --group shared --all-topics --to-datetime 2020-01-01T00:00:00.000 --dry-run",
+         (r"(?m)^shared\s+one\s+1\s+0\s*$",)),
+    Step("share-describe-the-same", f"{SHARE_GROUPS} --describe --group shared", (r"(?m)^shared\s+one\s+0\s+\d+\s+0\s*$",)),
+    Step("share-offsets-to-earliest", f"{SHARE_GROUPS} --reset-offsets --group shared --topic one --to-earliest --execute", (r"(?m)^shared\s+one\s+1\s+0\s*$",)),
+    Step("share-consume-again", SHARE, ("Processed a total of 20 messages",)),
+    Step("share-delete-offsets", f"{SHARE_GROUPS} --delete-offsets --group shared --topic one", (r"(?m)^one\s+Successful",)),
+    Step("share-delete", f"{SHARE_GROUPS} --delete --group shared", (r"'shared'.* was successful|was successful",)),
+    Step("share-gone", f"{SHARE_GROUPS} --list", lacks=("(?m)^shared",)),
     Step("config-alter", f"{CONFIGS} --alter --entity-type topics --entity-name one --add-config cleanup.policy=[compact,delete],max.message.bytes=90000",
          ("Completed updating config for topic one",)),
     Step("config-describe", f"{CONFIGS} --describe --entity-type topics --entity-name one",

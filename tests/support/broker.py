@@ -53,6 +53,8 @@ class Broker:
             "offsets.topic.replication.factor": "1",
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
             **(properties or {}),
         }
         self.log_path = self.folder / "broker.log"

@@ -83,6 +83,9 @@ class Answer:
         self.at += max(size, 0)
         return self.data[self.at - max(size, 0):self.at]
 
+    def nullable(self, size):
+        return self.bytes(size) if size >= 0 else None
+
     def string(self):
         return self.bytes(self.take("h")).decode()
 
@@ -248,6 +251,12 @@ class Client:
 
 def records_of(data):
     """(offset, value) of every record of whole uncompressed batches; checks their CRC."""
+    for offset, _, value in keyed_records_of(data):
+        yield offset, value or b""
+
+
+def keyed_records_of(data):
+    """(offset, key, value), as records_of; None where there is no key or no value."""
     answer = Answer(data)
     while len(data) - answer.at >= 12:
         begin = answer.at
@@ -262,12 +271,11 @@ def records_of(data):
             answer.take("b")
             _read_varint(answer)
             delta = _read_varint(answer)
-            answer.bytes(_read_varint(answer))
-            value = answer.bytes(_read_varint(answer))
+            key, value = (answer.nullable(_read_varint(answer)) for _ in range(2))
             for _ in range(_read_varint(answer)):
                 answer.bytes(_read_varint(answer))
                 answer.bytes(_read_varint(answer))
-            yield base + delta, value
+            yield base + delta, key, value
         answer.at = begin + 12 + size
 
 

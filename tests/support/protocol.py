@@ -172,13 +172,9 @@ class Asker(Client):
 
     def send(self, api, version, **values):
         """What it returns, called, waits for the response. Responses come in the order of the requests."""
-        codec = Codec(api + "Request", version)
-        header = b"\0" if codec.flexible else b""   # no tagged fields, before and after
         self.correlation += 1
         correlation = self.correlation
-        frame = struct.pack(">hhi", codec.message.key, version, correlation) + struct.pack(">h", 5) + b"tests"
-        frame += header + codec.encode(values)
-        self.send_raw(struct.pack(">i", len(frame)) + frame)
+        self.send_raw(self.frame(api, version, correlation, values))
 
         def receive():
             answer = self.read_frame()
@@ -189,6 +185,14 @@ class Asker(Client):
             assert response.at == len(answer) - begin, f"{len(answer) - begin - response.at} bytes behind the answer"
             return values
         return receive
+
+    @staticmethod
+    def frame(api, version, correlation, values):
+        codec = Codec(api + "Request", version)
+        header = b"\0" if codec.flexible else b""   # no tagged fields, before and after
+        frame = struct.pack(">hhi", codec.message.key, version, correlation) + struct.pack(">h", 5) + b"tests"
+        frame += header + codec.encode(values)
+        return struct.pack(">i", len(frame)) + frame
 
     def alter(self, kind, name, *changes, validate_only=False):
         """IncrementalAlterConfigs of one resource, changes (name, operation, value): (error, message)."""

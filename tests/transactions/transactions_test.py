@@ -172,6 +172,20 @@ class Transactions(BrokerTest):
         self.assertEqual("NONE", producer.write("t", "one"))
         self.assertEqual("INVALID_TXN_STATE", producer.produce("t", "plain", transactional=0))
 
+    def test_a_sequence_of_an_aborted_transaction_that_is_used_again_is_refused(self):
+        """librdkafka does that with what it purged and the broker had written: to call it a duplicate would lose what comes now."""
+        producer = self.producer(modern=False)
+        producer.init()
+        self.assertEqual("NONE", producer.write("t", "purged"))
+        self.assertEqual("NONE", producer.end(False))
+        producer.sequences.clear()
+        self.assertEqual("OUT_OF_ORDER_SEQUENCE_NUMBER", producer.write("t", "next"))
+        self.assertEqual("NONE", producer.end(False))
+        producer.init()
+        self.assertEqual("NONE", producer.write("t", "next"))
+        self.assertEqual("NONE", producer.end(True))
+        self.assertEqual(["next"], self.committed())
+
     def test_a_late_commit_decides_no_later_transaction(self):
         producer = self.producer()
         producer.init()

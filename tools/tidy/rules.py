@@ -9,7 +9,7 @@ OUTSIDE_WORLD = ("thread", "mutex", "shared_mutex", "atomic", "condition_variabl
 LOCKS = ("mutex", "shared_mutex", "atomic", "thread", "condition_variable")
 # Beside the runtime and the partitions: what every shard reads or goes on with, each for a named reason in its header.
 MAY_LOCK = ("src/node/partition", "src/node/published_image", "src/server/fetch_session_cache",
-            "src/server/connection_quota", "src/server/connection_rates", "src/node/client_quotas", "src/base/log.cc", "src/runtime/", "src/sim/", "src/node/controller_host",
+            "src/server/connection_quota", "src/server/connection_rates", "src/server/client_telemetry", "src/node/client_quotas", "src/node/share_partitions", "src/base/log.cc", "src/runtime/", "src/sim/", "src/node/controller_host",
             "src/node/broker_lifecycle")
 MACHINE_PATH = r"(^|[\s\"'`(=])/(home|work|root|Users)/"
 MAX_ARCHITECTURE = 400

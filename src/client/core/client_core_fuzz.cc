@@ -1,15 +1,20 @@
 // Any bytes as what brokers send to a client: its connection, and behind it all that reads answers:
 // what it knows of the cluster, a producer, a fetcher and a member of a group. They may give up;
 // none may crash, every call ends once (CC1), the records of a partition come in order and of those
-// assigned alone (FE1, FE3), and what became of each record to send is told once (PR1).
+// assigned alone (FE1, FE3), what became of each record to send is told once (PR1), and a member
+// reads nothing but what it owns (ME1, CM1).
 //
-// The input: uint8 how many versions below ours the broker is (255: it says itself), then steps:
-// uint8 kind, uint16 length, bytes. Seeds: tests/seeds.py.
+// The input: uint8 how many versions below ours the broker is (255: it says itself; 128 more: the
+// group is of the consumer protocol), then steps: uint8 kind, uint16 length, bytes. Seeds:
+// tests/seeds.py.
 #include <algorithm>
+#include <concepts>
 #include <functional>
+#include <variant>
 
 #include "base/assert.h"
 #include "client/core/connection.h"
+#include "client/core/consumer_membership.h"
 #include "client/core/fetcher.h"
 #include "client/core/membership.h"
 #include "client/core/producer.h"
@@ -21,6 +26,7 @@ using namespace millrace::client::core;
 namespace {
 
 constexpr int kSaysItself = 255;
+constexpr int kConsumerProtocol = 128;
 constexpr uint64_t kRecordsToSend = 4;
 constexpr Offset kNothingRead{-1};
 
@@ -35,9 +41,9 @@ const ByteBuffer& api_versions(int below, int16_t version) {
   ByteBuffer& body = made[{below, version}];
   if (!body.empty()) return body;
   wire::ApiVersionsResponse response;
-  for (wire::ApiKey key :
-       {kProduce, kFetch, kListOffsets, kMetadata, kOffsetCommit, kOffsetFetch, kFindCoordinator,
-        kJoinGroup, kHeartbeat, kLeaveGroup, kSyncGroup, kInitProducerId}) {
+  for (wire::ApiKey key : {kProduce, kFetch, kListOffsets, kMetadata, kOffsetCommit, kOffsetFetch,
+                           kFindCoordinator, kJoinGroup, kHeartbeat, kLeaveGroup, kSyncGroup,
+                           kInitProducerId, kConsumerGroupHeartbeat}) {
     const auto [min, max] = wire::find_api(static_cast<int16_t>(key))->known;
     response.api_keys.push_back({.api_key = static_cast<int16_t>(key),
                                  .min_version = min,
@@ -48,7 +54,11 @@ const ByteBuffer& api_versions(int below, int16_t version) {
 
 class FuzzedClient {
  public:
-  explicit FuzzedClient(int versions_below) : versions_below_(versions_below) {
+  explicit FuzzedClient(int first)
+      : versions_below_(first == kSaysItself ? first : first % kConsumerProtocol) {
+    if (first != kSaysItself && first >= kConsumerProtocol)
+      member_.emplace<ConsumerMembership>(ConsumerMembershipOptions{
+          .group = "g", .member_id = "m", .topics = {"t"}, .regex = "t.*"});
     connect();
     fetch({{{"t", PartitionIndex(0)}, StartAt::earliest()},
            {{"t", PartitionIndex(1)}, {StartAt::Kind::kBeforeEnd, 3}},
@@ -60,7 +70,7 @@ class FuzzedClient {
                                 .key = ByteBuffer(tag, 'k'),
                                 .value = ByteBuffer(3, 'v'),
                                 .headers = {}}});
-    follow(Membership::Start{});
+    tell(GroupVocabulary::Start{});
     settle();
   }
 
@@ -77,7 +87,7 @@ class FuzzedClient {
   // No broker is there any more, and all patience is over.
   void end() {
     take(connection_.resume(Connection::Lost{{Errc::kClosed, "gone"}}));
-    follow(Membership::Leave{});
+    tell(GroupVocabulary::Leave{});
     settle();
     pass(seconds(1000));
     follow(Producer::MetadataFailed{{Errc::kClosed, "gone"}});
@@ -131,11 +141,11 @@ class FuzzedClient {
     now_ = now_ + time;
     follow(Fetcher::Tick{});
     follow(Producer::Tick{});
-    Membership::Offsets read;
-    for (const auto& partition : member_.owned())
+    GroupVocabulary::Offsets read;
+    for (const auto& partition : owned())
       if (auto position = fetcher_.position(partition)) read[partition] = *position;
-    if (!read.empty()) follow(Membership::Commit{std::move(read)});
-    follow(Membership::Tick{});
+    if (!read.empty()) tell(GroupVocabulary::Commit{std::move(read)});
+    tell(GroupVocabulary::Tick{});
   }
 
   // What an event leads to happens afterwards, as with a real client's loop.
@@ -249,54 +259,89 @@ class FuzzedClient {
 
   // The group
 
-  template <class Event, class Request>
-  void ask_member(Request request) {
-    ask(std::move(request),
-        [this](Result<ResponseOf<Request>> response) { later(Event{std::move(response)}); });
+  std::set<TopicPartition> owned() const {
+    return std::visit([](const auto& member) -> std::set<TopicPartition> { return member.owned(); },
+                      member_);
   }
 
-  void follow(Membership::Event event) {
-    auto action = member_.resume(std::move(event), now_);
+  template <class Event>
+  void tell(Event event) {
+    std::visit(
+        [&]<class Member>(Member& member) {
+          if constexpr (std::constructible_from<typename Member::Event, Event>) {
+            auto action = member.resume(std::move(event), now_);
+            follow<Member>(action);
+          }
+        },
+        member_);
+  }
+  template <class Event>
+  void tell_later(Event event) {
+    happening_.push_back([this, event = std::move(event)]() mutable { tell(std::move(event)); });
+  }
+
+  template <class Event, class Request>
+  void ask_member(Request request) {
+    ask<Request>(std::move(request), [this](Result<ResponseOf<Request>> response) {
+      tell_later(Event{std::move(response)});
+    });
+  }
+
+  template <class Member>
+  void follow(Member::Action& action) {
     if (action.find_coordinator) find_coordinator();
-    for (auto& request : action.requests) send(std::move(request));
-    if (action.know) know(*action.know);
+    for (auto& request : action.requests) send<Member>(std::move(request));
+    if constexpr (std::same_as<Member, Membership>) {
+      if (action.know) know(*action.know);
+    } else {
+      if (!action.resolve.empty()) resolve(action.resolve);
+    }
     if (!action.revoke.empty()) {
       for (const auto& partition : action.revoke) last_read_.erase(partition);
       follow(Fetcher::Revoke{action.revoke});
-      later(Membership::Revoked{});
+      tell_later(GroupVocabulary::Revoked{});
     }
     std::map<TopicPartition, StartAt> assigned;
-    for (const auto& [partition, offset] : action.assigned)
+    for (const auto& [partition, offset] : action.assigned) {
+      ASSERT(owned().contains(partition), "ME1, CM1: {}", partition.to_string());
       assigned[partition] = offset ? StartAt::offset(*offset) : StartAt::latest();
+    }
     if (!assigned.empty()) fetch(assigned);
-    ASSERT(!member_.describe().empty());
+    std::visit([](const auto& member) { ASSERT(!member.describe().empty()); }, member_);
   }
 
   void find_coordinator() {
-    ask(wire::FindCoordinatorRequest{.coordinator_keys = {"g"}},
-        [this](Result<wire::FindCoordinatorResponse> response) {
+    ask<wire::FindCoordinatorRequest>(
+        {.coordinator_keys = {"g"}}, [this](Result<wire::FindCoordinatorResponse> response) {
           if (!response || response->coordinators.empty())
-            return later(Membership::Coordinator{fail(Errc::kCorrupt, "no answer")});
+            return tell_later(GroupVocabulary::Coordinator{fail(Errc::kCorrupt, "no answer")});
           const auto& found = response->coordinators.front();
           cache_.note_broker(NodeId(found.node_id), found.host, found.port);
-          later(Membership::Coordinator{
+          tell_later(GroupVocabulary::Coordinator{
               FoundCoordinator{NodeId(found.node_id), found.error_code, found.error_message}});
         });
   }
 
-  void send(Membership::Request request) {
-    if (auto* join = std::get_if<wire::JoinGroupRequest>(&request))
-      return ask_member<Membership::Joined>(std::move(*join));
-    if (auto* sync = std::get_if<wire::SyncGroupRequest>(&request))
-      return ask_member<Membership::Synced>(std::move(*sync));
-    if (auto* beat = std::get_if<wire::HeartbeatRequest>(&request))
-      return ask_member<Membership::Beaten>(std::move(*beat));
-    if (auto* offsets = std::get_if<wire::OffsetFetchRequest>(&request))
-      return ask_member<Membership::OffsetsFetched>(std::move(*offsets));
-    if (auto* commit = std::get_if<wire::OffsetCommitRequest>(&request))
-      return ask_member<Membership::Committed>(std::move(*commit));
-    ask(std::move(std::get<wire::LeaveGroupRequest>(request)),
-        [this](const Result<wire::LeaveGroupResponse>&) { later(Membership::Left{}); });
+  template <class Member>
+  void send(Member::Request request) {
+    std::visit(
+        [&]<class Request>(Request& each) {
+          if constexpr (std::same_as<Request, wire::JoinGroupRequest>)
+            ask_member<Membership::Joined>(std::move(each));
+          else if constexpr (std::same_as<Request, wire::SyncGroupRequest>)
+            ask_member<Membership::Synced>(std::move(each));
+          else if constexpr (std::same_as<Request, wire::OffsetFetchRequest>)
+            ask_member<GroupVocabulary::OffsetsFetched>(std::move(each));
+          else if constexpr (std::same_as<Request, wire::OffsetCommitRequest>)
+            ask_member<GroupVocabulary::Committed>(std::move(each));
+          else if constexpr (std::same_as<Request, wire::LeaveGroupRequest>)
+            ask<Request>(std::move(each), [this](const Result<wire::LeaveGroupResponse>&) {
+              tell_later(Membership::Left{});
+            });
+          else
+            ask_member<typename Member::Beaten>(std::move(each));
+        },
+        request);
   }
 
   void know(const std::set<std::string>& topics) {
@@ -305,7 +350,11 @@ class FuzzedClient {
       const TopicInfo* topic = cache_.topic(name);
       counts[name] = topic ? static_cast<int32_t>(topic->partitions.size()) : 0;
     }
-    later(Membership::PartitionsKnown{std::move(counts)});
+    tell_later(Membership::PartitionsKnown{std::move(counts)});
+  }
+
+  void resolve(const std::set<Uuid>& topics) {
+    tell_later(ConsumerMembership::NamesKnown{cache_.names_of(topics)});
   }
 
   const int versions_below_;
@@ -319,7 +368,8 @@ class FuzzedClient {
   MetadataCache cache_;
   Fetcher fetcher_{cache_, {.read_committed = true, .max_unpacked_bytes = 1 << 20}};
   Producer producer_{cache_, {.linger = {}}};
-  Membership member_{{.group = "g", .topics = {"t"}, .instance_id = {}}};
+  std::variant<Membership, ConsumerMembership> member_{
+      std::in_place_type<Membership>, MembershipOptions{.group = "g", .topics = {"t"}}};
   std::map<TopicPartition, Offset> last_read_;
   std::set<uint64_t> delivered_;
 };

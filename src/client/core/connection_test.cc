@@ -172,7 +172,7 @@ TEST_F(ConnectionTest, an_answer_to_another_question_ends_the_conversation) {
 TEST_F(ConnectionTest, a_long_answer_stays_where_it_was_received) {
   agree();
   wire::MetadataResponse response;
-  response.cluster_id = std::string(100'000, 'c');
+  for (int i = 0; i < 4; ++i) response.topics.emplace_back().name = std::string(25'000, 'c');
   const ByteBuffer frame = answer_frame(response, 12, 1);
   submit(1, call_of(wire::MetadataRequest{}));
   const auto first = receive(frame);

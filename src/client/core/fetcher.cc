@@ -20,22 +20,6 @@ int64_t timestamp_of(const StartAt& start) {
   }
 }
 
-std::optional<ByteBuffer> owned(const std::optional<ByteView>& bytes) {
-  return bytes ? std::optional<ByteBuffer>(copy_of(*bytes)) : std::nullopt;
-}
-
-ConsumedRecord record_of(const TopicPartition& partition, const record::RecordView& view) {
-  ConsumedRecord record{.partition = partition,
-                        .offset = view.offset,
-                        .timestamp = view.timestamp,
-                        .key = owned(view.key),
-                        .value = owned(view.value),
-                        .headers = {}};
-  for (const auto& header : view.headers)
-    record.headers.push_back({std::string(header.key), owned(header.value)});
-  return record;
-}
-
 // Which batches of a partition belong to aborted transactions, as they are met one after the other.
 class AbortFilter {
  public:
@@ -282,8 +266,8 @@ Result<> Fetcher::read_records(Partitions::iterator partition, const record::Bat
   while (true) {
     ASSIGN_OR_RETURN(const bool there, reader.next(view));
     if (!there) return {};
-    if (view.offset >= partition->second.position)
-      action_.records.push_back(record_of(partition->first, view));
+    if (view.offset < partition->second.position) continue;
+    action_.records.push_back(consumed(partition->first, batch.header(), view));
   }
 }
 

@@ -24,9 +24,8 @@
 #include <vector>
 
 #include "base/time.h"
+#include "client/core/consumed_record.h"
 #include "client/core/metadata_cache.h"
-#include "client/core/producer.h"
-#include "record/record.h"
 #include "wire/fetch.h"
 #include "wire/list_offsets.h"
 
@@ -60,15 +59,6 @@ struct FetcherOptions {
   Duration retry_backoff = milliseconds(100);
   Duration topic_patience = seconds(5);                   // how long a topic may be unknown
   size_t max_unpacked_bytes = size_t{256} * 1024 * 1024;  // of one batch
-};
-
-struct ConsumedRecord {
-  TopicPartition partition;
-  Offset offset;
-  TimestampMs timestamp = kNoTimestamp;
-  std::optional<ByteBuffer> key;
-  std::optional<ByteBuffer> value;
-  std::vector<Header> headers;
 };
 
 class Fetcher {

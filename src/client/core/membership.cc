@@ -18,21 +18,10 @@ int32_t ms_of(Duration duration) {
   return static_cast<int32_t>(std::chrono::duration_cast<milliseconds>(duration).count());
 }
 
-ErrorCode first_error(const wire::OffsetCommitResponse& response) {
-  for (const auto& topic : response.topics)
-    for (const auto& each : topic.partitions)
-      if (each.error_code != 0) return static_cast<ErrorCode>(each.error_code);
-  return ErrorCode::kNone;
-}
-
-bool is_about_coordinator(ErrorCode error) {
-  return error == ErrorCode::kCoordinatorNotAvailable || error == ErrorCode::kNotCoordinator ||
-         error == ErrorCode::kCoordinatorLoadInProgress || error == ErrorCode::kRequestTimedOut;
-}
-
 }  // namespace
 
-Membership::Membership(MembershipOptions options) : options_(std::move(options)) {}
+Membership::Membership(MembershipOptions options)
+    : options_(std::move(options)), coordinator_(options_.group, options_.retry_backoff) {}
 
 Membership::Action Membership::resume(Event event, Instant now) {
   action_ = {};
@@ -47,46 +36,40 @@ void Membership::on(Start&, Instant) {
 }
 
 void Membership::on(Coordinator& event, Instant now) {
-  finding_ = false;
-  if (!event.found) return forget_coordinator(now);
-  const auto error = static_cast<ErrorCode>(event.found->error);
-  if (error == ErrorCode::kNone) {
-    coordinator_ = event.found->node;
+  if (auto found = coordinator_.found(event.found, now); !found)
+    return fail_with(std::move(found).error());
+  if (coordinator_.known())
     next_heartbeat_ = now;
-  } else if (wire::is_retriable(error)) {
-    forget_coordinator(now);
-  } else {
-    fail_with({Errc::kInvalid, fmt::format("cannot find the coordinator of group '{}': {}",
-                                           options_.group, wire::error_name(error))});
-  }
+  else
+    beating_ = false;
 }
 
 void Membership::pump(Instant now) {
   if (state_ == State::kIdle || state_ == State::kOut) return;
-  if (!coordinator_) {
+  if (!coordinator_.known()) {
     if (state_ == State::kLeaving) {
       state_ = State::kOut;
       action_.left = true;
-    } else if (!finding_ && now >= not_before_) {
-      finding_ = true;
-      action_.find_coordinator = true;
+    } else {
+      action_.find_coordinator = coordinator_.looks(now);
     }
     return;
   }
-  action_.to = *coordinator_;
-  if (now < not_before_ && state_ != State::kLeaving) return;
-  const bool commit = !committing_ && !to_commit_.empty() && generation_.value() >= 0;
+  action_.to = coordinator_.node();
+  if (coordinator_.pauses(now) && state_ != State::kLeaving) return;
+  const bool commit = offsets_.has_to_commit() && generation_.value() >= 0;
   if (state_ == State::kStable) return pump_stable(now);
   if (commit && state_ != State::kJoining && state_ != State::kAssigning &&
       state_ != State::kSyncing)
     return send_commit();
-  if (state_ == State::kUnjoined && !committing_) return send_join();
-  if (state_ == State::kLeaving && !committing_ && !leave_sent_) send_leave();
+  if (state_ == State::kUnjoined && !offsets_.committing()) return send_join();
+  if (state_ == State::kLeaving && !offsets_.committing() && !leave_sent_) send_leave();
 }
 
 void Membership::pump_stable(Instant now) {
-  if (!fetching_ && !to_fetch_.empty()) send_offset_fetch();
-  if (!committing_ && !to_commit_.empty()) send_commit();
+  if (offsets_.has_to_fetch())
+    action_.requests.push_back(offsets_.fetch(identity(), /*says_member=*/false));
+  if (offsets_.has_to_commit()) send_commit();
   if (!beating_ && now >= next_heartbeat_) send_heartbeat(now);
   if (leads_ && now >= next_look_) {
     next_look_ = now + kLookInterval;
@@ -191,12 +174,12 @@ void Membership::on(Synced& event, Instant now) {
 void Membership::take_assignment(std::vector<TopicPartition> partitions, Instant now) {
   const std::set<TopicPartition> ours(partitions.begin(), partitions.end());
   std::ranges::set_difference(owned_, ours, std::back_inserter(action_.revoke));
-  std::ranges::set_difference(ours, owned_, std::back_inserter(to_fetch_));
+  std::vector<TopicPartition> added;
+  std::ranges::set_difference(ours, owned_, std::back_inserter(added));
   owned_ = ours;
   action_.joined = true;
-  auto not_ours = [&](const TopicPartition& each) { return !ours.contains(each); };
-  std::erase_if(to_fetch_, not_ours);
-  std::erase_if(to_commit_, [&](const auto& each) { return not_ours(each.first); });
+  offsets_.want(added);
+  offsets_.keep_only(ours);
   next_heartbeat_ = now + options_.heartbeat_interval;
   // What was revoked goes to others in a further rebalance (KIP-429).
   state_ = action_.revoke.empty() ? State::kStable : State::kRevoking;
@@ -211,14 +194,13 @@ void Membership::begin_rejoin() {
   if (cooperative() || owned_.empty()) return;
   action_.revoke.assign(owned_.begin(), owned_.end());
   owned_.clear();
-  to_fetch_.clear();
+  offsets_.want_nothing();
   state_ = State::kRevoking;
 }
 
 void Membership::lose_all() {
   generation_ = GenerationId(-1);
-  to_commit_.clear();
-  to_fetch_.clear();
+  offsets_.lose_all();
   state_ = owned_.empty() ? State::kUnjoined : State::kRevoking;
   if (owned_.empty()) return;
   action_.revoke.assign(owned_.begin(), owned_.end());
@@ -235,9 +217,7 @@ bool Membership::handle_error(ErrorCode error, Instant now) {
       return true;
     case ErrorCode::kIllegalGeneration: lose_all(); return true;
     case ErrorCode::kRebalanceInProgress: begin_rejoin(); return true;
-    case ErrorCode::kCoordinatorLoadInProgress:
-      not_before_ = now + options_.retry_backoff;
-      return true;
+    case ErrorCode::kCoordinatorLoadInProgress: coordinator_.pause(now); return true;
     default:
       if (wire::is_retriable(error)) {
         forget_coordinator(now);
@@ -265,79 +245,35 @@ void Membership::on(Beaten& event, Instant now) {
   handle_error(static_cast<ErrorCode>(event.response->error_code), now);
 }
 
-void Membership::send_offset_fetch() {
-  wire::OffsetFetchRequest request{.require_stable = true};
-  auto& group = request.groups.emplace_back();
-  group.group_id = options_.group;
-  std::ranges::sort(to_fetch_);
-  for (const auto& each : to_fetch_) {
-    if (group.topics->empty() || group.topics->back().name != each.topic)
-      group.topics->push_back({.name = each.topic});
-    group.topics->back().partition_indexes.push_back(each.partition.value());
-  }
-  fetching_ = true;
-  action_.requests.push_back(std::move(request));
+GroupOffsets::Identity Membership::identity() const {
+  return {.group = options_.group,
+          .member_id = member_id_,
+          .epoch = generation_.value(),
+          .instance_id = options_.instance_id};
 }
 
 void Membership::on(OffsetsFetched& event, Instant now) {
-  fetching_ = false;
-  if (!event.response || event.response->groups.empty()) return forget_coordinator(now);
-  const auto& group = event.response->groups.front();
-  if (group.error_code != 0) {
-    if (state_ == State::kStable) handle_error(static_cast<ErrorCode>(group.error_code), now);
-    return;
+  auto fetched = offsets_.fetched(event.response);
+  if (state_ == State::kLeaving || state_ == State::kOut) return;
+  action_.assigned = std::move(fetched.offsets);
+  if (fetched.error == ErrorCode::kNetworkException) return forget_coordinator(now);
+  if (fetched.error != ErrorCode::kNone) {
+    if (state_ == State::kStable) handle_error(fetched.error, now);
+  } else if (fetched.again) {
+    coordinator_.pause(now);
   }
-  for (const auto& topic : group.topics)
-    for (const auto& each : topic.partitions) {
-      const TopicPartition partition{topic.name, PartitionIndex(each.partition_index)};
-      const auto error = static_cast<ErrorCode>(each.error_code);
-      if (!owned_.contains(partition) || std::ranges::find(to_fetch_, partition) == to_fetch_.end())
-        continue;
-      if (error == ErrorCode::kUnstableOffsetCommit) {  // a transaction is about to end
-        not_before_ = now + options_.retry_backoff;
-      } else if (error != ErrorCode::kNone) {
-        handle_error(error, now);
-        return;
-      } else {
-        std::erase(to_fetch_, partition);
-        action_.assigned[partition] =
-            each.committed_offset < 0 ? std::nullopt : std::optional(Offset(each.committed_offset));
-      }
-    }
 }
 
-void Membership::on(Commit& event, Instant) {
-  for (const auto& [partition, offset] : event.offsets) to_commit_[partition] = offset;
-}
+void Membership::on(Commit& event, Instant) { offsets_.commit(event.offsets); }
 
-void Membership::send_commit() {
-  wire::OffsetCommitRequest request{.group_id = options_.group,
-                                    .generation_id_or_member_epoch = generation_.value(),
-                                    .member_id = member_id_,
-                                    .group_instance_id = options_.instance_id};
-  for (const auto& [partition, offset] : to_commit_) {
-    if (request.topics.empty() || request.topics.back().name != partition.topic)
-      request.topics.push_back({.name = partition.topic});
-    request.topics.back().partitions.push_back({.partition_index = partition.partition.value(),
-                                                .committed_offset = offset.value(),
-                                                .committed_metadata = ""});
-  }
-  under_commit_ = std::exchange(to_commit_, {});
-  committing_ = true;
-  action_.requests.push_back(std::move(request));
-}
+void Membership::send_commit() { action_.requests.push_back(offsets_.send_commits(identity())); }
 
 void Membership::on(Committed& event, Instant now) {
-  committing_ = false;
-  const ErrorCode error =
-      event.response ? first_error(*event.response) : ErrorCode::kCoordinatorNotAvailable;
-  Offsets offsets = std::exchange(under_commit_, {});
-  if (is_about_coordinator(error)) {
-    offsets.insert(to_commit_.begin(), to_commit_.end());
-    for (const auto& [partition, offset] : to_commit_) offsets[partition] = offset;
-    to_commit_ = std::move(offsets);
+  auto [error, offsets] = offsets_.committed(event.response);
+  if (GroupCoordinator::is_about(error) && offsets_.may_commit_again()) {
+    offsets_.commit_again(std::move(offsets));
     if (error == ErrorCode::kCoordinatorLoadInProgress)
-      not_before_ = now + options_.retry_backoff;
+      coordinator_.pause(now);
     else
       forget_coordinator(now);
     return;
@@ -350,9 +286,12 @@ void Membership::on(Committed& event, Instant now) {
 }
 
 void Membership::on(Leave&, Instant) {
-  if (state_ == State::kOut) return;
+  if (state_ == State::kOut) {
+    action_.left = true;
+    return;
+  }
   const bool member = state_ == State::kStable || state_ == State::kRevoking;
-  if (!member) to_commit_.clear();  // of a generation that is over
+  if (!member) offsets_.drop_commits();  // of a generation that is over
   state_ = State::kLeaving;
 }
 
@@ -376,9 +315,8 @@ void Membership::on(Left&, Instant) {
 }
 
 void Membership::forget_coordinator(Instant now) {
-  coordinator_.reset();
+  coordinator_.forget(now);
   beating_ = false;
-  not_before_ = now + options_.retry_backoff;
 }
 
 void Membership::fail_with(Error error) {
@@ -396,7 +334,7 @@ void Membership::set_wake(Instant now) {
     if (at > now && (!action_.wake || at < *action_.wake)) action_.wake = at;
   };
   if (state_ == State::kIdle || state_ == State::kOut) return;
-  wake_at(not_before_);
+  wake_at(coordinator_.not_before());
   if (state_ == State::kStable) {
     wake_at(next_heartbeat_);
     if (leads_) wake_at(next_look_);

@@ -15,21 +15,19 @@
 // (cooperative).
 #pragma once
 
-#include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <variant>
 #include <vector>
 
-#include "base/time.h"
 #include "client/core/assignor.h"
-#include "client/core/metadata_cache.h"
+#include "client/core/group_coordinator.h"
+#include "client/core/group_offsets.h"
+#include "client/core/group_vocabulary.h"
 #include "wire/heartbeat.h"
 #include "wire/join_group.h"
 #include "wire/leave_group.h"
-#include "wire/offset_commit.h"
-#include "wire/offset_fetch.h"
 #include "wire/sync_group.h"
 
 namespace millrace::client::core {
@@ -47,14 +45,8 @@ struct MembershipOptions {
   Duration retry_backoff = milliseconds(100);
 };
 
-class Membership {
+class Membership : public GroupVocabulary {
  public:
-  using Offsets = std::map<TopicPartition, Offset>;
-
-  struct Start {};
-  struct Coordinator {
-    Result<FoundCoordinator> found;
-  };
   struct Joined {
     Result<wire::JoinGroupResponse> response;
   };
@@ -64,45 +56,19 @@ class Membership {
   struct Beaten {
     Result<wire::HeartbeatResponse> response;
   };
-  struct OffsetsFetched {
-    Result<wire::OffsetFetchResponse> response;
-  };
-  struct Committed {
-    Result<wire::OffsetCommitResponse> response;
-  };
   struct Left {};
   struct PartitionsKnown {  // the topics of Action::know
     PartitionCounts counts;
   };
-  struct Revoked {};  // the caller has done with what Action::revoke said
-  struct Commit {
-    Offsets offsets;
-  };
-  struct Leave {};
-  struct Tick {};
   using Event = std::variant<Start, Coordinator, Joined, Synced, Beaten, OffsetsFetched, Committed,
                              Left, PartitionsKnown, Revoked, Commit, Leave, Tick>;
 
   using Request =
       std::variant<wire::JoinGroupRequest, wire::SyncGroupRequest, wire::HeartbeatRequest,
                    wire::OffsetFetchRequest, wire::OffsetCommitRequest, wire::LeaveGroupRequest>;
-  struct CommitOutcome {
-    wire::ErrorCode error = wire::ErrorCode::kNone;
-    Offsets offsets;
-  };
-  struct Action {
-    bool joined = false;  // a new assignment has come: owned()
-    bool find_coordinator = false;
-    NodeId to = kNoNode;  // of the requests
+  struct Action : News {
     std::vector<Request> requests;
     std::optional<std::set<std::string>> know;  // topics whose partitions the leader must know
-    std::vector<TopicPartition> revoke;         // answered by Revoked
-    bool lost = false;                          // they are another's already: commit nothing
-    std::map<TopicPartition, std::optional<Offset>> assigned;  // with the committed offset
-    std::optional<CommitOutcome> committed;
-    std::optional<Error> failed;  // fatal: the member is out
-    bool left = false;
-    std::optional<Instant> wake;
   };
 
   explicit Membership(MembershipOptions options);
@@ -147,7 +113,6 @@ class Membership {
   void send_join();
   void send_sync(const Assignment& assignment);
   void send_heartbeat(Instant now);
-  void send_offset_fetch();
   void send_commit();
   void send_leave();
 
@@ -159,14 +124,13 @@ class Membership {
   bool handle_error(wire::ErrorCode error, Instant now);
   void forget_coordinator(Instant now);
   void fail_with(Error error);
+  GroupOffsets::Identity identity() const;
   bool cooperative() const;
   void set_wake(Instant now);
 
   MembershipOptions options_;
   State state_ = State::kIdle;
-  std::optional<NodeId> coordinator_;
-  bool finding_ = false;
-  Instant not_before_{};  // retries wait
+  GroupCoordinator coordinator_;
   std::string member_id_;
   GenerationId generation_{-1};
   std::string protocol_;
@@ -175,11 +139,7 @@ class Membership {
   PartitionCounts counts_;  // that its assignment is made for
   Instant next_look_{};
   std::set<TopicPartition> owned_;
-  std::vector<TopicPartition> to_fetch_;  // committed offsets still to be asked for
-  bool fetching_ = false;
-  Offsets to_commit_;
-  Offsets under_commit_;
-  bool committing_ = false;
+  GroupOffsets offsets_;
   bool beating_ = false;
   bool leave_sent_ = false;
   Instant next_heartbeat_{};

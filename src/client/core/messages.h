@@ -5,20 +5,30 @@
 #pragma once
 
 #include "wire/add_raft_voter.h"
+#include "wire/alter_client_quotas.h"
 #include "wire/alter_partition_reassignments.h"
+#include "wire/alter_replica_log_dirs.h"
+#include "wire/alter_share_group_offsets.h"
 #include "wire/api_versions.h"
 #include "wire/consumer_group_describe.h"
+#include "wire/consumer_group_heartbeat.h"
 #include "wire/create_partitions.h"
 #include "wire/create_topics.h"
 #include "wire/delete_groups.h"
 #include "wire/delete_records.h"
+#include "wire/delete_share_group_offsets.h"
 #include "wire/delete_topics.h"
+#include "wire/describe_client_quotas.h"
 #include "wire/describe_cluster.h"
 #include "wire/describe_configs.h"
 #include "wire/describe_groups.h"
 #include "wire/describe_log_dirs.h"
+#include "wire/describe_producers.h"
 #include "wire/describe_quorum.h"
+#include "wire/describe_share_group_offsets.h"
 #include "wire/describe_topic_partitions.h"
+#include "wire/describe_transactions.h"
+#include "wire/describe_user_scram_credentials.h"
 #include "wire/elect_leaders.h"
 #include "wire/fetch.h"
 #include "wire/find_coordinator.h"
@@ -27,17 +37,23 @@
 #include "wire/init_producer_id.h"
 #include "wire/join_group.h"
 #include "wire/leave_group.h"
+#include "wire/list_config_resources.h"
 #include "wire/list_groups.h"
 #include "wire/list_offsets.h"
 #include "wire/list_partition_reassignments.h"
+#include "wire/list_transactions.h"
 #include "wire/metadata.h"
 #include "wire/offset_commit.h"
 #include "wire/offset_delete.h"
 #include "wire/offset_fetch.h"
 #include "wire/produce.h"
 #include "wire/remove_raft_voter.h"
+#include "wire/share_group_describe.h"
+#include "wire/streams_group_describe.h"
 #include "wire/sync_group.h"
 #include "wire/unregister_broker.h"
+#include "wire/update_features.h"
+#include "wire/write_txn_markers.h"
 
 namespace millrace::client::core {
 
@@ -50,20 +66,30 @@ struct Exchange;
     using Response = wire::name##Response; \
   }
 MILLRACE_EXCHANGE(AddRaftVoter);
+MILLRACE_EXCHANGE(AlterClientQuotas);
 MILLRACE_EXCHANGE(AlterPartitionReassignments);
+MILLRACE_EXCHANGE(AlterReplicaLogDirs);
+MILLRACE_EXCHANGE(AlterShareGroupOffsets);
 MILLRACE_EXCHANGE(ApiVersions);
 MILLRACE_EXCHANGE(ConsumerGroupDescribe);
+MILLRACE_EXCHANGE(ConsumerGroupHeartbeat);
 MILLRACE_EXCHANGE(CreatePartitions);
 MILLRACE_EXCHANGE(CreateTopics);
 MILLRACE_EXCHANGE(DeleteGroups);
 MILLRACE_EXCHANGE(DeleteRecords);
+MILLRACE_EXCHANGE(DeleteShareGroupOffsets);
 MILLRACE_EXCHANGE(DeleteTopics);
+MILLRACE_EXCHANGE(DescribeClientQuotas);
 MILLRACE_EXCHANGE(DescribeCluster);
 MILLRACE_EXCHANGE(DescribeConfigs);
 MILLRACE_EXCHANGE(DescribeGroups);
 MILLRACE_EXCHANGE(DescribeLogDirs);
+MILLRACE_EXCHANGE(DescribeProducers);
 MILLRACE_EXCHANGE(DescribeQuorum);
+MILLRACE_EXCHANGE(DescribeShareGroupOffsets);
 MILLRACE_EXCHANGE(DescribeTopicPartitions);
+MILLRACE_EXCHANGE(DescribeTransactions);
+MILLRACE_EXCHANGE(DescribeUserScramCredentials);
 MILLRACE_EXCHANGE(ElectLeaders);
 MILLRACE_EXCHANGE(Fetch);
 MILLRACE_EXCHANGE(FindCoordinator);
@@ -72,17 +98,23 @@ MILLRACE_EXCHANGE(IncrementalAlterConfigs);
 MILLRACE_EXCHANGE(InitProducerId);
 MILLRACE_EXCHANGE(JoinGroup);
 MILLRACE_EXCHANGE(LeaveGroup);
+MILLRACE_EXCHANGE(ListConfigResources);
 MILLRACE_EXCHANGE(ListGroups);
 MILLRACE_EXCHANGE(ListOffsets);
 MILLRACE_EXCHANGE(ListPartitionReassignments);
+MILLRACE_EXCHANGE(ListTransactions);
 MILLRACE_EXCHANGE(Metadata);
 MILLRACE_EXCHANGE(OffsetCommit);
 MILLRACE_EXCHANGE(OffsetDelete);
 MILLRACE_EXCHANGE(OffsetFetch);
 MILLRACE_EXCHANGE(Produce);
 MILLRACE_EXCHANGE(RemoveRaftVoter);
+MILLRACE_EXCHANGE(ShareGroupDescribe);
+MILLRACE_EXCHANGE(StreamsGroupDescribe);
 MILLRACE_EXCHANGE(SyncGroup);
 MILLRACE_EXCHANGE(UnregisterBroker);
+MILLRACE_EXCHANGE(UpdateFeatures);
+MILLRACE_EXCHANGE(WriteTxnMarkers);
 #undef MILLRACE_EXCHANGE
 
 template <class Request>

@@ -47,6 +47,13 @@ const TopicInfo* MetadataCache::topic(const Uuid& id) const {
   return found == topics_.end() ? nullptr : &found->second;
 }
 
+std::map<Uuid, std::string> MetadataCache::names_of(const std::set<Uuid>& ids) const {
+  std::map<Uuid, std::string> names;
+  for (const auto& [name, topic] : topics_)
+    if (topic.error == wire::ErrorCode::kNone && ids.contains(topic.id)) names[topic.id] = name;
+  return names;
+}
+
 std::optional<NodeId> MetadataCache::leader(const TopicPartition& partition) const {
   const TopicInfo* known = topic(partition.topic);
   if (known == nullptr) return std::nullopt;

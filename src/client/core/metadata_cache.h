@@ -6,6 +6,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,8 @@ class MetadataCache {
   const std::map<std::string, TopicInfo>& topics() const { return topics_; }
   const TopicInfo* topic(const std::string& name) const;  // null: never heard of, or not there
   const TopicInfo* topic(const Uuid& id) const;
+  // Of those that are known and there.
+  std::map<Uuid, std::string> names_of(const std::set<Uuid>& ids) const;
   // Nothing: the topic or the partition is not known, or has no leader now.
   std::optional<NodeId> leader(const TopicPartition& partition) const;
   // Whether a client should look again before it uses what it knows.

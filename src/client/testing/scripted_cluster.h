@@ -29,6 +29,8 @@ class ScriptedCluster final : public env::Host {
   bool answers = true;
   int cut_every = 0;  // each so many Produce and Fetch are done and then cut off, unanswered
   int left_members = 0;
+  std::string member_id;  // of the member by the consumer protocol
+  wire::ErrorCode heartbeat_error = wire::ErrorCode::kNone;  // that it gets
   std::map<TopicPartition, int64_t> committed;
 
   void add_topic(const std::string& name, const std::vector<int32_t>& leaders) {
@@ -202,6 +204,7 @@ class ScriptedCluster final : public env::Host {
             asked,
             wire::SyncGroupResponse{
                 .assignment = asked.as<wire::SyncGroupRequest>().assignments.at(0).assignment});
+      case wire::ApiKey::kConsumerGroupHeartbeat: return serve_consumer_heartbeat(asked);
       case wire::ApiKey::kOffsetFetch: return serve_offset_fetch(asked);
       case wire::ApiKey::kOffsetCommit: {
         wire::OffsetCommitResponse response;
@@ -343,6 +346,25 @@ class ScriptedCluster final : public env::Host {
         const Log& log = logs_[{topic.name, PartitionIndex(each.partition_index)}];
         answered.partitions.push_back({.partition_index = each.partition_index,
                                        .offset = each.timestamp == -1 ? log.end : 0});
+      }
+    }
+    answer(asked, response);
+  }
+
+  // Everything goes to the member, whoever it is.
+  void serve_consumer_heartbeat(const Asked& asked) {
+    const auto request = asked.as<wire::ConsumerGroupHeartbeatRequest>();
+    member_id = request.member_id;
+    if (request.member_epoch < 0) ++left_members;
+    wire::ConsumerGroupHeartbeatResponse response{.error_code = wire::code_of(heartbeat_error),
+                                                  .member_epoch = request.member_epoch < 0 ? -1 : 1,
+                                                  .heartbeat_interval_ms = 1000};
+    if (request.subscribed_topic_names) {
+      auto& topics = response.assignment.emplace().topic_partitions;
+      for (const auto& name : *request.subscribed_topic_names) {
+        topics.push_back({.topic_id = id_of(name)});
+        for (size_t i = 0; i < topics_.at(name).size(); ++i)
+          topics.back().partitions.push_back(static_cast<int32_t>(i));
       }
     }
     answer(asked, response);

@@ -51,15 +51,26 @@ class FakeTopics final : public Topics {
     for (const auto& [name, id] : ids) visit(name);
   }
   int64_t version() const override { return version_now; }
+  int64_t max_batch_bytes() const override { return max_batch; }
   GroupTimes times_of(std::string_view group_id) const override {
     const auto at = times.find(group_id);
     return at == times.end() ? GroupTimes{} : at->second;
   }
+  GroupTimes share_times_of(std::string_view group_id) const override {
+    const auto at = share_times.find(group_id);
+    return at == share_times.end() ? GroupTimes{} : at->second;
+  }
+  StreamsSettings streams_settings_of(std::string_view group_id) const override {
+    const auto at = streams_settings.find(group_id);
+    return at == streams_settings.end() ? StreamsSettings{} : at->second;
+  }
   std::map<std::string, Uuid, std::less<>> ids;
   std::map<std::string, int32_t, std::less<>> counts;  // where they are not 4
   std::vector<std::string> racks;                      // of every partition
-  std::map<std::string, GroupTimes, std::less<>> times;
+  std::map<std::string, GroupTimes, std::less<>> times, share_times;
+  std::map<std::string, StreamsSettings, std::less<>> streams_settings;
   int64_t version_now = 1;
+  int64_t max_batch = 1'048'588;
 };
 
 inline ByteBuffer bytes_of(std::string_view text) { return copy_of(as_bytes(text)); }
@@ -93,6 +104,7 @@ class Host {
     for (auto& reply : decision.replies)
       EXPECT_TRUE(replies.emplace(reply.ticket, std::move(reply.response)).second)
           << "a second reply for one request";
+    for (ShareStateWish& wish : decision.share_wishes) wishes.push_back(std::move(wish));
     machine->check_invariants();
   }
 
@@ -108,7 +120,7 @@ class Host {
   RequestContext context(int16_t version) {
     last = Ticket{++tickets};
     const Uuid fresh_id = Uuid::of_words({0x1111222233334444, tickets});
-    return {last, "client", "/127.0.0.1", version, now, wall, fresh_id, &topics};
+    return {last, client_id, "/127.0.0.1", version, now, wall, fresh_id, &topics};
   }
 
   Ticket join(const wire::JoinGroupRequest& request, int16_t version = 9) {
@@ -132,6 +144,41 @@ class Host {
     take(machine->decide_consumer_heartbeat(request, c));
     return reply<wire::ConsumerGroupHeartbeatResponse>(c.ticket);
   }
+  wire::ShareGroupHeartbeatResponse share_beat(const wire::ShareGroupHeartbeatRequest& request) {
+    const RequestContext c = context(1);
+    take(machine->decide_share_heartbeat(request, c));
+    return reply<wire::ShareGroupHeartbeatResponse>(c.ticket);
+  }
+  StreamsHeartbeatAnswer streams_beat(const wire::StreamsGroupHeartbeatRequest& request) {
+    const RequestContext c = context(0);
+    take(machine->decide_streams_heartbeat(request, c));
+    return reply<StreamsHeartbeatAnswer>(c.ticket);
+  }
+  void note_topics(const std::string& group, const std::vector<StreamsTopicOutcome>& outcomes) {
+    take(machine->decide_streams_topics(group, outcomes, context(0)));
+  }
+  Ticket alter_share_offsets(const wire::AlterShareGroupOffsetsRequest& request) {
+    const RequestContext c = context(0);
+    take(machine->decide_alter_share_offsets(request, c));
+    return c.ticket;
+  }
+  Ticket delete_share_offsets(const wire::DeleteShareGroupOffsetsRequest& request) {
+    const RequestContext c = context(0);
+    take(machine->decide_delete_share_offsets(request, c));
+    return c.ticket;
+  }
+  // The share coordinators' answer to the oldest wish: the first partition's error, the others are
+  // done.
+  void grant(ErrorCode error = ErrorCode::kNone) {
+    ASSERT_FALSE(wishes.empty()) << "nothing is wished for";
+    ShareStateOutcome outcome{.wish = wishes.front(), .errors = {}};
+    wishes.erase(wishes.begin());
+    outcome.errors.resize(outcome.wish.partitions.size(), ErrorCode::kNone);
+    outcome.errors.front() = error;
+    RequestContext c = context(0);
+    c.ticket = {};
+    take(machine->finish_share_state(outcome, c));
+  }
   Ticket leave(const wire::LeaveGroupRequest& request, int16_t version = 5) {
     const RequestContext c = context(version);
     take(machine->decide_leave_group(request, c));
@@ -148,12 +195,15 @@ class Host {
     take(machine->decide_offset_delete(request, topics, c));
     return c.ticket;
   }
-  ErrorCode delete_group(const std::string& id) {
+  Ticket begin_delete_groups(const std::vector<std::string>& ids) {
     const RequestContext c = context(2);
     wire::DeleteGroupsRequest request;
-    request.groups_names = {id};
+    request.groups_names = ids;
     take(machine->decide_delete_groups(request, c));
-    const auto answer = reply<wire::DeleteGroupsResponse>(c.ticket);
+    return c.ticket;
+  }
+  ErrorCode delete_group(const std::string& id) {
+    const auto answer = reply<wire::DeleteGroupsResponse>(begin_delete_groups({id}));
     return static_cast<ErrorCode>(answer.results.at(0).error_code);
   }
   wire::OffsetFetchResponse::OffsetFetchResponseGroup fetch(
@@ -191,10 +241,12 @@ class Host {
   }
 
   GroupConfig config;
+  std::string client_id = "client";
   FakeTopics topics;
   std::unique_ptr<Coordinator> machine;
   std::vector<KeyValueRecord> log;
   std::map<Ticket, Response> replies;
+  std::vector<ShareStateWish> wishes;
   Instant now{seconds(100)};
   TimestampMs wall{1'700'000'000'000};
   Ticket last{};

@@ -5,6 +5,7 @@
 
 #include "metadata/features.h"
 #include "node/controller_channel.h"
+#include "server/client_telemetry.h"
 #include "server/dispatch.h"
 #include "server/handlers/handlers.h"
 #include "wire/api_versions.h"
@@ -35,6 +36,7 @@ std::vector<Response::ApiVersion> rows(Call& call) {
                               : nullptr;
   std::vector<Response::ApiVersion> rows;
   for (const ServedApi& api : served_apis(listener)) {
+    if (api.is_telemetry && !call.services().telemetry->is_open()) continue;
     Response::ApiVersion ours = row(api);
     if (controller && wire::find_api(ours.api_key)->forwardable) {
       const auto theirs =

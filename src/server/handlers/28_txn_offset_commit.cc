@@ -102,7 +102,7 @@ void commit(const CommittingPtr& committing, node::VerificationGuards::Guard gua
 void handle_txn_offset_commit(Call call) {
   auto request = call.decode<Request>();
   if (!request) return;
-  ImageTopics topics(call.node().image());
+  ImageTopics topics(call.node().image(), call.node().settings());
   auto committing =
       std::make_shared<Committing>(std::move(call), std::move(*request), std::move(topics));
   const Request& asked = committing->request;

@@ -8,12 +8,10 @@ void handle_update_features(Call call) {
   auto request = call.decode<wire::UpdateFeaturesRequest>();
   if (!request) return;
   const int16_t version = call.version();
-  const int32_t timeout_ms = request->timeout_ms;
   submit_to_controller(std::move(call), std::move(*request),
                        [version](controller::Controller& controller, const auto& wanted) {
                          return controller.decide_update_features(wanted, version);
-                       },
-                       {.timeout = milliseconds(timeout_ms)});
+                       });
 }
 
 }  // namespace millrace::server

@@ -5,8 +5,7 @@
 
 #include "node/image_topics.h"
 #include "node/partition_groups.h"
-#include "server/authorized_operations.h"
-#include "server/gathered_response.h"
+#include "server/group_descriptions.h"
 #include "server/handlers/handlers.h"
 
 namespace millrace::server {
@@ -21,9 +20,7 @@ using DescribeResponse = wire::ConsumerGroupDescribeResponse;
 bool is_enabled(const node::Node& node) {
   const auto protocols = node.properties().list("group.coordinator.rebalance.protocols");
   if (std::ranges::find(protocols, "consumer") == protocols.end()) return false;
-  const auto image = node.image();
-  const auto level = image->features().find("group.version");
-  return level != image->features().end() && level->second >= 1;
+  return node.image()->feature_level("group.version") >= 1;
 }
 
 HeartbeatResponse refused_heartbeat(ErrorCode code) {
@@ -66,37 +63,18 @@ void handle_consumer_group_heartbeat(Call call) {
 void handle_consumer_group_describe(Call call) {
   auto request = call.decode<wire::ConsumerGroupDescribeRequest>();
   if (!request) return;
+  const node::ImageTopics topics(call.node().image(), call.node().settings());
   const bool enabled = is_enabled(call.node());
-  const bool wants_operations = request->include_authorized_operations;
-  using Description = GatheredResponse<DescribeResponse>;
-  auto description = std::make_shared<Description>(std::move(call));
-  auto& described = description->response.groups;
-  for (const std::string& id : request->group_ids)
-    described.push_back(
-        refused_group(id, enabled ? ErrorCode::kInvalidGroupId : ErrorCode::kUnsupportedVersion));
-  node::Node& node = description->call.node();
-  const node::ImageTopics topics(node.image());
-  for (size_t i = 0; enabled && i < described.size(); ++i) {
-    const std::string id = described[i].group_id;
-    if (id.empty()) continue;
-    const ErrorCode code = node.groups().read(id, [&](const Coordinator& coordinator) {
-      described[i] = coordinator.describe_consumer_group(id, topics);
-      if (wants_operations && described[i].error_code == 0)
-        described[i].authorized_operations = kGroupOperations;
-    });
-    if (code != ErrorCode::kNone) {
-      described[i] = refused_group(id, code);
-      continue;
-    }
-    // What was read may rest on records that are not durable yet.
-    description->one_more();
-    node.groups().when_durable(id, description->call.shard(), [description, i](ErrorCode durable) {
-      auto& group = description->response.groups[i];
-      if (durable != ErrorCode::kNone) group = refused_group(group.group_id, durable);
-      description->one_is_done();
-    });
-  }
-  description->one_is_done();
+  describe_groups<DescribeResponse, wire::ConsumerGroupDescribeRequest,
+                  DescribeResponse::DescribedGroup>(
+      std::move(call), *request,
+      {.is_enabled = enabled,
+       .describe =
+           [&topics](const Coordinator& coordinator, const std::string& id) {
+             return coordinator.describe_consumer_group(id, topics);
+           },
+       .refused = refused_group,
+       .failed = refused_group});
 }
 
 }  // namespace millrace::server

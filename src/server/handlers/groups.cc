@@ -215,7 +215,7 @@ void handle_leave_group(Call call) {
 void handle_offset_delete(Call call) {
   auto request = call.decode<wire::OffsetDeleteRequest>();
   if (!request) return;
-  ImageTopics topics(call.node().image());
+  ImageTopics topics(call.node().image(), call.node().settings());
   const std::string group_id = request->group_id;
   run_step<wire::OffsetDeleteResponse>(
       std::move(call), group_id,
@@ -228,7 +228,7 @@ void handle_offset_delete(Call call) {
 void handle_offset_commit(Call call) {
   auto request = call.decode<wire::OffsetCommitRequest>();
   if (!request) return;
-  ImageTopics topics(call.node().image());
+  ImageTopics topics(call.node().image(), call.node().settings());
   const std::string group_id = request->group_id;
   auto refused = [topics = request->topics](ErrorCode code) {
     wire::OffsetCommitResponse response;
@@ -254,7 +254,7 @@ void handle_offset_fetch(Call call) {
   auto decoded = call.decode<wire::OffsetFetchRequest>();
   if (!decoded) return;
   const auto request = normalised(std::move(*decoded), call.version());
-  const ImageTopics topics(call.node().image());
+  const ImageTopics topics(call.node().image(), call.node().settings());
   const Coordinator::FetchOptions options{call.version(), request.require_stable};
   const auto finish = [asked = request.groups](wire::OffsetFetchResponse& response,
                                                int16_t version) {

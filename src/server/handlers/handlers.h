@@ -17,6 +17,13 @@ void handle_join_group(Call call);
 void handle_heartbeat(Call call);
 void handle_consumer_group_heartbeat(Call call);
 void handle_consumer_group_describe(Call call);
+void handle_share_group_heartbeat(Call call);
+void handle_share_group_describe(Call call);
+void handle_streams_group_heartbeat(Call call);
+void handle_streams_group_describe(Call call);
+void handle_describe_share_group_offsets(Call call);
+void handle_alter_share_group_offsets(Call call);
+void handle_delete_share_group_offsets(Call call);
 void handle_leave_group(Call call);
 void handle_sync_group(Call call);
 void handle_describe_groups(Call call);
@@ -41,9 +48,18 @@ void handle_describe_cluster(Call call);
 void handle_describe_producers(Call call);
 void handle_describe_transactions(Call call);
 void handle_list_transactions(Call call);
+void handle_get_telemetry_subscriptions(Call call);
+void handle_push_telemetry(Call call);
 void handle_list_config_resources(Call call);
 void handle_describe_topic_partitions(Call call);
 void handle_describe_client_quotas(Call call);
+void handle_initialize_share_group_state(Call call);
+void handle_read_share_group_state(Call call);
+void handle_write_share_group_state(Call call);
+void handle_delete_share_group_state(Call call);
+void handle_read_share_group_state_summary(Call call);
+void handle_share_fetch(Call call);
+void handle_share_acknowledge(Call call);
 
 // Of the controller's listener; what is forwardable comes here from those of brokers too
 // (server/forwarding).

@@ -15,17 +15,13 @@ void handle_alter_partition_reassignments(Call call) {
   run_on_controller(std::move(call), &Controller::decide_alter_partition_reassignments);
 }
 
+// Its timeout_ms means nothing, as in Apache Kafka: there are clients that send none.
 void handle_list_partition_reassignments(Call call) {
-  run_on_controller(std::move(call), &Controller::decide_list_partition_reassignments);
+  run_on_controller_untimed(std::move(call), &Controller::decide_list_partition_reassignments);
 }
 
 void handle_unregister_broker(Call call) {
-  auto request = call.decode<wire::UnregisterBrokerRequest>();
-  if (!request) return;
-  submit_to_controller(std::move(call), std::move(*request),
-                       [](Controller& controller, const wire::UnregisterBrokerRequest& wanted) {
-                         return controller.decide_unregister_broker(wanted);
-                       });
+  run_on_controller_untimed(std::move(call), &Controller::decide_unregister_broker);
 }
 
 }  // namespace millrace::server

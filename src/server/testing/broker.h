@@ -10,7 +10,10 @@
 #include "env/testing/manual_host.h"
 #include "env/testing/scripted_stream.h"
 #include "node/node.h"
+#include "node/share_partitions.h"
+#include "server/client_telemetry.h"
 #include "server/dispatch.h"
+#include "server/share_acknowledgements.h"
 #include "wire/codec.h"
 #include "wire/headers.h"
 
@@ -34,6 +37,7 @@ class Broker {
 
   env::testing::ManualHost& host() { return host_; }
   env::testing::ManualShard& shard() { return host_.shard(0); }
+  ClientTelemetry& telemetry() { return telemetry_; }
   node::Node& node() { return node_; }
 
   // One connection: bytes in, bytes out.
@@ -46,7 +50,12 @@ class Broker {
                                 .shard = &broker.shard(),
                                 .input = &broker.input_,
                                 .handler = &broker.dispatcher_,
-                                .closed = [](Connection&) {}},
+                                .closed =
+                                    [&broker](Connection& closed) {
+                                      if (!broker.node_.is_broker()) return;
+                                      broker.node_.share_partitions().connection_gone(
+                                          connection_of(closed.peer()));
+                                    }},
               std::move(listener), ConnectionLimits{.max_request_bytes = 1 << 20})) {
       connection_->start();
     }
@@ -61,6 +70,7 @@ class Broker {
       broker_->shard().run();
     }
     bool is_open() const { return connection_->is_open(); }
+    std::weak_ptr<const void> connection() const { return connection_; }
     ByteBuffer& sent() { return script_.outgoing; }
 
     template <class Response, class Request>
@@ -108,7 +118,9 @@ class Broker {
   node::Node node_;
   FetchSessionCache fetch_sessions_{host_, 8};
   ShardInput input_;
-  Dispatcher dispatcher_{Services{.node = &node_, .fetch_sessions = &fetch_sessions_}};
+  ClientTelemetry telemetry_{node_};
+  Dispatcher dispatcher_{
+      Services{.node = &node_, .fetch_sessions = &fetch_sessions_, .telemetry = &telemetry_}};
 };
 
 }  // namespace millrace::server::testing

@@ -1,0 +1,35 @@
+// The configs of Kafka's producer as the scripts take them, and what it throws for a record.
+// Not here: addresses, client.id, security (app/kafka/admin.h).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "app/kafka/admin.h"
+#include "client/core/producer.h"
+
+namespace millrace::app::kafka {
+
+struct ProducerConfig {
+  client::core::ProducerOptions options;
+  int64_t max_block_ms = 0;
+  int64_t buffer_memory = 0;     // bytes
+  int64_t max_request_size = 0;  // bytes
+};
+
+// What is not among the properties is as Kafka's producer has it. ConfigException.
+Attempt<ProducerConfig> producer_config(const Properties& properties);
+
+// A connection for a producer: KafkaException, ConfigException.
+Attempt<std::unique_ptr<Admin>> open_for_producer(const Properties& properties);
+
+// RecordTooLargeException: it is larger than a request may be.
+std::optional<Ending> too_large(const client::core::OutgoingRecord& record,
+                                const ProducerConfig& config);
+
+// Of a delivery that failed.
+Ending exception_of(const client::core::Delivery& delivery, const ProducerConfig& config);
+
+}  // namespace millrace::app::kafka

@@ -1,0 +1,54 @@
+// The records of a streams group (KIP-1071) to bytes, and what of them is maps here. Internal to
+// group/. Versions are those of Kafka 4.3 (docs/format/groups.md).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "group/streams_group.h"
+#include "machine/replicated.h"
+
+namespace millrace::group {
+
+using machine::KeyValueRecord;
+
+class StreamsRecords {
+ public:
+  // The id must outlive the object.
+  explicit StreamsRecords(std::string_view group_id) : group_id_(group_id) {}
+
+  struct GroupEpoch {
+    int32_t epoch = 0;
+    int64_t metadata_hash = 0;
+    int32_t validated_topology_epoch = -1;
+    AssignmentConfigs assignment_configs;
+  };
+  KeyValueRecord epoch(const GroupEpoch& value) const;
+  KeyValueRecord no_epoch() const;
+  KeyValueRecord member(std::string_view member_id, const StreamsMemberMetadata& metadata) const;
+  KeyValueRecord no_member(std::string_view member_id) const;
+  KeyValueRecord assignment_epoch(int32_t epoch, TimestampMs timestamp) const;
+  KeyValueRecord no_assignment_epoch() const;
+  KeyValueRecord target(std::string_view member_id, const streams::Assignment& target) const;
+  KeyValueRecord no_target(std::string_view member_id) const;
+  KeyValueRecord current(std::string_view member_id, const streams::CurrentTasks& current) const;
+  KeyValueRecord no_current(std::string_view member_id) const;
+  KeyValueRecord topology(const streams::Topology& topology) const;
+  KeyValueRecord no_topology() const;
+
+ private:
+  template <class Key>
+  Key key() const {
+    return {.group_id = std::string(group_id_)};
+  }
+  template <class Key>
+  Key key(std::string_view member_id) const {
+    return {.group_id = std::string(group_id_), .member_id = std::string(member_id)};
+  }
+  std::string_view group_id_;
+};
+
+streams::CurrentTasks current_of(const wire::StreamsGroupCurrentMemberAssignmentValue& value);
+streams::Assignment target_of(const wire::StreamsGroupTargetAssignmentMemberValue& value);
+
+}  // namespace millrace::group

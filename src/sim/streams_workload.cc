@@ -1,0 +1,145 @@
+#include "sim/streams_workload.h"
+
+#include <algorithm>
+
+#include "base/probe.h"
+#include "wire/errors.h"
+
+namespace millrace::sim {
+namespace {
+
+constexpr int16_t kDescribeVersion = 0;
+constexpr Duration kPause = milliseconds(300);
+constexpr Duration kSession = milliseconds(StreamsMember::kSessionMs);
+
+using Member = wire::StreamsGroupDescribeResponse::Member;
+using TaskIds = wire::StreamsGroupDescribeResponse::TaskIds;
+
+bool has(const std::vector<TaskIds>& tasks, int32_t task) {
+  return std::ranges::any_of(tasks, [&](const TaskIds& each) {
+    return std::ranges::find(each.partitions, task) != each.partitions.end();
+  });
+}
+
+}  // namespace
+
+StreamsWorkload::StreamsWorkload(const Site& site, Oracle& records, StreamsWorkloadOptions options)
+    : site_(site),
+      records_(&records),
+      options_(std::move(options)),
+      oracle_(site.host->world(), StreamsMember::kRules) {}
+
+void StreamsWorkload::start() {
+  if (options_.members == 0) return;
+  StreamsMemberOptions member{.group = kGroup, .topic = options_.topic};
+  member.changelog = {.name = "streamers-store-changelog", .replication_factor = options_.replicas};
+  for (const auto& [key, value] : options_.configs)
+    member.changelog.topic_configs.push_back({.key = key, .value = value});
+  for (int i = 0; i < options_.members; ++i) {
+    member.process_id = fmt::format("process-{}", i % options_.processes);
+    members_.push_back(std::make_unique<StreamsMember>(site_, *records_, oracle_, member));
+  }
+  client_ = std::make_unique<Client>(site_, "streams-admin");
+  for (auto& each : members_) each->start();
+  ask();
+}
+
+void StreamsWorkload::finish() {
+  for (auto& member : members_) member->finish();
+  finished_ = world().now();
+  last_.reset();
+}
+
+void StreamsWorkload::ask() {
+  wire::StreamsGroupDescribeRequest request{.group_ids = {kGroup}};
+  if (std::exchange(life_, oracle_.life()) != oracle_.life()) epoch_ = 0;
+  int32_t highest = epoch_;
+  for (const auto& [id, standing] : oracle_.members()) highest = std::max(highest, standing.epoch);
+  client_->call<wire::StreamsGroupDescribeResponse>(
+      Client::CoordinatorOf{kGroup}, request, kDescribeVersion,
+      [this, asked = Asked{life_, highest, world().now()}](
+          const Result<wire::StreamsGroupDescribeResponse>& answer) {
+        if (answer) described(asked, answer->groups.at(0));
+        site_.host->shard(0).after(kPause, [this] { ask(); });
+      });
+}
+
+void StreamsWorkload::described(const Asked& asked, const Described& group) {
+  const auto code = static_cast<wire::ErrorCode>(group.error_code);
+  const bool is_answer =
+      code == wire::ErrorCode::kNone || code == wire::ErrorCode::kGroupIdNotFound;
+  if (!is_answer) return client_->doubt(Client::CoordinatorOf{kGroup});
+  if (code == wire::ErrorCode::kNone) check_tasks(group);
+  if (asked.at >= finished_) last_ = group;
+  if (asked.life != oracle_.life() || oracle_.may_be_gone()) return;
+  PROBE("sim.streams_group_described");
+  check_epochs(asked, group);
+  epoch_ = std::max(epoch_, group.group_epoch);
+}
+
+void StreamsWorkload::check_epochs(const Asked& asked, const Described& group) {
+  if (group.group_epoch < asked.epoch)
+    world().violated("SG5", fmt::format("the group's epoch is {} after {} was known ({})",
+                                        group.group_epoch, asked.epoch, group.error_code));
+  for (const auto& [id, standing] : oracle_.members()) {
+    if (standing.told >= asked.at || world().now() - standing.sent >= kSession) continue;
+    const auto member = std::ranges::find(group.members, id, &Member::member_id);
+    if (member == group.members.end())
+      world().violated("SG5", fmt::format("{} is no member, which was told that it has epoch {}",
+                                          id, standing.epoch));
+    else if (member->member_epoch < standing.epoch)
+      world().violated("SG5", fmt::format("{} has epoch {}, which was told that it has {}", id,
+                                          member->member_epoch, standing.epoch));
+  }
+}
+
+void StreamsWorkload::check_tasks(const Described& group) {
+  if (group.assignment_epoch > group.group_epoch)
+    world().violated("SG2", fmt::format("the target has epoch {}, the group {}",
+                                        group.assignment_epoch, group.group_epoch));
+  std::set<int32_t> active;
+  std::set<std::pair<std::string, int32_t>> at_process;
+  for (const Member& member : group.members) {
+    if (member.member_epoch > group.group_epoch)
+      world().violated("SG2", fmt::format("{} has epoch {}, the group {}", member.member_id,
+                                          member.member_epoch, group.group_epoch));
+    for (int32_t task = 0; task < options_.partitions; ++task) {
+      const bool runs = has(member.assignment.active_tasks, task);
+      if (runs && !active.insert(task).second)
+        world().violated("SG1",
+                         fmt::format("task {} is active twice, at {} too", task, member.member_id));
+      const int times = int{runs} + int{has(member.assignment.standby_tasks, task)};
+      if (times == 2 || (times == 1 && !at_process.emplace(member.process_id, task).second))
+        world().violated("SG6", fmt::format("{} has task {} twice", member.process_id, task));
+    }
+  }
+}
+
+std::string StreamsWorkload::what_is_missing() const {
+  if (members_.empty()) return "";
+  if (!last_) return "nobody says how it is";
+  if (last_->group_state != "Stable") return fmt::format("it is {}", last_->group_state);
+  std::string missing;
+  for (int32_t task = 0; task < options_.partitions; ++task) missing += what_is_missing(task);
+  return missing;
+}
+
+std::string StreamsWorkload::what_is_missing(int32_t task) const {
+  std::set<std::string> processes;
+  int64_t standbys = 0;
+  bool runs = false;
+  for (const Member& member : last_->members) {
+    processes.insert(member.process_id);
+    standbys += has(member.assignment.standby_tasks, task);
+    runs |= has(member.assignment.active_tasks, task) &&
+            std::ranges::any_of(members_, [&](const auto& each) {
+              return each->id() == member.member_id && each->owned().contains(task);
+            });
+  }
+  if (!runs) return fmt::format("task {} does not run; ", task);
+  const int64_t wanted = std::min<int64_t>(options_.standbys, std::ssize(processes) - 1);
+  if (standbys == wanted) return "";
+  return fmt::format("task {} has {} standbys of {}; ", task, standbys, wanted);
+}
+
+}  // namespace millrace::sim
