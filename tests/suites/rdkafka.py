@@ -13,23 +13,6 @@ from suites.suite import VERSIONS, Result, Suite, must, run
 
 AT_ONCE = 6         # they wait more than they work
 QUICK = ("0055", "0061", "0113", "0137")  # in full 0113 takes nine minutes, and the others have parts with transactions
-# Tests that lose a race of their own now and then, whatever the broker does, with what they complain of when they do: these are run again.
-AGAIN = 3
-RACES = {
-    # The consumer may still create topics when it asks for metadata, and does so now and then right behind the deletion of the test's first half: the
-    # expressions of the second half match these as well.
-    "0033_regex_subscribe": "got unexpected topic match",
-    # It produces eight times and takes for granted that the first answer about the topics comes later: behind it produce() itself refuses the
-    # invalid topic, with another error. A loop that is held up for three milliseconds loses.
-    "0057_invalid_topic": "Expected Broker: Invalid topic, got ",
-    # Of its two consumers the first must be the first to join. When the other one is, it gives partitions back to the first before it is closed,
-    # and the commit that the test expects to be refused is a member's like any other. One run in six, with the consumer protocol.
-    "0118_commit_rebalance": "commit to fail, but got NO_ERROR",
-    # Its loop asks the first group's consumer once, for half a second, before the second group's, and ends when that has all of its records.
-    "0170_share_consumer_subscription": "groupA expected 8 records total, got 5",
-    # It waits for its second request to be sent by one wait for a signal, which the first request gives as well.
-    "0086_purge_remote": "No more than 2 requests should've been sent by now, 1 sent",
-}
 CLAIMED = "4.2.0.0"  # the runner leaves out what the broker is too old for, and cannot find out by itself
 
 
@@ -39,6 +22,21 @@ class Librdkafka(Suite):
     scenario = "default"
     # It times its own consumer, not the broker: each record must be read within 60 ms of the time it is due. Machines with all cores busy do not keep that.
     slow = ("0127_fetch_queue_backoff",)
+    races = {
+        # The consumer may still create topics when it asks for metadata, and does so now and then right behind the deletion of the test's first
+        # half: the expressions of the second half match these as well.
+        "0033_regex_subscribe": "got unexpected topic match",
+        # It produces eight times and takes for granted that the first answer about the topics comes later: behind it produce() itself refuses the
+        # invalid topic, with another error. A loop that is held up for three milliseconds loses.
+        "0057_invalid_topic": "Expected Broker: Invalid topic, got ",
+        # Of its two consumers the first must be the first to join. When the other one is, it gives partitions back to the first before it is closed,
+        # and the commit that the test expects to be refused is a member's like any other. One run in six, with the consumer protocol.
+        "0118_commit_rebalance": "commit to fail, but got NO_ERROR",
+        # Its loop asks the first group's consumer once, for half a second, before the second group's, and ends when that has all of its records.
+        "0170_share_consumer_subscription": "groupA expected 8 records total, got 5",
+        # It waits for its second request to be sent by one wait for a signal, which the first request gives as well.
+        "0086_purge_remote": "No more than 2 requests should've been sent by now, 1 sent",
+    }
     protocol = "classic"  # of the groups
     seconds = 360         # of the tests of a number
     properties = {"broker.rack": "RACK1", "num.partitions": "4", "offsets.topic.num.partitions": "4",
@@ -62,11 +60,6 @@ class Librdkafka(Suite):
         with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(AT_ONCE) as pool:
             kafka = tool_scripts(Path(scratch))
             told = dict(zip(numbers, pool.map(lambda number: self.run_number(kafka, target.address, number), numbers)))
-            for test in sorted(set(RACES).intersection(tests)) * AGAIN:
-                result = told[test[:4]](test)
-                if not result.passed and re.search(RACES[test], result.told):
-                    print(f"{self.name} {test} lost its own race and runs again: {result.told}", flush=True)
-                    told[test[:4]] = self.run_number(kafka, target.address, test[:4])
         return [told[test[:4]](test) for test in tests]
 
     def run_number(self, kafka, address, number):
