@@ -223,7 +223,7 @@ class Throttle(ThreeNodes):
             for i in range(10):  # those in sync are not held up
                 sent = time.monotonic()
                 client.write("t", [b"meanwhile %d" % i])
-                self.assertLess(time.monotonic() - sent, 2)
+                self.assertLess(time.monotonic() - sent, 6)
                 written.append(b"meanwhile %d" % i)
             self.wait_for(lambda: client.in_sync("t") == set(ids), 60)
             took = time.monotonic() - begun

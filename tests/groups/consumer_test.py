@@ -2,11 +2,11 @@
 running broker, and after it was killed."""
 
 import signal
-import time
 import uuid
 
 from support.broker import BrokerTest
 from support.protocol import ERRORS, Asker
+from support.waiting import eventually
 
 PROPERTIES = {"group.consumer.assignment.interval.ms": "0", "group.consumer.session.timeout.ms": "4000",
               "group.consumer.min.session.timeout.ms": "1000", "group.initial.rebalance.delay.ms": "0",
@@ -37,15 +37,6 @@ class Member:
 
     def count(self):
         return sum(map(len, self.owned.values()))
-
-
-def eventually(check, seconds=10, pause=0.1):
-    deadline = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-    return True
 
 
 class OneBroker(BrokerTest):

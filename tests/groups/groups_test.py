@@ -7,6 +7,7 @@ import unittest
 
 from support.broker import BrokerTest
 from support.kafka import JOIN_GROUP, Client, blob, request, string
+from support.waiting import eventually
 
 DELETE_TOPICS, DESCRIBE_GROUPS = 20, 15
 
@@ -16,15 +17,6 @@ def state_of(client, group):
     answer.take("ih")
     answer.string()
     return answer.string()
-
-
-def eventually(check, seconds=15, pause=0.05):
-    deadline = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-    return True
 
 
 class Groups(BrokerTest):

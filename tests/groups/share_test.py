@@ -3,10 +3,10 @@
 import json
 import subprocess
 
-from groups.consumer_test import eventually
 from support.broker import BINARY, BrokerTest
 from support.protocol import Asker
 from support.share import ACCEPT, RECORD_LIMIT, REJECT, RELEASE, ShareMember
+from support.waiting import eventually
 
 PROPERTIES = {"group.share.session.timeout.ms": "3000", "group.share.min.session.timeout.ms": "1000", "group.share.assignment.interval.ms": "0",
               "group.share.heartbeat.interval.ms": "500", "group.share.min.heartbeat.interval.ms": "100",

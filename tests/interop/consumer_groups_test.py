@@ -4,10 +4,11 @@ Millrace to Apache Kafka's broker and back."""
 import re
 import subprocess
 
-from groups.consumer_test import Member, OneBroker, eventually
+from groups.consumer_test import Member, OneBroker
 from interop.apache import ApacheBroker, command_line, tool
 from interop.interop_test import kcat
 from support.protocol import ERRORS
+from support.waiting import eventually
 
 CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 MODERN = ("--command-property", "group.protocol=consumer")

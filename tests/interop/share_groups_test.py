@@ -57,7 +57,7 @@ class ShareGroups(BothSides):
         self.ask("FindCoordinator", 6, {"KeyType": 2, "CoordinatorKeys": ["g:AAAAAAAAAAAAAAAAAAAAAA:0"]})
         for group in ("g", "h"):
             self.set(group, "share.auto.offset.reset", "earliest")
-        time.sleep(0.5)     # Apache Kafka answers before its broker knows
+        self.on_both(Side.catch_up)
 
     def set(self, group, name, value):
         self.ask("IncrementalAlterConfigs", 1, {"Resources": [
@@ -371,7 +371,7 @@ class ShareGroups(BothSides):
 
     def test_a_lock_ends(self):
         self.set("g", "share.record.lock.duration.ms", "1000")
-        time.sleep(0.5)
+        self.on_both(Side.catch_up)
         self.produce(4)
         self.join("a")
         self.begin("a")

@@ -6,13 +6,13 @@ import subprocess
 import time
 import unittest
 
-from groups.consumer_test import eventually
 from interop.apache import ApacheBroker
 from interop.differential_test import GROUP, BothSides
 from interop.transactions_differential_test import errors_in
 from support.broker import BINARY, BrokerTest
 from support.kafka import keyed_records_of
 from support.protocol import ERRORS, Asker
+from support.waiting import eventually
 
 PASSES = {"COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS", "NOT_COORDINATOR"}
 PROPERTIES = {"offsets.topic.num.partitions": "1", "group.streams.assignment.interval.ms": "0", "group.streams.initial.rebalance.delay.ms": "0",
@@ -153,7 +153,7 @@ class StreamsGroups(BothSides):
         for name, value in configs.items():
             self.ask("IncrementalAlterConfigs", 1, {"Resources": [{"ResourceType": GROUP, "ResourceName": group, "Configs": [
                 {"Name": name.replace("_", "."), "ConfigOperation": 0, "Value": value}]}]})
-        time.sleep(0.5)     # Apache Kafka answers before its broker knows
+        self.on_both(Side.catch_up)
 
     def member(self, id, **more):
         for members in self.members:
@@ -201,7 +201,7 @@ class StreamsGroups(BothSides):
                 side.ids.update((each["TopicId"], each["Name"]) for each in topics)
                 return not any(each["ErrorCode"] for each in topics)
             self.assertTrue(eventually(are_there, 30))
-        time.sleep(0.5)     # until coordinators know
+        self.on_both(Side.catch_up)
 
     def same_records(self):
         logs = [[(kind, key.hex(), value if value is None else without_times(kind, self.without_ids(side, value)).hex())
@@ -379,7 +379,7 @@ class StreamsGroups(BothSides):
         self.settle("x", "y")
         self.describe()
         self.ask("CreatePartitions", 3, {"TimeoutMs": 5000, "Topics": [{"Name": "in", "Count": 6, "Assignments": None}]})
-        time.sleep(1)
+        self.on_both(Side.catch_up)
         self.settle("x", "y")
         self.describe()
 

@@ -1,9 +1,9 @@
 """kafka-share-groups, beside Apache Kafka's."""
 
-from groups.consumer_test import eventually
 from scripts.comparing import OWN, ScriptsTest
 from support.protocol import Asker
 from support.share import ACCEPT, RECORD_LIMIT, ShareMember
+from support.waiting import eventually
 
 B = ("--bootstrap-server", "{broker}")
 GROUP = 32   # a config resource

@@ -1,9 +1,9 @@
 """kafka-streams-groups, beside Apache Kafka's."""
 
-from groups.consumer_test import eventually
 from interop.streams_groups_test import PROPERTIES, Member, subtopology, topic, topology
 from scripts.comparing import OWN, ScriptsTest
 from support.protocol import Asker
+from support.waiting import eventually
 
 B = ("--bootstrap-server", "{broker}")
 
