@@ -58,7 +58,10 @@ class World final : public group::Topics {
     std::ranges::for_each(names_, visit);
   }
   int64_t version() const override { return 1; }
+  int64_t max_batch_bytes() const override { return 1 << 20; }
   group::GroupTimes times_of(std::string_view) const override { return {}; }
+  group::GroupTimes share_times_of(std::string_view) const override { return {}; }
+  group::StreamsSettings streams_settings_of(std::string_view) const override { return {}; }
   const std::vector<std::string>& names() const { return names_; }
 
  private:

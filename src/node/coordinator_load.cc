@@ -69,6 +69,7 @@ Result<> CoordinatorLoad<Machine>::replay(ByteView bytes) {
   record::ReadScratch scratch;
   ASSIGN_OR_RETURN(auto reader, record::RecordReader::open(batch, scratch, kMaxUnpacked));
   record::RecordView record;
+  machine::KeyValueRecord each;
   for (;;) {
     ASSIGN_OR_RETURN(bool more, reader.next(record));
     if (!more) return {};
@@ -81,8 +82,13 @@ Result<> CoordinatorLoad<Machine>::replay(ByteView bytes) {
           machine_->apply_marker(producer, commits);
       continue;
     }
-    machine::KeyValueRecord each{copy_of(*record.key), std::nullopt};
-    if (record.value) each.value = copy_of(*record.value);
+    each.key.assign(record.key->begin(), record.key->end());
+    if (!record.value)
+      each.value.reset();
+    else if (each.value)
+      each.value->assign(record.value->begin(), record.value->end());
+    else
+      each.value = copy_of(*record.value);
     RETURN_IF_ERROR(apply_record(*machine_, each, record.offset, producer));
   }
 }
