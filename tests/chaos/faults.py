@@ -149,8 +149,9 @@ def fill_disk(run):
 
 def flip_bit(run):
     """In what one replica of a partition has durably. The batch is fetched again from another one, and stands where it stood."""
-    node = run.chance.choice(run.cluster.brokers)
-    path = min((node.data / f"{run.topic}-{run.any_partition()}").glob("*.log"))
+    node, partition = run.chance.choice(run.cluster.brokers), run.any_partition()
+    run.wait_until_read(partition)
+    path = min((node.data / f"{run.topic}-{partition}").glob("*.log"))
     at = run.chance.randrange(path.stat().st_size // 2)
     with open(path, "r+b", buffering=0) as log:
         log.seek(at)

@@ -147,6 +147,12 @@ class ReadersGroup:
         self.history.read(GROUP, partition, [(offset, value)])
         self.seen[partition].add(offset)
 
+    def wait_until_read(self, partition, end):
+        deadline = time.monotonic() + END_SECONDS
+        while end > 0 and end - 1 not in self.seen[partition]:
+            assert time.monotonic() < deadline, f"nobody reads {self.topic}-{partition} to {end}"
+            time.sleep(0.05)
+
     def wait_for_end(self):
         """Until every partition was read to its end; who is first waits for all."""
         with self.lock, ClusterClient(self.bootstrap) as client:

@@ -70,6 +70,13 @@ class Run:
     def pause_seconds(self):
         return self.chance.uniform(*self.pause)
 
+    def wait_until_read(self, partition):
+        """What stands there now, by the group of foreign readers: Apache Kafka's consumer ends at a batch that is damaged, librdkafka's takes it as it is."""
+        groups = [each.group for each in self.readers if isinstance(each, foreign.ForeignReader)]
+        if groups:
+            with self.cluster.client() as client:
+                groups[0].wait_until_read(partition, client.end(TOPIC, partition))
+
     def note_failover(self, partition, killed, dead):
         """Measured beside: the fault goes on meanwhile."""
         def measure():
