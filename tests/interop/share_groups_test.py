@@ -4,7 +4,7 @@ Not the words of what a leader refuses, which are each broker's own."""
 import time
 import unittest
 
-from interop.differential_test import GROUP, UNKNOWN_ID, BothSides
+from interop.differential_test import GROUP, UNKNOWN_ID, BothSides, Side
 from interop.transactions_differential_test import errors_in
 from support.kafka import batch
 

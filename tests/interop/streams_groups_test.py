@@ -7,7 +7,7 @@ import time
 import unittest
 
 from interop.apache import ApacheBroker
-from interop.differential_test import GROUP, BothSides
+from interop.differential_test import GROUP, BothSides, Side
 from interop.transactions_differential_test import errors_in
 from support.broker import BINARY, BrokerTest
 from support.kafka import keyed_records_of
