@@ -407,10 +407,6 @@ Result<> Node::open_log_directories(const NodeOptions& options) {
   const bool page_cache = properties_->text("millrace.durability") == "page-cache";
   partitions_ = std::make_unique<PartitionHost>(
       std::move(volumes), page_cache ? Durability::kPageCache : Durability::kFsync);
-  std::vector<std::unique_ptr<env::DiskThread>> loaders;
-  for (size_t i = 0; i < host_->shard_count() && host_->shard_count() > 1; ++i)
-    loaders.push_back(host_->start_disk_thread(fmt::format("loader {}", i)));
-  partitions_->set_load_threads(std::move(loaders));
   partitions_->set_failed_directories(std::move(failed));
   partitions_->set_on_failure([this](Volume& volume) {
     host_->shard(0).post([this, volume = &volume] { directory_failed(*volume); });

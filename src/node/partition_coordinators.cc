@@ -169,12 +169,10 @@ void PartitionCoordinators<Kind>::begin_load(const SlotPtr& slot, PartitionState
   slot->load = std::make_shared<CoordinatorLoad<Machine>>(
       std::make_unique<Machine>(options_.machine), state.log().log_start());
   if (state.log().log_start() == state.log().log_end()) return end_load(*slot, state);
-  partitions_->load_thread(slot->hosted).run([this, slot, load = slot->load] {
-    load_piece(slot, load);
-  });
+  slot->hosted.volume()->thread().run([this, slot, load = slot->load] { load_piece(slot, load); });
 }
 
-// A piece a turn of the thread: what else it has to do goes on in between.
+// A piece a turn of the disk thread: syncs go on in between.
 template <class Kind>
 void PartitionCoordinators<Kind>::load_piece(
     const SlotPtr& slot, const std::shared_ptr<CoordinatorLoad<Machine>>& load) {
@@ -196,9 +194,7 @@ void PartitionCoordinators<Kind>::load_piece(
   if (piece) outcome = load->replay(*piece);
   if (outcome && !piece) return;
   if (outcome)
-    return partitions_->load_thread(slot->hosted).run([this, slot, load] {
-      load_piece(slot, load);
-    });
+    return slot->hosted.volume()->thread().run([this, slot, load] { load_piece(slot, load); });
   with_partition(*slot->hosted.partition, [&](PartitionState& state) {
     if (slot->load != load) return;
     LOG_ERROR("coordinator of {}: {}", state.log().path(), outcome.error().message);

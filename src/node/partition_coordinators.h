@@ -9,15 +9,15 @@
 // A coordinator lives under its partition's lock: run() works inside with_partition. Replies wait
 // for the high watermark of the end of the log at that moment, so that none is ahead of the records
 // it rests on; but no longer than Options::commit_timeout (COORDINATOR_NOT_AVAILABLE).
-// Moves: a coordinator belongs to one leader epoch. While it is being loaded, on a load thread of
-// the partitions, who comes gets COORDINATOR_LOAD_IN_PROGRESS; when another broker leads,
-// NOT_COORDINATOR, and so does who waits here at that moment. What is written has the epoch that it
-// was decided under, or is not written.
+// Moves: a coordinator belongs to one leader epoch. While it is being loaded, on the disk thread of
+// the partition's directory, who comes gets COORDINATOR_LOAD_IN_PROGRESS; when another broker
+// leads, NOT_COORDINATOR, and so does who waits here at that moment. What is written has the epoch
+// that it was decided under, or is not written.
 // Failure: an append that fails throws the coordinator away; who waits gets NOT_COORDINATOR and the
 // next use loads it anew. A log that cannot be loaded is tried again after kLoadPause.
 // Time: a timer on shard 0 for each coordinator's next deadline; none runs while nothing is due.
 // Threads: any shard; follow() on shard 0.
-// Ownership: host and partitions outlive every call; the threads of the partitions end before
+// Ownership: host and partitions outlive every call; the disk threads of the partitions end before
 // this does.
 #pragma once
 

@@ -22,12 +22,6 @@ PartitionHost::PartitionHost(std::vector<std::unique_ptr<Volume>> volumes, Durab
   }
 }
 
-env::DiskThread& PartitionHost::load_thread(const HostedPartition& hosted) const {
-  if (load_threads_.empty()) return hosted.volume()->thread();
-  const auto number = static_cast<size_t>(hosted.partition->name().partition.value());
-  return *load_threads_[number % load_threads_.size()];
-}
-
 void PartitionHost::volume_failed(Volume& volume) {
   for (const HostedPartition& hosted : all())
     with_partition(*hosted.partition, [&](PartitionState& state) {

@@ -73,12 +73,6 @@ class PartitionHost {
   // The recovery points of logs in a directory that are not hosted here; from any thread.
   using OtherPoints = std::function<storage::OffsetCheckpoint(const Volume&)>;
   void set_other_recovery_points(OtherPoints points) { other_points_ = std::move(points); }
-  // Coordinators of several partitions are loaded at once on these, else each on the disk thread of
-  // its directory; set before anything is opened.
-  void set_load_threads(std::vector<std::unique_ptr<env::DiskThread>> threads) {
-    load_threads_ = std::move(threads);
-  }
-  env::DiskThread& load_thread(const HostedPartition& hosted) const;
   Durability durability() const { return durability_; }
   // This broker's epoch is another: with fsync the log directories keep it for the next start
   // (storage::LogDirectory::note_durable_epoch), on their disk threads.
@@ -172,7 +166,6 @@ class PartitionHost {
   std::function<void(Volume&)> on_failure_;
   std::vector<std::string> failed_directories_;
   std::map<TopicPartition, Volume*> preferred_;  // of logs that are not there yet
-  std::vector<std::unique_ptr<env::DiskThread>> load_threads_;  // last: their work uses the rest
 };
 
 }  // namespace millrace::node
