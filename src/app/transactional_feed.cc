@@ -59,11 +59,12 @@ Outcome<> TransactionalFeed::finish() {
 
 Failure TransactionalFeed::abandon(Failure why) {
   if (!std::exchange(open_, false)) return why;
+  const bool record_failed = setup_.record_failed();  // others do because of the abort
   if (const auto failed = feeder_.abort_transaction()) {
     // Why a producer cannot go on says more than what it met first.
     why = Failure(fmt::format("cannot go on with transactions: {}", failed->message), "");
   } else {
-    if (setup_.record_failed()) why = setup_.why_record();
+    if (record_failed) why = setup_.why_record();
     why.problem = fmt::format("the transaction was aborted: {}", why.problem);
   }
   if (committed_ > 0)

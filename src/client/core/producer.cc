@@ -49,7 +49,10 @@ Producer::Action Producer::resume(Event event, Instant now) {
   action_ = {};
   std::visit([&](auto& what) { on(what, now); }, event);
   expire(now);
-  if (transaction_) include_ready(now);
+  if (transaction_) {
+    follow_failures(now);  // before anything more is sent
+    include_ready(now);
+  }
   drain(now);
   if (transaction_) follow_records(now);
   if (idle()) flushing_ = false;

@@ -189,6 +189,7 @@ class Producer {
   bool refuses(const OutgoingRecord& record);
   void include_ready(Instant now);
   void identify_by_transaction(Queue& queue);
+  void follow_failures(Instant now);
   void follow_records(Instant now);
   void tell_failure(Instant now);
   void give_up_all();

@@ -54,12 +54,15 @@ void Producer::identify_by_transaction(Queue& queue) {
   queue.next_sequence = ProducerSequence(0);
 }
 
-void Producer::follow_records(Instant now) {
+void Producer::follow_failures(Instant now) {
   tell_failure(now);
-  if (transaction_->gives_up_records()) {
-    give_up_all();
-    tell_failure(now);
-  }
+  if (!transaction_->gives_up_records()) return;
+  give_up_all();
+  tell_failure(now);
+}
+
+void Producer::follow_records(Instant now) {
+  follow_failures(now);
   if (transaction_->awaits_records() && idle()) tell(Transaction::Drained{}, now);
 }
 
