@@ -168,10 +168,13 @@ def conversations():
     numbers = struct.Struct(">i").pack
     subscription = b"\0\0" + numbers(1) + string("t") + numbers(-1)
     assignment = b"\0\0" + numbers(1) + string("t") + numbers(2) + numbers(0) + numbers(1) + numbers(-1)
-    begun = cluster + said("FindCoordinator", Coordinators=[{"Key": "g"} | node]) + said("InitProducerId", ProducerId=5)
+    found, identified = said("FindCoordinator", Coordinators=[{"Key": "g"} | node]), said("InitProducerId", ProducerId=5)
+    begun = cluster + found + identified
     produced = said("Produce", Responses=[{"TopicId": ids[n], "PartitionResponses": p} for n, p in each("tu", BaseOffset=3)])
-    day = b"\0" + begun + said("JoinGroup", GenerationId=1, ProtocolType="consumer", ProtocolName="range", Leader="m", MemberId="m",
-                Members=[{"MemberId": "m", "Metadata": subscription}])
+    joined = said("JoinGroup", GenerationId=1, ProtocolType="consumer", ProtocolName="range", Leader="m", MemberId="m",
+                  Members=[{"MemberId": "m", "Metadata": subscription}])
+    yield b"\x40" + cluster + found + found + identified + joined + produced + said("EndTxn", ProducerId=5, ProducerEpoch=1)
+    day = b"\0" + begun + joined
     day += produced
     yield day
     day += said("SyncGroup", Assignment=assignment)

@@ -1,5 +1,7 @@
 #include "app/feeder.h"
 
+#include <future>
+
 namespace millrace::app {
 namespace {
 
@@ -58,6 +60,35 @@ void Feeder::finish() {
     has_room_.wait(lock, [&] { return handed_ == 0 && buffered_ == 0; });
   }
   session_.run([] {});  // what is being told is told then
+}
+
+Feeder::Failed Feeder::wait_for(void (client::Producer::*wish)(client::Producer::OnOutcome)) {
+  std::promise<Failed> promise;
+  auto future = promise.get_future();
+  session_.shard().post([&] {
+    (*producer_.*wish)([&promise](Failed failed) { promise.set_value(std::move(failed)); });
+  });
+  return future.get();
+}
+
+Feeder::Failed Feeder::init_transactions() {
+  return wait_for(&client::Producer::init_transactions);
+}
+
+Feeder::Failed Feeder::begin_transaction() {
+  Result<> begun;
+  session_.run([&] { begun = producer_->begin_transaction(); });
+  if (begun) return std::nullopt;
+  return client::core::TransactionFailure{
+      .error = wire::ErrorCode::kInvalidTxnState, .message = begun.error().message, .fatal = true};
+}
+
+Feeder::Failed Feeder::commit_transaction() {
+  return wait_for(&client::Producer::commit_transaction);
+}
+
+Feeder::Failed Feeder::abort_transaction() {
+  return wait_for(&client::Producer::abort_transaction);
 }
 
 void Feeder::tell(size_t taken) {

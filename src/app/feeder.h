@@ -1,6 +1,5 @@
 // Hands records to a producer on the event loop, not more than it may buffer.
-// Threads: feed() and finish() are called by one thread, which is not the loop's; deliveries are
-// told on the loop.
+// Threads: called by one thread, which is not the loop's; deliveries are told on the loop.
 // Ownership: the session outlives it.
 #pragma once
 
@@ -8,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,7 +33,16 @@ class Feeder {
   // Waits until it is known what became of all of them.
   void finish();
 
+  // With options.transaction (client/producer.h). Each waits until it is done, and gives what it
+  // failed for; deliveries are told before.
+  using Failed = std::optional<client::core::TransactionFailure>;
+  Failed init_transactions();
+  Failed begin_transaction();
+  Failed commit_transaction();
+  Failed abort_transaction();
+
  private:
+  Failed wait_for(void (client::Producer::*wish)(client::Producer::OnOutcome));
   void delivered(const client::core::Delivery& delivery);
   void tell(size_t taken);  // so much was handed to the producer
 

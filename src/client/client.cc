@@ -114,7 +114,19 @@ void Client::refresh(const Topics& topics, Done<wire::MetadataResponse> done) {
 }
 
 void Client::find_coordinator(const std::string& group, Done<core::FoundCoordinator> done) {
-  call(core::Destination::any(), wire::FindCoordinatorRequest{.coordinator_keys = {group}},
+  find_coordinator(wire::FindCoordinatorRequest{.coordinator_keys = {group}}, std::move(done));
+}
+
+void Client::find_transaction_coordinator(const std::string& id,
+                                          Done<core::FoundCoordinator> done) {
+  constexpr int8_t kTransaction = 1;
+  find_coordinator(wire::FindCoordinatorRequest{.key_type = kTransaction, .coordinator_keys = {id}},
+                   std::move(done));
+}
+
+void Client::find_coordinator(wire::FindCoordinatorRequest request,
+                              Done<core::FoundCoordinator> done) {
+  call(core::Destination::any(), std::move(request),
        [this, done = std::move(done)](Result<wire::FindCoordinatorResponse> response) mutable {
          if (!response) return done(std::unexpected(std::move(response).error()));
          if (response->coordinators.empty())

@@ -78,8 +78,9 @@ class Client {
   // Asks a broker for brokers and topics, and takes them into metadata().
   void refresh(const Topics& topics, Done<wire::MetadataResponse> done);
 
-  // The coordinator of a consumer group; its address is known then.
+  // The coordinator of a consumer group, or of a transactional id; its address is known then.
   void find_coordinator(const std::string& group, Done<core::FoundCoordinator> done);
+  void find_transaction_coordinator(const std::string& id, Done<core::FoundCoordinator> done);
 
   // What a broker serves: from the agreement on versions of its connection.
   void api_versions(core::Destination to, Done<wire::ApiVersionsResponse> done);
@@ -88,6 +89,7 @@ class Client {
   using LinkKey = std::pair<std::string, core::Lane>;  // address
   using LinkDone = Done<std::shared_ptr<Link>>;
 
+  void find_coordinator(wire::FindCoordinatorRequest request, Done<core::FoundCoordinator> done);
   void with_link(core::Destination to, LinkDone done);
   void try_bootstrap(size_t index, std::string failures, LinkDone done);
   std::shared_ptr<Link> link_to(const env::Address& address, core::Lane lane);

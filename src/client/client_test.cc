@@ -164,6 +164,79 @@ TEST_F(ClientTest, a_producer_without_acks_does_not_wait_for_answers) {
   EXPECT_TRUE(producer.idle());
 }
 
+// One that commits some of its transactions and aborts the others.
+class TransactionsTest : public ClientTest, public ::testing::WithParamInterface<int16_t> {
+ protected:
+  TransactionsTest() {
+    cluster.transactions.version = GetParam();
+    start();
+    producer = std::make_unique<Producer>(
+        *client, core::ProducerOptions{.transaction = core::TransactionOptions{.id = "tx"}},
+        [this](const core::Delivery& delivery) { delivered.push_back(delivery.error); });
+  }
+  Producer::OnOutcome into_outcome() {
+    outcome.reset();
+    return [this](std::optional<core::TransactionFailure> failure) { outcome = failure; };
+  }
+  bool succeeds() {
+    for (int i = 0; i < 100 && !outcome; ++i) cluster.advance(milliseconds(50));
+    return outcome && !*outcome;
+  }
+  void produce(const std::string& value) {
+    core::OutgoingRecord record{.tag = 1, .topic = "t", .timestamp = TimestampMs(1)};
+    record.partition = PartitionIndex(0);
+    record.value = copy_of(as_bytes(value));
+    producer->produce(std::move(record));
+  }
+  std::set<ProducerEpoch> epochs() {
+    std::set<ProducerEpoch> found;
+    for (const auto& batch : cluster.log({"t", PartitionIndex(0)}).batches)
+      found.insert(record::BatchView::parse(batch)->header().producer_epoch);
+    return found;
+  }
+
+  std::unique_ptr<Producer> producer;
+  std::vector<ErrorCode> delivered;
+  std::optional<std::optional<core::TransactionFailure>> outcome;
+};
+
+TEST_P(TransactionsTest, commits_and_aborts_over_cuts) {
+  EXPECT_FALSE(producer->begin_transaction()) << "not initialized";
+  producer->init_transactions(into_outcome());
+  ASSERT_TRUE(succeeds());
+  cluster.cut_every = 3;
+  for (int i = 0; i < 6; ++i) {
+    ASSERT_TRUE(producer->begin_transaction());
+    produce("a");
+    produce("b");
+    if (i % 2 == 0)
+      producer->commit_transaction(into_outcome());
+    else
+      producer->abort_transaction(into_outcome());
+    ASSERT_TRUE(succeeds()) << i;
+    EXPECT_TRUE(producer->idle());
+  }
+  EXPECT_EQ(delivered.size(), 12);
+  EXPECT_GE(cluster.transactions.decisions.size(), 3);
+}
+
+TEST_P(TransactionsTest, offsets_of_a_group_go_with_it) {
+  producer->init_transactions(into_outcome());
+  ASSERT_TRUE(succeeds());
+  ASSERT_TRUE(producer->begin_transaction());
+  produce("a");
+  producer->send_offsets({.group = "g", .offsets = {{{"t", PartitionIndex(1)}, Offset(5)}}},
+                         into_outcome());
+  ASSERT_TRUE(succeeds());
+  EXPECT_EQ(cluster.transactions.offset, 5);
+  producer->commit_transaction(into_outcome());
+  ASSERT_TRUE(succeeds());
+  EXPECT_EQ(cluster.transactions.decisions, std::vector{true});
+  EXPECT_EQ(epochs().size(), 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Protocols, TransactionsTest, ::testing::Values(1, 2));
+
 class Recorder final : public ConsumerEvents {
  public:
   void records(std::vector<core::ConsumedRecord> records) override {

@@ -42,11 +42,15 @@ void Producer::perform(core::Producer::Action action) {
   if (action.identify) identify(std::move(*action.identify));
   wanted_.merge(action.refresh);
   if (!wanted_.empty()) refresh();
+  if (action.ask) ask(std::move(*action.ask));
   for (const auto& each : action.deliveries) on_delivery_(each);
+  if (!action.outcome) return;
+  if (auto done = std::exchange(on_outcome_, nullptr)) done(std::move(action.outcome->failure));
 }
 
 void Producer::send(core::Producer::Send send) {
   core::Call call = core::call_of(std::move(send.request));
+  call.versions = send.versions;
   call.encode = [bytes = std::move(send.bytes), encode = std::move(call.encode)](int16_t version) {
     return encode(version);
   };

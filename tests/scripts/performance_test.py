@@ -99,11 +99,47 @@ class Performance(ScriptsTest):
         self.same_form("producer-perf-test", "--bootstrap-server", "127.0.0.1:1", "--topic", "{own}", "--num-records", 2, "--record-size", 1, *FAST,
                        "--command-property", "max.block.ms=500", "request.timeout.ms=500")
 
-    def test_transactions_are_refused(self):
-        for words in (("--transactional-id", "x"), ("--transaction-duration-ms", 10), ("--command-property", "transactional.id=x")):
-            done = self.run_side("ours", "producer-perf-test", (*B, "--topic", "read", *HUNDRED, *FAST, *words))
-            self.assertEqual(1, done.returncode)
-            self.assertIn("transactional.id is not there yet", done.stderr)
+    def test_transactions(self):
+        own = ("--topic", "{own}-tx", *HUNDRED)
+        for name in ("ownjava-tx", "ownmill-tx"):
+            self.ours("topics", *B, "--create", "--topic", name)
+        printed = self.same_form("producer-perf-test", *B, *own, *FAST, "--transactional-id", "{own}")
+        for out in printed:
+            self.assertRegex(out, r"^100 records sent, ")
+        self.same_form("producer-perf-test", *B, *own, "--throughput", 500, "--transaction-duration-ms", 20)
+        self.same_form("producer-perf-test", *B, *own, *FAST, "--command-property", "transactional.id={own}", "--warmup-records", 10)
+        for side in ("ownjava", "ownmill"):
+            read = self.ours("console-consumer", *B, "--topic", f"{side}-tx", "--from-beginning", "--timeout-ms", 2000, "--isolation-level", "read_committed")
+            self.assertEqual(300, len(read.split()))
+        # One marker each, and for those of 20 ms several.
+        ends = [int(self.ours("get-offsets", *B, "--topic", f"{side}-tx").split(":")[-1]) for side in ("ownjava", "ownmill")]
+        for end in ends:
+            self.assertGreater(end, 305)
+            self.assertLess(end, 320)
+        listed = self.ours("transactions", *B, "list")
+        self.assertEqual(2, len(re.findall(r"(?m)^performance-producer-[A-Za-z0-9_-]{22}\b", listed)), listed)
+
+    def test_transactions_that_cannot_be(self):
+        for words in (("--transactional-id", "x", "--command-property", "acks=1"), ("--command-property", "transactional.id=x", "enable.idempotence=false"),
+                      ("--transactional-id", "x", "--command-property", "acks=1", "enable.idempotence=true"),
+                      ("--transactional-id", "x", "--command-property", "transaction.timeout.ms=2000000000"), ("--transactional-id", ""),
+                      ("--transactional-id", "x", "--command-property", "retries=0")):
+            with self.subTest(words):
+                self.compare("producer-perf-test", *B, "--topic", "read", *HUNDRED, *FAST, *words, status=1)
+        self.compare("producer-perf-test", "--bootstrap-server", "127.0.0.1:1", "--topic", "read", *HUNDRED, *FAST, "--transactional-id", "x",
+                     "--command-property", "max.block.ms=500", status=1)
+
+    def test_scripts_that_know_of_no_transactions(self):
+        (self.folder / "tx.properties").write_text("transactional.id=x\n")
+        self.compare("verifiable-producer", *B, "--topic", "read", "--max-messages", 2, "--command-config", "{folder}/tx.properties", status=1)
+        # Apache Kafka's say the same, and then never end.
+        told = "java.lang.IllegalStateException: Cannot add partition read-0 to transaction before completing a call to initTransactions"
+        done = self.run_side("ours", "console-producer", (*B, "--topic", "read", "--command-property", "transactional.id=x"), "a\n")
+        self.assertEqual((1, True), (done.returncode, told in done.stderr), done.stderr)
+        done = self.run_side("ours", "e2e-latency", (*B, "--topic", "read", "--num-records", 1, "--producer-acks", "all", "--record-size", 1,
+                                                     "--command-config", "{folder}/tx.properties"))
+        self.assertEqual(1, done.returncode)
+        self.assertIn("before completing a call to initTransactions", done.stdout + done.stderr)
 
     def test_records_read(self):
         read = (*B, "--topic", "read", "--num-records", 3000)

@@ -158,6 +158,7 @@ class Production {
         feeder_.finish();
         return std::unexpected(record.error());
       }
+      RETURN_IF_ERROR(check_sends(config_, topic_));
       record->topic = topic_;
       records.push_back(std::move(*record));
       if (!sync_ && records.size() < kHandOver && std::cin.rdbuf()->in_avail() > 0) continue;

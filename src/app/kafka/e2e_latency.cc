@@ -203,6 +203,7 @@ class LatencyTest {
   }
 
   Attempt<> send(const OutgoingRecord& record) {
+    RETURN_IF_ERROR(check_sends(producer_, wish_.topic));
     if (const auto refused = too_large(record, producer_))
       return std::unexpected(executed(*refused));
     delivered_ = {};

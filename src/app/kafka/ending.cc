@@ -137,6 +137,15 @@ constexpr Named kSentences[] = {
     {ErrorCode::kBrokerIdNotRegistered, "The given broker ID was not registered."},
     {ErrorCode::kTransactionalIdNotFound, "The transactionalId could not be found."},
     {ErrorCode::kTransactionalIdAuthorizationFailed, "Transactional Id authorization failed."},
+    {ErrorCode::kOutOfOrderSequenceNumber, "The broker received an out of order sequence number."},
+    {ErrorCode::kInvalidProducerIdMapping,
+     "The producer attempted to use a producer id which is not currently assigned to its "
+     "transactional id."},
+    {ErrorCode::kInvalidTransactionTimeout,
+     "The transaction timeout is larger than the maximum value allowed by the broker (as "
+     "configured by transaction.max.timeout.ms)."},
+    {ErrorCode::kProducerFenced,
+     "There is a newer producer with the same transactionalId which fences the current one."},
     {ErrorCode::kMismatchedEndpointType, "The request was sent to an endpoint of the wrong type."},
     {ErrorCode::kUnsupportedEndpointType, "This endpoint type is not supported yet."},
     {ErrorCode::kDuplicateVoter, "The voter is already part of the set of voters."},

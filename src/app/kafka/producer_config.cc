@@ -11,6 +11,10 @@
 namespace millrace::app::kafka {
 namespace {
 
+using client::core::TransactionFailure;
+
+constexpr std::string_view kTransactionalId = "transactional.id";
+
 // Of a length, as records have them: zigzag.
 int64_t varint_size(size_t length) {
   int64_t bytes = 1;
@@ -38,6 +42,47 @@ void read_acks(ConfigReader& reader, client::core::ProducerOptions& options) {
   options.idempotent = reader.truth("enable.idempotence", true);
 }
 
+void read_transaction(ConfigReader& reader, client::core::ProducerOptions& options) {
+  const int64_t timeout = reader.number("transaction.timeout.ms", 60'000);
+  if (!reader.has(kTransactionalId)) return;
+  const std::string id = reader.text(kTransactionalId, "");
+  if (id.empty()) reader.refuse(id, kTransactionalId, "String must be non-empty");
+  options.transaction = {.id = id, .timeout = milliseconds(timeout)};
+}
+
+// Transactions are idempotent, which other configs may forbid.
+Attempt<> check_transaction(ConfigReader& reader, const client::core::ProducerOptions& options) {
+  const bool retries = reader.number("retries", 1) > 0;
+  const bool asked = options.idempotent && reader.has("enable.idempotence");
+  RETURN_IF_ERROR(reader.fine());
+  if (asked && !retries)
+    return config_exception("Must set retries to non-zero when using the idempotent producer.");
+  if (asked && options.acks != -1)
+    return config_exception(
+        "Must set acks to all in order to use the idempotent producer. Otherwise we cannot "
+        "guarantee idempotence.");
+  if (options.transaction && (!options.idempotent || options.acks != -1 || !retries))
+    return config_exception("Cannot set a transactional.id without also enabling idempotence.");
+  return {};
+}
+
+constexpr std::string_view kKafkaException = "org.apache.kafka.common.KafkaException";
+
+struct FatalWords {
+  std::string timed_out;
+  std::string_view other;  // before the words for the error
+};
+
+Ending exception_of_fatal(const TransactionFailure& failure, const FatalWords& words) {
+  if (wire::is_retriable(failure.error))
+    return {.type = "org.apache.kafka.common.errors.TimeoutException", .message = words.timed_out};
+  const Ending why = exception_of(wire::code_of(failure.error), std::nullopt);
+  if (why.is("ProducerFencedException") || why.is("InvalidProducerEpochException") ||
+      why.is("TransactionalIdAuthorizationException") || why.is("ClusterAuthorizationException"))
+    return why;
+  return {.type = std::string(kKafkaException), .message = std::string(words.other) + why.message};
+}
+
 }  // namespace
 
 Attempt<ProducerConfig> producer_config(const Properties& properties) {
@@ -45,14 +90,12 @@ Attempt<ProducerConfig> producer_config(const Properties& properties) {
     return thrown(
         "org.apache.kafka.common.config.ConfigException",
         "Missing required configuration \"bootstrap.servers\" which has no default value.");
-  if (properties.contains("transactional.id"))
-    return config_exception(
-        "transactional.id is not there yet: this program's producer has no transactions");
   ConfigReader reader(properties);
   ProducerConfig config;
   auto& options = config.options;
   config.buffer_memory = reader.long_number("buffer.memory", int64_t{32} << 20);
   read_acks(reader, options);
+  read_transaction(reader, options);
   read_codec(reader, options);
   const int64_t batch = reader.number("batch.size", 16'384);
   options.linger = milliseconds_of(reader.long_number("linger.ms", 5));
@@ -63,11 +106,23 @@ Attempt<ProducerConfig> producer_config(const Properties& properties) {
   options.request_timeout = milliseconds_of(reader.number("request.timeout.ms", 30'000));
   options.requests_in_flight =
       static_cast<size_t>(reader.number("max.in.flight.requests.per.connection", 5, {.least = 1}));
-  RETURN_IF_ERROR(reader.fine());
+  RETURN_IF_ERROR(check_transaction(reader, options));
   options.batch_bytes = static_cast<size_t>(std::max<int64_t>(1, batch));
   options.topic_patience = milliseconds_of(config.max_block_ms);
+  if (options.transaction) {
+    options.transaction->retry_backoff = options.retry_backoff;
+    options.transaction->patience = options.topic_patience;
+  }
   options.request_bytes = static_cast<size_t>(std::max<int64_t>(1, config.max_request_size));
   return config;
+}
+
+Attempt<> check_sends(const ProducerConfig& config, const std::string& topic) {
+  if (!config.options.transaction) return {};
+  return thrown("java.lang.IllegalStateException",
+                fmt::format("Cannot add partition {}-0 to transaction before completing a call to "
+                            "initTransactions",
+                            topic));
 }
 
 Attempt<std::unique_ptr<Admin>> open_for_producer(const Properties& properties) {
@@ -104,6 +159,27 @@ Ending exception_of(const client::core::Delivery& delivery, const ProducerConfig
   Ending why = exception_of(wire::code_of(delivery.error), std::nullopt);
   if (!delivery.message.empty()) why.message = delivery.message;
   return why;
+}
+
+Ending exception_of_init(const TransactionFailure& failure, const ProducerConfig& config) {
+  return exception_of_fatal(
+      failure,
+      {.timed_out = fmt::format("Timeout expired after {}ms while awaiting InitProducerId. "
+                                "InitTransactions timed out - did not complete "
+                                "coordinator discovery or receive the InitProducerId "
+                                "response within max.block.ms.",
+                                config.max_block_ms),
+       .other = "Unexpected error in InitProducerIdResponse; "});
+}
+
+Ending exception_of_commit(const TransactionFailure& failure, const ProducerConfig& config) {
+  if (!failure.fatal)
+    return {.type = std::string(kKafkaException),
+            .message = "Cannot execute transactional method because we are in an error state"};
+  return exception_of_fatal(
+      failure, {.timed_out = fmt::format("Timeout expired after {}ms while awaiting EndTxn(true)",
+                                         config.max_block_ms),
+                .other = "Unhandled error in EndTxnResponse: "});
 }
 
 }  // namespace millrace::app::kafka

@@ -19,8 +19,13 @@ struct ProducerConfig {
   int64_t max_request_size = 0;  // bytes
 };
 
-// What is not among the properties is as Kafka's producer has it. ConfigException.
+// What is not among the properties is as Kafka's producer has it; options.transaction: there is a
+// transactional.id. ConfigException.
 Attempt<ProducerConfig> producer_config(const Properties& properties);
+
+// What a script that knows of no transactions meets at its first record where the properties have a
+// transactional.id: IllegalStateException.
+Attempt<> check_sends(const ProducerConfig& config, const std::string& topic);
 
 // A connection for a producer: KafkaException, ConfigException.
 Attempt<std::unique_ptr<Admin>> open_for_producer(const Properties& properties);
@@ -31,5 +36,11 @@ std::optional<Ending> too_large(const client::core::OutgoingRecord& record,
 
 // Of a delivery that failed.
 Ending exception_of(const client::core::Delivery& delivery, const ProducerConfig& config);
+
+// What initTransactions() and commitTransaction() throw for a failure.
+Ending exception_of_init(const client::core::TransactionFailure& failure,
+                         const ProducerConfig& config);
+Ending exception_of_commit(const client::core::TransactionFailure& failure,
+                           const ProducerConfig& config);
 
 }  // namespace millrace::app::kafka

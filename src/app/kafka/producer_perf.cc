@@ -1,5 +1,5 @@
-// kafka-producer-perf-test: how many records a second a cluster takes, and how soon it has them.
-// Not here: transactions, which are refused.
+// kafka-producer-perf-test: how many records a second a cluster takes, and how soon it has them; in
+// transactions, where it is asked to.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -13,6 +13,7 @@
 #include "app/kafka/scripts.h"
 #include "app/kafka/text.h"
 #include "app/kafka/throttle.h"
+#include "app/random_id.h"
 
 namespace millrace::app::kafka {
 namespace {
@@ -55,9 +56,9 @@ constexpr Argument kArguments[] = {
     {.name = "--print-metrics",
      .help = "Tells at the end what was counted.",
      .takes = Takes::kNothing},
-    {.name = "--transactional-id", .help = "Refused: transactions are not there yet."},
+    {.name = "--transactional-id", .help = "Records go in transactions of this id."},
     {.name = "--transaction-duration-ms",
-     .help = "Refused: transactions are not there yet.",
+     .help = "How long each is open, in ms. Default: 3000.",
      .takes = Takes::kLong},
     {.name = "--warmup-records",
      .help = "So many come before the steady state. Default: 0.",
@@ -80,6 +81,7 @@ struct Wish {
   int64_t interval_ms = 0;
   double throughput = 0;
   bool print_metrics = false;
+  int64_t transaction_ms = 0;
   Payloads::Wish payloads;
   Properties properties;
 };
@@ -145,7 +147,8 @@ Attempt<Properties> properties_of(const Parsed& words) {
   if (const auto id = words.value("--transactional-id"))
     properties.insert_or_assign(std::string(kTransactionalId), *id);
   if (words.has("--transaction-duration-ms"))
-    properties.emplace(kTransactionalId, "performance-producer-");
+    properties.emplace(kTransactionalId,
+                       fmt::format("performance-producer-{}", random_id().to_string()));
   return properties;
 }
 
@@ -156,7 +159,8 @@ Attempt<Wish> wish_of(const Parsed& words) {
             .warm_up = std::max<int64_t>(0, words.number("--warmup-records").value_or(0)),
             .interval_ms = words.number("--reporting-interval").value_or(5000),
             .throughput = *words.real("--throughput"),
-            .print_metrics = words.has("--print-metrics")};
+            .print_metrics = words.has("--print-metrics"),
+            .transaction_ms = words.number("--transaction-duration-ms").value_or(3000)};
   wish.payloads.size = words.number("--record-size");
   wish.payloads.numbers = words.has("--payload-monotonic");
   if (const auto path = words.value("--payload-file")) {
@@ -199,6 +203,7 @@ class PerfTest {
             static_cast<size_t>(std::max<int64_t>(1, config.buffer_memory))) {}
 
   Attempt<> run() {
+    RETURN_IF_ERROR(begin());
     if (wish_.warm_up > 0)
       fmt::print(
           "Warmup first {} records. Steady state results will print after the complete test "
@@ -212,12 +217,17 @@ class PerfTest {
       const auto elapsed = steady_clock::now() - start_;
       const int64_t now = ms_of(elapsed);
       if (wish_.warm_up > 0 && i == wish_.warm_up) begin_steady_state(now);
+      RETURN_IF_ERROR(begin_transaction(now));
       send(std::move(*payload), now);
+      if (now - transaction_began_ms_ >= wish_.transaction_ms) {
+        RETURN_IF_ERROR(commit_transaction());
+      }
       if (!throttle.is_due(i, elapsed)) continue;
       if (throttle.sleeps()) hand_over();
       throttle.wait();
     }
     hand_over();
+    RETURN_IF_ERROR(commit_transaction());
     feeder_.finish();
     stats_.print_total(now_ms());
     if (steady_) steady_->print_total(now_ms());
@@ -230,6 +240,32 @@ class PerfTest {
     return std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count();
   }
   int64_t now_ms() const { return ms_of(steady_clock::now() - start_); }
+
+  // The time that transactions take to be initialized is not counted.
+  Attempt<> begin() {
+    if (config_.options.transaction)
+      if (const auto failed = feeder_.init_transactions())
+        return std::unexpected(exception_of_init(*failed, config_));
+    start_ = steady_clock::now();
+    return {};
+  }
+
+  Attempt<> begin_transaction(int64_t now) {
+    if (!config_.options.transaction || in_transaction_) return {};
+    transaction_began_ms_ = now;
+    in_transaction_ = true;
+    if (const auto failed = feeder_.begin_transaction())
+      return std::unexpected(exception_of_commit(*failed, config_));
+    return {};
+  }
+
+  Attempt<> commit_transaction() {
+    if (!std::exchange(in_transaction_, false)) return {};
+    hand_over();
+    if (const auto failed = feeder_.commit_transaction())
+      return std::unexpected(exception_of_commit(*failed, config_));
+    return {};
+  }
 
   void begin_steady_state(int64_t now) {
     hand_over();
@@ -293,6 +329,8 @@ class PerfTest {
   std::atomic<int64_t> failed_ = 0;
   std::vector<OutgoingRecord> batch_;
   int64_t batch_ms_ = 0;
+  bool in_transaction_ = false;
+  int64_t transaction_began_ms_ = 0;
   Feeder feeder_;
 };
 

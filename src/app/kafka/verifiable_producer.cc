@@ -73,6 +73,7 @@ Attempt<Properties> properties_of(const Parsed& words) {
   ASSIGN_OR_RETURN(Properties properties, config_file_of(words, "--producer.config"));
   properties.emplace("bootstrap.servers", *words.value("--bootstrap-server"));
   properties.emplace("acks", std::to_string(acks));
+  properties.emplace("retries", "0");
   properties.emplace("client.id", "producer-1");
   return properties;
 }

@@ -63,7 +63,8 @@ struct Answer {
 };
 
 // The versions of an API that this client speaks. The names of topics are what its machines know of
-// committed offsets, so the version of those that has topic ids only is left out.
+// committed offsets, so the version of those that has topic ids only is left out; so are those of
+// AddPartitionsToTxn that are for brokers.
 wire::VersionRange spoken_versions(wire::ApiKey api);
 
 // `request` is kept by the call; bytes that it points to (wire::Records) must live as long.

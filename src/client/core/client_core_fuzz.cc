@@ -5,8 +5,8 @@
 // reads nothing but what it owns (ME1, CM1).
 //
 // The input: uint8 how many versions below ours the broker is (255: it says itself; 128 more: the
-// group is of the consumer protocol), then steps: uint8 kind, uint16 length, bytes. Seeds:
-// tests/seeds.py.
+// group is of the consumer protocol; 64 more: the records are of a transaction), then steps: uint8
+// kind, uint16 length, bytes. Seeds: tests/seeds.py.
 #include <algorithm>
 #include <concepts>
 #include <functional>
@@ -27,6 +27,7 @@ namespace {
 
 constexpr int kSaysItself = 255;
 constexpr int kConsumerProtocol = 128;
+constexpr int kTransactional = 64;
 constexpr uint64_t kRecordsToSend = 4;
 constexpr Offset kNothingRead{-1};
 
@@ -41,21 +42,33 @@ const ByteBuffer& api_versions(int below, int16_t version) {
   ByteBuffer& body = made[{below, version}];
   if (!body.empty()) return body;
   wire::ApiVersionsResponse response;
-  for (wire::ApiKey key : {kProduce, kFetch, kListOffsets, kMetadata, kOffsetCommit, kOffsetFetch,
-                           kFindCoordinator, kJoinGroup, kHeartbeat, kLeaveGroup, kSyncGroup,
-                           kInitProducerId, kConsumerGroupHeartbeat}) {
+  for (wire::ApiKey key :
+       {kProduce, kFetch, kListOffsets, kMetadata, kOffsetCommit, kOffsetFetch, kFindCoordinator,
+        kJoinGroup, kHeartbeat, kLeaveGroup, kSyncGroup, kInitProducerId, kConsumerGroupHeartbeat,
+        kAddPartitionsToTxn, kEndTxn}) {
     const auto [min, max] = wire::find_api(static_cast<int16_t>(key))->known;
     response.api_keys.push_back({.api_key = static_cast<int16_t>(key),
                                  .min_version = min,
                                  .max_version = std::max<int16_t>(min, int16_t(max - below))});
   }
+  const auto level = static_cast<int16_t>(below % 2 == 0 ? 2 : 1);  // both protocols
+  response.finalized_features.push_back(
+      {.name = "transaction.version", .max_version_level = level, .min_version_level = level});
   return body = *wire::encode(response, version);
+}
+
+ProducerOptions producer_options(int first) {
+  ProducerOptions options{.linger = {}};
+  if (first != kSaysItself && (first & kTransactional) != 0)
+    options.transaction = TransactionOptions{.id = "x"};
+  return options;
 }
 
 class FuzzedClient {
  public:
   explicit FuzzedClient(int first)
-      : versions_below_(first == kSaysItself ? first : first % kConsumerProtocol) {
+      : versions_below_(first == kSaysItself ? first : first % kTransactional),
+        producer_(cache_, producer_options(first)) {
     if (first != kSaysItself && first >= kConsumerProtocol)
       member_.emplace<ConsumerMembership>(ConsumerMembershipOptions{
           .group = "g", .member_id = "m", .topics = {"t"}, .regex = "t.*"});
@@ -63,13 +76,10 @@ class FuzzedClient {
     fetch({{{"t", PartitionIndex(0)}, StartAt::earliest()},
            {{"t", PartitionIndex(1)}, {StartAt::Kind::kBeforeEnd, 3}},
            {{"u", PartitionIndex(0)}, {StartAt::Kind::kTimestamp, 7}}});
-    for (uint64_t tag = 0; tag < kRecordsToSend; ++tag)
-      follow(Producer::Produce{{.tag = tag,
-                                .topic = tag < 3 ? "t" : "u",
-                                .partition = {},
-                                .key = ByteBuffer(tag, 'k'),
-                                .value = ByteBuffer(3, 'v'),
-                                .headers = {}}});
+    if (producer_.transaction())
+      follow(Producer::Event(Transaction::Event(Transaction::Init{})));
+    else
+      produce_all();
     tell(GroupVocabulary::Start{});
     settle();
   }
@@ -89,6 +99,7 @@ class FuzzedClient {
     take(connection_.resume(Connection::Lost{{Errc::kClosed, "gone"}}));
     tell(GroupVocabulary::Leave{});
     settle();
+    produce_all();  // what no transaction was open for
     pass(seconds(1000));
     follow(Producer::MetadataFailed{{Errc::kClosed, "gone"}});
     settle();
@@ -239,6 +250,49 @@ class FuzzedClient {
 
   // Writing
 
+  void produce_all() {
+    while (next_tag_ < kRecordsToSend) {
+      const uint64_t tag = next_tag_++;
+      follow(Producer::Produce{{.tag = tag,
+                                .topic = tag < 3 ? "t" : "u",
+                                .partition = {},
+                                .key = ByteBuffer(tag, 'k'),
+                                .value = ByteBuffer(3, 'v'),
+                                .headers = {}}});
+    }
+  }
+
+  // All records in one transaction, which is aborted if it cannot be committed.
+  void follow(const Transaction::Outcome& outcome) {
+    if (outcome.failure && outcome.failure->fatal) return;
+    if (producer_.transaction()->is_ready() && next_tag_ < kRecordsToSend) {
+      follow(Producer::Event(Transaction::Event(Transaction::Begin{})));
+      produce_all();
+      follow(Producer::Event(Transaction::Event(Transaction::End{.commit = true})));
+    } else if (outcome.failure) {
+      follow(Producer::Event(Transaction::Event(Transaction::End{.commit = false})));
+    }
+  }
+
+  void answered(Result<Transaction::Answer> answer) {
+    later(Producer::Event(Transaction::Event(Transaction::Answered{std::move(answer)})));
+  }
+  void ask_for_transaction(Transaction::Question& question) {
+    std::visit(
+        [&]<class Question>(Question& each) {
+          if constexpr (std::same_as<Question, Transaction::AskFeatures>)
+            answered(connection_.broker());
+          else if constexpr (std::same_as<Question, Transaction::FindCoordinator>)
+            find_coordinator(
+                each.key, [this](Result<FoundCoordinator> found) { answered(std::move(found)); });
+          else
+            ask<Question>(std::move(each), [this](Result<ResponseOf<Question>> response) {
+              answered(std::move(response));
+            });
+        },
+        question);
+  }
+
   void follow(Producer::Event event) {
     auto action = producer_.resume(std::move(event), now_);
     for (const auto& delivery : action.deliveries)
@@ -254,6 +308,9 @@ class FuzzedClient {
         later(Producer::Identified{std::move(response)});
       });
     if (!action.refresh.empty()) refresh();
+    if (action.ask) ask_for_transaction(action.ask->question);
+    if (action.outcome)
+      happening_.push_back([this, outcome = std::move(*action.outcome)] { follow(outcome); });
     ASSERT(!producer_.describe().empty());
   }
 
@@ -289,7 +346,10 @@ class FuzzedClient {
 
   template <class Member>
   void follow(Member::Action& action) {
-    if (action.find_coordinator) find_coordinator();
+    if (action.find_coordinator)
+      find_coordinator("g", [this](Result<FoundCoordinator> found) {
+        tell_later(GroupVocabulary::Coordinator{std::move(found)});
+      });
     for (auto& request : action.requests) send<Member>(std::move(request));
     if constexpr (std::same_as<Member, Membership>) {
       if (action.know) know(*action.know);
@@ -310,15 +370,16 @@ class FuzzedClient {
     std::visit([](const auto& member) { ASSERT(!member.describe().empty()); }, member_);
   }
 
-  void find_coordinator() {
+  void find_coordinator(const std::string& key,
+                        std::function<void(Result<FoundCoordinator>)> done) {
     ask<wire::FindCoordinatorRequest>(
-        {.coordinator_keys = {"g"}}, [this](Result<wire::FindCoordinatorResponse> response) {
+        {.coordinator_keys = {key}},
+        [this, done = std::move(done)](Result<wire::FindCoordinatorResponse> response) {
           if (!response || response->coordinators.empty())
-            return tell_later(GroupVocabulary::Coordinator{fail(Errc::kCorrupt, "no answer")});
+            return done(fail(Errc::kCorrupt, "no answer"));
           const auto& found = response->coordinators.front();
           cache_.note_broker(NodeId(found.node_id), found.host, found.port);
-          tell_later(GroupVocabulary::Coordinator{
-              FoundCoordinator{NodeId(found.node_id), found.error_code, found.error_message}});
+          done(FoundCoordinator{NodeId(found.node_id), found.error_code, found.error_message});
         });
   }
 
@@ -367,7 +428,8 @@ class FuzzedClient {
   bool refreshing_ = false;
   MetadataCache cache_;
   Fetcher fetcher_{cache_, {.read_committed = true, .max_unpacked_bytes = 1 << 20}};
-  Producer producer_{cache_, {.linger = {}}};
+  Producer producer_;
+  uint64_t next_tag_ = 0;  // of the records to send
   std::variant<Membership, ConsumerMembership> member_{
       std::in_place_type<Membership>, MembershipOptions{.group = "g", .topics = {"t"}}};
   std::map<TopicPartition, Offset> last_read_;

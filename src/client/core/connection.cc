@@ -20,11 +20,14 @@ int16_t newest_of_ours() { return spoken_versions(wire::ApiKey::kApiVersions).ma
 
 wire::VersionRange spoken_versions(wire::ApiKey api) {
   constexpr int16_t kLastWithTopicNames = 9;
+  constexpr int16_t kLastAddOfProducers = 3;
   const wire::ApiInfo* known = wire::find_api(static_cast<int16_t>(api));
   if (known == nullptr) return {};
   wire::VersionRange versions = known->known;
   if (api == wire::ApiKey::kOffsetCommit || api == wire::ApiKey::kOffsetFetch)
     versions.max = std::min(versions.max, kLastWithTopicNames);
+  if (api == wire::ApiKey::kAddPartitionsToTxn)
+    versions.max = std::min(versions.max, kLastAddOfProducers);
   return versions;
 }
 

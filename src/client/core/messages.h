@@ -4,6 +4,8 @@
 // same in other fields, to_version() and from_version() move it there and back.
 #pragma once
 
+#include "wire/add_offsets_to_txn.h"
+#include "wire/add_partitions_to_txn.h"
 #include "wire/add_raft_voter.h"
 #include "wire/alter_client_quotas.h"
 #include "wire/alter_partition_reassignments.h"
@@ -30,6 +32,7 @@
 #include "wire/describe_transactions.h"
 #include "wire/describe_user_scram_credentials.h"
 #include "wire/elect_leaders.h"
+#include "wire/end_txn.h"
 #include "wire/fetch.h"
 #include "wire/find_coordinator.h"
 #include "wire/heartbeat.h"
@@ -51,6 +54,7 @@
 #include "wire/share_group_describe.h"
 #include "wire/streams_group_describe.h"
 #include "wire/sync_group.h"
+#include "wire/txn_offset_commit.h"
 #include "wire/unregister_broker.h"
 #include "wire/update_features.h"
 #include "wire/write_txn_markers.h"
@@ -65,6 +69,8 @@ struct Exchange;
   struct Exchange<wire::name##Request> {   \
     using Response = wire::name##Response; \
   }
+MILLRACE_EXCHANGE(AddOffsetsToTxn);
+MILLRACE_EXCHANGE(AddPartitionsToTxn);
 MILLRACE_EXCHANGE(AddRaftVoter);
 MILLRACE_EXCHANGE(AlterClientQuotas);
 MILLRACE_EXCHANGE(AlterPartitionReassignments);
@@ -91,6 +97,7 @@ MILLRACE_EXCHANGE(DescribeTopicPartitions);
 MILLRACE_EXCHANGE(DescribeTransactions);
 MILLRACE_EXCHANGE(DescribeUserScramCredentials);
 MILLRACE_EXCHANGE(ElectLeaders);
+MILLRACE_EXCHANGE(EndTxn);
 MILLRACE_EXCHANGE(Fetch);
 MILLRACE_EXCHANGE(FindCoordinator);
 MILLRACE_EXCHANGE(Heartbeat);
@@ -112,6 +119,7 @@ MILLRACE_EXCHANGE(RemoveRaftVoter);
 MILLRACE_EXCHANGE(ShareGroupDescribe);
 MILLRACE_EXCHANGE(StreamsGroupDescribe);
 MILLRACE_EXCHANGE(SyncGroup);
+MILLRACE_EXCHANGE(TxnOffsetCommit);
 MILLRACE_EXCHANGE(UnregisterBroker);
 MILLRACE_EXCHANGE(UpdateFeatures);
 MILLRACE_EXCHANGE(WriteTxnMarkers);

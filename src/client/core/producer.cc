@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "client/core/call.h"
 #include "record/builder.h"
 
 namespace millrace::client::core {
@@ -37,11 +38,23 @@ bool is_hopeless(ErrorCode error) {
 
 }  // namespace
 
+Producer::Producer(const MetadataCache& metadata, const ProducerOptions& options)
+    : metadata_(&metadata), options_(options), random_(options.seed) {
+  if (!options.transaction) return;
+  ASSERT(options.acks == -1 && options.idempotent, "a transaction's records have sequences");
+  transaction_.emplace(*options.transaction);
+}
+
 Producer::Action Producer::resume(Event event, Instant now) {
   action_ = {};
   std::visit([&](auto& what) { on(what, now); }, event);
   expire(now);
+  if (transaction_) {
+    follow_failures(now);  // before anything more is sent
+    include_ready(now);
+  }
   drain(now);
+  if (transaction_) follow_records(now);
   if (idle()) flushing_ = false;
   set_wake(now);
   return std::exchange(action_, {});
@@ -52,6 +65,7 @@ void Producer::on(Produce& event, Instant now) {
   const size_t size = size_of(record);
   buffered_bytes_ += size;
   ++buffered_records_;
+  if (refuses(record)) return;
   if (size > options_.max_record_bytes)
     return deliver(record, {.error = ErrorCode::kMessageTooLarge,
                             .message = fmt::format("a record of {} bytes is over the bound of {}",
@@ -104,7 +118,8 @@ PartitionIndex Producer::choose_partition(const OutgoingRecord& record, const To
   return sticky_[topic.name] = chosen;
 }
 
-void Producer::on(Tick&, Instant) {
+void Producer::on(Tick&, Instant now) {
+  if (transaction_) tell(Transaction::Tick{}, now);
   for (const auto& [topic, waiting] : unplaced_) action_.refresh.insert(topic);
 }
 
@@ -182,6 +197,10 @@ bool Producer::is_ready(const Queue& queue, Instant now) const {
 }
 
 bool Producer::is_identified(Queue& queue) {
+  if (transaction_) {
+    identify_by_transaction(queue);
+    return true;
+  }
   if (!options_.idempotent || options_.acks != -1 || queue.identity) return true;
   if (!identity_) return false;
   queue.identity = identity_;
@@ -191,8 +210,10 @@ bool Producer::is_identified(Queue& queue) {
 
 void Producer::drain(Instant now) {
   std::map<NodeId, std::vector<Queues::iterator>> by_leader;
+  if (transaction_ && !transaction_->sends_records()) return;
   for (auto queue = queues_.begin(); queue != queues_.end(); ++queue) {
     if (!is_ready(queue->second, now)) continue;
+    if (transaction_ && !transaction_->includes(queue->first)) continue;
     if (!is_identified(queue->second)) {
       if (!identifying_ && now >= identify_after_) {
         identifying_ = true;
@@ -219,7 +240,12 @@ void Producer::send_to(NodeId leader, std::vector<Queues::iterator> ready) {
       .request = {.acks = options_.acks,
                   .timeout_ms = static_cast<int32_t>(
                       std::chrono::duration_cast<milliseconds>(options_.request_timeout).count())},
-      .bytes = std::make_shared<std::vector<ByteBuffer>>()};
+      .bytes = std::make_shared<std::vector<ByteBuffer>>(),
+      .versions = spoken_versions(wire::ApiKey::kProduce)};
+  if (transaction_) {
+    send.request.transactional_id = transaction_->id();
+    send.versions = versions_for(transaction_->protocol(), wire::ApiKey::kProduce);
+  }
   auto& [node, partitions] = requests_[send.id];
   node = leader;
   ++in_flight_[leader];
@@ -227,6 +253,7 @@ void Producer::send_to(NodeId leader, std::vector<Queues::iterator> ready) {
   send.bytes->reserve(ready.size());
   for (auto queue : ready) {
     const auto& [partition, state] = *queue;
+    ASSERT(!transaction_ || transaction_->includes(partition), "CT2: {}", partition.topic);
     if (total > 0 && total + state.batches.front().bytes > options_.request_bytes) break;
     total += state.batches.front().bytes;
     send.bytes->push_back(encode(state));
@@ -249,6 +276,7 @@ void Producer::send_to(NodeId leader, std::vector<Queues::iterator> ready) {
 
 ByteBuffer Producer::encode(const Queue& queue) const {
   record::BatchOptions options{.codec = options_.codec, .level = options_.level};
+  options.transactional = transaction_.has_value();
   if (queue.identity) {
     options.producer_id = queue.identity->id;
     options.producer_epoch = queue.identity->epoch;
@@ -348,8 +376,11 @@ void Producer::split(Queue& queue) {
 void Producer::reject(Queues::iterator queue, const Rejection& rejection) {
   Batch batch = std::move(queue->second.batches.front());
   queue->second.batches.pop_front();
-  // What may have been written must never be taken for what follows (PR3).
-  if (batch.maybe_written && queue->second.identity) {
+  // What may have been written must never be taken for what follows (PR3); of a transaction: CT6.
+  if (batch.maybe_written && transaction_) {
+    if (!failed_) failed_.emplace(rejection.error, rejection.message);
+    failed_->maybe_written = true;
+  } else if (batch.maybe_written && queue->second.identity) {
     if (identity_ && identity_->id == queue->second.identity->id) identity_.reset();
     queue->second.identity.reset();
   }
@@ -367,6 +398,8 @@ void Producer::deliver(const OutgoingRecord& record, Delivery delivery) {
   delivery.tag = record.tag;
   if (delivery.partition.topic.empty())
     delivery.partition = {record.topic, record.partition.value_or(PartitionIndex(-1))};
+  if (transaction_ && delivery.error != ErrorCode::kNone && !failed_)
+    failed_.emplace(delivery.error, delivery.message);
   buffered_bytes_ -= size_of(record);
   --buffered_records_;
   action_.deliveries.push_back(std::move(delivery));
@@ -383,6 +416,7 @@ void Producer::set_wake(Instant now) {
                                  : std::max(first.not_before, first.created + options_.linger));
   }
   if (!unplaced_.empty()) wake_at(now + options_.retry_backoff);
+  if (transaction_wake_) wake_at(*transaction_wake_);
 }
 
 std::string Producer::describe() const {

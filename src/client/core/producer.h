@@ -1,7 +1,9 @@
 // A producer without its connections: which partition a record goes to, batches, linger, requests
 // for leaders, retries in order, idempotent sequence numbers, and what became of every record. A
 // conversation (ARCHITECTURE.md): resume(event, now) gives what to send and what has ended.
-// Not here: sending (client/producer.h), transactions.
+// With options.transaction it takes records of an open transaction only; a record that fails is the
+// end of it, and what is buffered fails with it.
+// Not here: sending (client/producer.h), what is said to coordinators (client/core/transaction.h).
 // Inputs: records; answers; a MetadataCache that outlives the producer and is only read. `now`
 // never goes back.
 // Outputs: Action. The bytes of a request live in its Send.
@@ -28,6 +30,7 @@
 
 #include "base/time.h"
 #include "client/core/metadata_cache.h"
+#include "client/core/transaction.h"
 #include "record/batch.h"
 #include "record/compression.h"
 #include "wire/init_producer_id.h"
@@ -50,6 +53,7 @@ struct ProducerOptions {
   Duration topic_patience = seconds(5);  // how long a topic may be unknown
   size_t requests_in_flight = 5;         // to one broker
   uint64_t seed = 0;                     // of the choice of partitions for records without a key
+  std::optional<TransactionOptions> transaction;  // only with idempotence and acks=-1
 };
 
 struct Header {
@@ -97,14 +101,15 @@ class Producer {
     RequestId id;
     Result<wire::ProduceResponse> response;  // with acks=0: an empty one, once it is sent
   };
-  using Event =
-      std::variant<Produce, Tick, Flush, MetadataRefreshed, MetadataFailed, Identified, Produced>;
+  using Event = std::variant<Produce, Tick, Flush, MetadataRefreshed, MetadataFailed, Identified,
+                             Produced, Transaction::Event>;
 
   struct Send {
     RequestId id{};
     NodeId to = kNoNode;
     wire::ProduceRequest request;  // its records point into `bytes`
     std::shared_ptr<std::vector<ByteBuffer>> bytes;
+    wire::VersionRange versions;
   };
   struct Action {
     std::vector<Send> sends;
@@ -112,22 +117,22 @@ class Producer {
     std::vector<Delivery> deliveries;
     std::set<std::string> refresh;  // topics to ask for
     std::optional<Instant> wake;    // when to Tick
+    // Of the transaction; its outcome is to be told behind the deliveries.
+    std::optional<Transaction::Send> ask;
+    std::optional<Transaction::Outcome> outcome;
   };
 
-  Producer(const MetadataCache& metadata, const ProducerOptions& options)
-      : metadata_(&metadata), options_(options), random_(options.seed) {}
+  Producer(const MetadataCache& metadata, const ProducerOptions& options);
 
   Action resume(Event event, Instant now);
 
   size_t buffered_bytes() const { return buffered_bytes_; }
   bool idle() const { return buffered_records_ == 0; }
+  // Null: records are of no transaction.
+  const Transaction* transaction() const { return transaction_ ? &*transaction_ : nullptr; }
   std::string describe() const;
 
  private:
-  struct Identity {
-    ProducerId id = kNoProducerId;
-    ProducerEpoch epoch = record::kNoProducerEpoch;
-  };
   struct Batch {
     std::vector<OutgoingRecord> records;
     size_t bytes = 0;
@@ -138,7 +143,7 @@ class Producer {
   struct Queue {
     std::deque<Batch> batches;
     bool under_way = false;  // the first one
-    std::optional<Identity> identity;
+    std::optional<ProducerIdentity> identity;
     ProducerSequence next_sequence{0};
   };
   struct Unplaced {  // records whose topic is not known yet
@@ -148,12 +153,13 @@ class Producer {
   using Queues = std::map<TopicPartition, Queue>;
 
   void on(Produce& event, Instant now);
-  void on(Tick&, Instant now);
+  void on(Tick& event, Instant now);
   void on(Flush&, Instant) { flushing_ = true; }
   void on(MetadataRefreshed&, Instant now);
   void on(MetadataFailed& event, Instant now);
   void on(Identified& event, Instant now);
   void on(Produced& event, Instant now);
+  void on(Transaction::Event& event, Instant now);
 
   void place(OutgoingRecord record, Instant now);
   PartitionIndex choose_partition(const OutgoingRecord& record, const TopicInfo& topic);
@@ -178,6 +184,16 @@ class Producer {
   void deliver(const OutgoingRecord& record, Delivery delivery);
   void set_wake(Instant now);
 
+  // producer_transaction.cc
+  void tell(Transaction::Event event, Instant now);
+  bool refuses(const OutgoingRecord& record);
+  void include_ready(Instant now);
+  void identify_by_transaction(Queue& queue);
+  void follow_failures(Instant now);
+  void follow_records(Instant now);
+  void tell_failure(Instant now);
+  void give_up_all();
+
   const MetadataCache* metadata_;
   ProducerOptions options_;
   uint64_t random_;
@@ -186,13 +202,16 @@ class Producer {
   std::map<std::string, PartitionIndex> sticky_;
   std::map<RequestId, std::pair<NodeId, std::vector<TopicPartition>>> requests_;
   std::map<NodeId, size_t> in_flight_;
-  std::optional<Identity> identity_;
+  std::optional<ProducerIdentity> identity_;
   bool identifying_ = false;
   Instant identify_after_{};
   bool flushing_ = false;
   uint64_t last_request_ = 0;
   size_t buffered_bytes_ = 0;
   size_t buffered_records_ = 0;
+  std::optional<Transaction> transaction_;
+  std::optional<Transaction::RecordFailed> failed_;  // since the transaction was told
+  std::optional<Instant> transaction_wake_;
   Action action_;  // of the event being handled
 };
 

@@ -12,6 +12,8 @@
 #include "client/core/assignor.h"
 #include "client/core/messages.h"
 #include "client/core/metadata_cache.h"
+#include "client/testing/scripted_log.h"
+#include "client/testing/scripted_transactions.h"
 #include "env/host.h"
 #include "env/testing/manual_shard.h"
 #include "env/testing/memory_disk.h"
@@ -27,11 +29,12 @@ class ScriptedCluster final : public env::Host {
  public:
   // What the test sets and sees.
   bool answers = true;
-  int cut_every = 0;  // each so many Produce and Fetch are done and then cut off, unanswered
+  int cut_every = 0;  // each so many Produce, Fetch, EndTxn are done and then cut off, unanswered
   int left_members = 0;
   std::string member_id;  // of the member by the consumer protocol
   wire::ErrorCode heartbeat_error = wire::ErrorCode::kNone;  // that it gets
   std::map<TopicPartition, int64_t> committed;
+  ScriptedTransactions transactions;
 
   void add_topic(const std::string& name, const std::vector<int32_t>& leaders) {
     topics_[name] = leaders;
@@ -44,8 +47,9 @@ class ScriptedCluster final : public env::Host {
   void append(const TopicPartition& partition, const std::string& value) {
     record::BatchBuilder builder({});
     builder.append({.timestamp = TimestampMs(1), .value = as_bytes(value)});
-    append_batch(partition, std::move(builder).build());
+    logs_[partition].append(std::move(builder).build());
   }
+  const ScriptedLog& log(const TopicPartition& partition) { return logs_[partition]; }
   int64_t record_count() const {
     int64_t count = 0;
     for (const auto& [partition, log] : logs_) count += log.end;
@@ -75,12 +79,6 @@ class ScriptedCluster final : public env::Host {
   }
 
  private:
-  struct Log {
-    std::vector<ByteBuffer> batches;
-    int64_t end = 0;
-    std::map<std::pair<int64_t, int32_t>, int64_t> offsets;  // by producer id and sequence
-  };
-
   class Stream final : public env::Connection {
    public:
     explicit Stream(ScriptedCluster& cluster)
@@ -173,11 +171,29 @@ class ScriptedCluster final : public env::Host {
     switch (api->key) {
       case wire::ApiKey::kApiVersions: return answer(asked, versions());
       case wire::ApiKey::kMetadata: return answer(asked, metadata());
-      case wire::ApiKey::kInitProducerId:
-        return answer(asked, wire::InitProducerIdResponse{.producer_id = ++last_producer_});
       case wire::ApiKey::kProduce: return serve_produce(asked);
       case wire::ApiKey::kFetch: return serve_fetch(asked);
       case wire::ApiKey::kListOffsets: return serve_list_offsets(asked);
+      default: return serve_transaction(asked);
+    }
+  }
+
+  void serve_transaction(const Asked& asked) {
+    switch (static_cast<wire::ApiKey>(asked.header.request_api_key)) {
+      case wire::ApiKey::kInitProducerId:
+        if (asked.as<wire::InitProducerIdRequest>().transactional_id)
+          return answer(asked, transactions.identify(++last_producer_));
+        return answer(asked, wire::InitProducerIdResponse{.producer_id = ++last_producer_});
+      case wire::ApiKey::kAddPartitionsToTxn:
+        return answer(asked,
+                      ScriptedTransactions::add(asked.as<wire::AddPartitionsToTxnRequest>()));
+      case wire::ApiKey::kAddOffsetsToTxn: return answer(asked, wire::AddOffsetsToTxnResponse{});
+      case wire::ApiKey::kTxnOffsetCommit:
+        return answer(asked, transactions.commit(asked.as<wire::TxnOffsetCommitRequest>()));
+      case wire::ApiKey::kEndTxn: {
+        const auto response = transactions.end(asked.as<wire::EndTxnRequest>());
+        return cuts_now() ? asked.stream->cut() : answer(asked, response);
+      }
       default: return serve_group(asked);
     }
   }
@@ -234,8 +250,11 @@ class ScriptedCluster final : public env::Host {
   }
   bool cuts_now() { return cut_every > 0 && ++data_requests_ % cut_every == 0; }
 
-  static wire::ApiVersionsResponse versions() {
+  wire::ApiVersionsResponse versions() const {
     wire::ApiVersionsResponse response;
+    response.finalized_features.push_back({.name = "transaction.version",
+                                           .max_version_level = transactions.version,
+                                           .min_version_level = transactions.version});
     for (const auto& api : wire::all_apis())
       response.api_keys.push_back({.api_key = static_cast<int16_t>(api.key),
                                    .min_version = api.known.min,
@@ -258,25 +277,15 @@ class ScriptedCluster final : public env::Host {
     }
     return response;
   }
+  // By name in the versions of before the ids.
+  template <class Topic>
+  std::string name_of(const Topic& topic) const {
+    return topic.name.empty() ? name_of(topic.topic_id) : topic.name;
+  }
   std::string name_of(const Uuid& id) const {
     for (const auto& [name, leaders] : topics_)
       if (id_of(name) == id) return name;
     return {};
-  }
-
-  int64_t append_batch(const TopicPartition& partition, ByteBuffer batch) {
-    Log& log = logs_[partition];
-    const auto header = record::BatchView::parse(batch)->header();
-    if (header.has_producer_id()) {
-      auto [at, first] = log.offsets.try_emplace(
-          {header.producer_id.value(), header.base_sequence.value()}, log.end);
-      if (!first) return at->second;
-    }
-    const int64_t base = log.end;
-    record::patch_base_offset(batch, Offset(base));
-    log.end += header.record_count;
-    log.batches.push_back(std::move(batch));
-    return base;
   }
 
   void serve_produce(const Asked& asked) {
@@ -285,11 +294,12 @@ class ScriptedCluster final : public env::Host {
     for (const auto& topic : request.topic_data) {
       auto& answered = response.responses.emplace_back();
       answered.topic_id = topic.topic_id;
+      answered.name = topic.name;
       for (const auto& each : topic.partition_data)
         answered.partition_responses.push_back(
             {.index = each.index,
-             .base_offset = append_batch({name_of(topic.topic_id), PartitionIndex(each.index)},
-                                         copy_of(each.records.bytes))});
+             .base_offset = logs_[{name_of(topic), PartitionIndex(each.index)}].append(
+                 copy_of(each.records.bytes))});
     }
     if (cuts_now()) return asked.stream->cut();
     if (request.acks != 0) answer(asked, response);
@@ -305,8 +315,8 @@ class ScriptedCluster final : public env::Host {
       auto& answered = response.responses.emplace_back();
       answered.topic_id = topic.topic_id;
       for (const auto& each : topic.partitions) {
-        const Log& log = logs_[{name_of(topic.topic_id), PartitionIndex(each.partition)}];
-        bytes.push_back(read(log, each.fetch_offset, each.partition_max_bytes));
+        const ScriptedLog& log = logs_[{name_of(topic.topic_id), PartitionIndex(each.partition)}];
+        bytes.push_back(log.read(each.fetch_offset, each.partition_max_bytes));
         empty = empty && bytes.back().empty();
         answered.partitions.push_back({.partition_index = each.partition,
                                        .high_watermark = log.end,
@@ -327,23 +337,13 @@ class ScriptedCluster final : public env::Host {
     now.body = *wire::encode(request, asked.header.request_api_version);
     serve_fetch(now);
   }
-  static ByteBuffer read(const Log& log, int64_t from, int32_t most) {
-    ByteBuffer bytes;
-    for (const auto& batch : log.batches) {
-      if (record::BatchView::parse(batch)->last_offset().value() < from) continue;
-      if (!bytes.empty() && bytes.size() + batch.size() > static_cast<size_t>(most)) break;
-      bytes.insert(bytes.end(), batch.begin(), batch.end());
-    }
-    return bytes;
-  }
-
   void serve_list_offsets(const Asked& asked) {
     wire::ListOffsetsResponse response;
     for (const auto& topic : asked.as<wire::ListOffsetsRequest>().topics) {
       auto& answered = response.topics.emplace_back();
       answered.name = topic.name;
       for (const auto& each : topic.partitions) {
-        const Log& log = logs_[{topic.name, PartitionIndex(each.partition_index)}];
+        const ScriptedLog& log = logs_[{topic.name, PartitionIndex(each.partition_index)}];
         answered.partitions.push_back({.partition_index = each.partition_index,
                                        .offset = each.timestamp == -1 ? log.end : 0});
       }
@@ -392,7 +392,7 @@ class ScriptedCluster final : public env::Host {
   std::set<std::string> refused_;
   std::set<Stream*> streams_;
   std::map<std::string, std::vector<int32_t>> topics_;
-  std::map<TopicPartition, Log> logs_;
+  std::map<TopicPartition, ScriptedLog> logs_;
   int64_t last_producer_ = 0;
   int data_requests_ = 0;
 };
