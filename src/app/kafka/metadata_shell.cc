@@ -20,7 +20,8 @@ namespace {
 constexpr std::string_view kUsage =
     "usage: kafka-metadata-shell [-h] --snapshot FILE [COMMAND [WORD ...]]\n";
 constexpr std::string_view kHelp =
-    "\nShows what a snapshot of the metadata log holds, as a tree of folders and leaves. Without a\n"
+    "\nShows what a snapshot of the metadata log holds, as a tree of folders and leaves. Without "
+    "a\n"
     "command it reads commands from standard input; `help` lists them.\n\n"
     "  --snapshot, -s FILE  a .checkpoint of __cluster_metadata-0, or a .log\n"
     "  COMMAND              cat, find, ls or tree, with its words\n";
@@ -37,7 +38,8 @@ Attempt<Lock> lock_directory_of(const std::string& snapshot) {
   if (!disk.exists(path)) return Lock{};
   auto lock = disk.lock(path);
   if (lock) return std::move(*lock);
-  if (lock.error().code != Errc::kLocked) return thrown("java.io.IOException", lock.error().message);
+  if (lock.error().code != Errc::kLocked)
+    return thrown("java.io.IOException", lock.error().message);
   return thrown("java.lang.RuntimeException",
                 fmt::format("Unable to lock {}. Please ensure that no broker or controller process "
                             "is using this directory before proceeding.",

@@ -233,8 +233,8 @@ std::expected<std::optional<Chosen>, std::string> parse(const Words& words, bool
           fmt::format("argument numEntriesToShow: could not convert '{}' to Integer ({})",
                       taken->positional.front(), number.error().message));
   if ((*command)->name != words.front())
-    return std::unexpected(fmt::format("invalid choice: '{}': did you mean '{}'?", words.front(),
-                                       (*command)->name));
+    return std::unexpected(
+        fmt::format("invalid choice: '{}': did you mean '{}'?", words.front(), (*command)->name));
   return Chosen{*command, std::move(taken->positional)};
 }
 

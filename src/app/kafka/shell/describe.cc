@@ -45,9 +45,9 @@ template <class Endpoints>
 std::string listeners_of(const Endpoints& endpoints) {
   std::map<std::string, std::string> texts;
   for (const auto& each : endpoints)
-    texts[each.name] = fmt::format(
-        "Endpoint(listenerName='{}', securityProtocol={}, host='{}', port={})", each.name,
-        protocol_name(each.security_protocol), each.host, each.port);
+    texts[each.name] =
+        fmt::format("Endpoint(listenerName='{}', securityProtocol={}, host='{}', port={})",
+                    each.name, protocol_name(each.security_protocol), each.host, each.port);
   std::vector<std::string_view> sorted;
   for (const auto& [name, text] : texts) sorted.push_back(text);
   return fmt::format("[{}]", fmt::join(sorted, ", "));
@@ -77,9 +77,7 @@ std::vector<Uuid> sorted_as_java(std::vector<Uuid> ids) {
   return ids;
 }
 
-std::string hex_of(const ByteBuffer& bytes) {
-  return fmt::format("{:02x}", fmt::join(bytes, ""));
-}
+std::string hex_of(const ByteBuffer& bytes) { return fmt::format("{:02x}", fmt::join(bytes, "")); }
 
 }  // namespace
 
@@ -122,15 +120,26 @@ std::string describe(const metadata::PartitionState& partition) {
 }
 
 std::string describe(const wire::AccessControlEntryRecord& acl) {
-  constexpr std::string_view kResources[] = {"UNKNOWN", "ANY",     "TOPIC",
-                                             "GROUP",   "CLUSTER", "TRANSACTIONAL_ID",
-                                             "DELEGATION_TOKEN", "USER"};
+  constexpr std::string_view kResources[] = {
+      "UNKNOWN",          "ANY", "TOPIC", "GROUP", "CLUSTER", "TRANSACTIONAL_ID",
+      "DELEGATION_TOKEN", "USER"};
   constexpr std::string_view kPatterns[] = {"UNKNOWN", "ANY", "MATCH", "LITERAL", "PREFIXED"};
-  constexpr std::string_view kOperations[] = {
-      "UNKNOWN",        "ANY",           "ALL",           "READ",
-      "WRITE",          "CREATE",        "DELETE",        "ALTER",
-      "DESCRIBE",       "CLUSTER_ACTION", "DESCRIBE_CONFIGS", "ALTER_CONFIGS",
-      "IDEMPOTENT_WRITE", "CREATE_TOKENS", "DESCRIBE_TOKENS", "TWO_PHASE_COMMIT"};
+  constexpr std::string_view kOperations[] = {"UNKNOWN",
+                                              "ANY",
+                                              "ALL",
+                                              "READ",
+                                              "WRITE",
+                                              "CREATE",
+                                              "DELETE",
+                                              "ALTER",
+                                              "DESCRIBE",
+                                              "CLUSTER_ACTION",
+                                              "DESCRIBE_CONFIGS",
+                                              "ALTER_CONFIGS",
+                                              "IDEMPOTENT_WRITE",
+                                              "CREATE_TOKENS",
+                                              "DESCRIBE_TOKENS",
+                                              "TWO_PHASE_COMMIT"};
   constexpr std::string_view kPermissions[] = {"UNKNOWN", "ANY", "DENY", "ALLOW"};
   return fmt::format(
       "StandardAcl[resourceType={}, resourceName={}, patternType={}, principal={}, host={}, "
@@ -161,10 +170,10 @@ std::string describe(const Provenance& provenance) {
   const auto day = floor<days>(moment);
   const year_month_day date(day);
   const hh_mm_ss clock(moment - day);
-  std::string time = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", int{date.year()},
-                                 unsigned{date.month()}, unsigned{date.day()},
-                                 clock.hours().count(), clock.minutes().count(),
-                                 clock.seconds().count());
+  std::string time =
+      fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", int{date.year()}, unsigned{date.month()},
+                  unsigned{date.day()}, clock.hours().count(), clock.minutes().count(),
+                  clock.seconds().count());
   if (const auto ms = clock.subseconds().count(); ms != 0) {
     time += fmt::format(".{:03}", ms);
     time.resize(time.find_last_not_of('0') + 1);

@@ -73,8 +73,7 @@ std::optional<NodeId> node_id_of(const std::string& name) {
 Node cluster_node(const Image& image) {
   const auto to_text = [](NodeId id) { return fmt::format("{}", id.value()); };
   return folder_of(
-      {{"brokers",
-        [&image, to_text] { return leaves_of(image.brokers(), to_text, node_id_of); }},
+      {{"brokers", [&image, to_text] { return leaves_of(image.brokers(), to_text, node_id_of); }},
        {"controllers",
         [&image, to_text] { return leaves_of(image.controllers(), to_text, node_id_of); }}});
 }
@@ -85,12 +84,14 @@ Node features_node(const Image& image) {
       [&image] {
         Names names{std::string(kVersion)};
         for (const auto& [name, level] : image.features())
-          if (name != metadata::kMetadataVersion) names.push_back(fmt::format("{}{}", kFinalized, name));
+          if (name != metadata::kMetadataVersion)
+            names.push_back(fmt::format("{}{}", kFinalized, name));
         return names;
       },
       [&image](const std::string& name) -> Child {
         if (name == kVersion)
-          return leaf(fmt::format("Optional[{}]", release_of_level(image.metadata_version())->name));
+          return leaf(
+              fmt::format("Optional[{}]", release_of_level(image.metadata_version())->name));
         if (!name.starts_with(kFinalized)) return std::nullopt;
         const std::string feature = name.substr(kFinalized.size());
         const bool other = feature != metadata::kMetadataVersion;
@@ -121,8 +122,9 @@ Child topic_child(const metadata::Topic* topic) {
 
 Node topics_node(const Image& image) {
   const auto by_name = [&image] {
-    return folder([&image] { return names_of(image.topics(), kAsItIs); },
-                  [&image](const std::string& name) { return topic_child(image.find_topic(name)); });
+    return folder(
+        [&image] { return names_of(image.topics(), kAsItIs); },
+        [&image](const std::string& name) { return topic_child(image.find_topic(name)); });
   };
   const auto by_id = [&image] {
     return folder(
@@ -321,13 +323,12 @@ Node image_node(const Snapshot& snapshot) {
   entries.push_back({"topics", [&image] { return topics_node(image); }});
   entries.push_back({"configs", [&image] { return configs_node(image); }});
   entries.push_back({"clientQuotas", [&image] { return quotas_node(image); }});
-  entries.push_back({"producerIds", [&snapshot] {
-                       const int64_t next = snapshot.tells_producer_ids
-                                                ? snapshot.image.next_producer_id().value()
-                                                : -1;
-                       return folder_of({{"nextProducerId",
-                                          [next] { return leaf(fmt::format("{}", next)); }}});
-                     }});
+  entries.push_back(
+      {"producerIds", [&snapshot] {
+         const int64_t next =
+             snapshot.tells_producer_ids ? snapshot.image.next_producer_id().value() : -1;
+         return folder_of({{"nextProducerId", [next] { return leaf(fmt::format("{}", next)); }}});
+       }});
   return folder_of(std::move(entries));
 }
 
@@ -339,7 +340,8 @@ Node local_node() {
 }  // namespace
 
 Node root_of(const Snapshot& snapshot) {
-  return folder_of({{"local", local_node}, {"image", [image = image_node(snapshot)] { return image; }}});
+  return folder_of(
+      {{"local", local_node}, {"image", [image = image_node(snapshot)] { return image; }}});
 }
 
 }  // namespace millrace::app::kafka::shell

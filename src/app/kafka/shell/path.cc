@@ -116,9 +116,7 @@ class Glob::Parser {
     return true;
   }
 
-  void put(Piece piece) {
-    (group_ ? group_->choices.back() : pieces_).push_back(std::move(piece));
-  }
+  void put(Piece piece) { (group_ ? group_->choices.back() : pieces_).push_back(std::move(piece)); }
 
   std::string_view part_;
   size_t at_ = 0;
@@ -172,8 +170,9 @@ Attempt<> visit(const Where& where, std::string_view path, const Visit& act) {
 }
 
 Ending missing_child(std::string_view name, std::string_view of) {
-  return {.type = "java.lang.RuntimeException",
-          .message = fmt::format("Expected {} to be a valid child of {}, but it was not.", name, of)};
+  return {
+      .type = "java.lang.RuntimeException",
+      .message = fmt::format("Expected {} to be a valid child of {}, but it was not.", name, of)};
 }
 
 }  // namespace millrace::app::kafka::shell

@@ -75,9 +75,9 @@ class Loader {
     Snapshot& last = loading_.image.in_transaction() ? *before_transaction_ : loading_;
     const int16_t level = last.image.feature_level(metadata::kMetadataVersion);
     if (release_of_level(level) == nullptr)
-      return thrown("java.lang.IllegalStateException",
-                    fmt::format("{} has no metadata.version that is known here: level {}", path,
-                                level));
+      return thrown(
+          "java.lang.IllegalStateException",
+          fmt::format("{} has no metadata.version that is known here: level {}", path, level));
     return std::move(last);
   }
 
