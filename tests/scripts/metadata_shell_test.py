@@ -1,12 +1,17 @@
 """kafka-metadata-shell, beside Apache Kafka's: snapshots of a node of ours, of Apache Kafka's, and some of our making with every kind of record."""
 
+import contextlib
+import fcntl
+import os
+import pty
 import re
 import struct
+import subprocess
 import tarfile
+import termios
 import time
 import unittest
 import uuid
-from pathlib import Path
 
 from scripts.comparing import ScriptsTest, plain_errors
 from scripts.start_test import MOST_CPU_MS, TRIES, cpu_ms
@@ -251,7 +256,7 @@ class MetadataShell(ScriptsTest):
                                     (sorted(self.metadata.glob("*.checkpoint"))[0], "has no records of metadata"), (self.file("text", b"not a snapshot" * 9), "has no records of metadata"),
                                     (self.file("zeros", bytes(99)), "zeros.checkpoint: at byte 0: "), (self.file("records", laid_out([b"?"], batch(records=b"?", count=1))), ": at byte "),
                                     (self.file("plain", laid_out([framed("NoOpRecord")] * 2)), "has no metadata.version")):
-            with self.subTest(complaint):     # Java's waits for ever
+            with self.subTest(complaint):     # Java's waits for ever, or shows an empty cluster
                 status, said, errors = self.shown("ours", ("-s", snapshot, "ls"), "")
                 self.assertEqual((1, ""), (status, said))
                 self.assertRegex("\n".join(errors), f"(?m)^Unexpected error: .*{complaint}")
@@ -283,6 +288,29 @@ class MetadataShell(ScriptsTest):
         status, said, errors = self.shown("ours", ("-s", unfinished), "cat /image/provenance /image/features/finalized_group.version\n")
         self.assertEqual((0, []), (status, errors))
         self.assertIn(">> offset 2, epoch 5, time 2023-11-14T22:13:20.12Z[UTC]\n1\n", said)
+
+    def test_columns_of_a_terminal(self):
+        """What Apache Kafka's shows on a terminal of that width, without what it says to the terminal."""
+        ours, terminal = pty.openpty()
+        self.addCleanup(os.close, ours)
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+        os.write(ours, b"ls /image\nls /image/features /local\nexit\n")
+        with subprocess.Popen([self.link("metadata-shell"), "-s", self.made], stdin=terminal, stdout=terminal) as shell:
+            os.close(terminal)
+            said = b""
+            with contextlib.suppress(OSError):     # the terminal's end
+                while piece := os.read(ours, 4096):
+                    said += piece
+        self.assertEqual(0, shell.returncode)
+        self.assertIn("acls          configs          producerIds  topics\n"
+                      "clientQuotas  delegationToken  provenance   \n"
+                      "cluster       features         scram        \n"
+                      ">> features:\n"
+                      "finalized_group.version        metadataVersion\n"
+                      "finalized_transaction.version  \n"
+                      "\n"
+                      "local:\n"
+                      "commitId  version\n", said.decode().replace("\r", ""))
 
     def test_begins_at_once(self):
         run = ("--snapshot", self.own, "ls")
