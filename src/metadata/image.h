@@ -126,6 +126,8 @@ class Image {
   // Copies of an image share them until they are changed: another pointer, other quotas. Null: no
   // quota is set.
   const std::shared_ptr<const ClientQuotas>& client_quotas() const { return client_quotas_; }
+  // ACLs, SCRAM credentials, delegation tokens: the last record of each.
+  const std::map<std::string, wire::MetadataRecord>& kept_records() const { return kept_; }
 
   // Of this image's partitions: made when it is first asked for, kept up by apply(), and left
   // behind by copies, which stay cheap. Of the owner of an image that is being built alone.

@@ -34,6 +34,7 @@ TOOLS = {
     "features": "org.apache.kafka.tools.FeatureCommand",
     "leader-election": "org.apache.kafka.tools.LeaderElectionCommand",
     "metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
+    "metadata-shell": "org.apache.kafka.shell.MetadataShell",
     "log-dirs": "org.apache.kafka.tools.LogDirsCommand",
     "share-groups": "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
     "streams-groups": "org.apache.kafka.tools.streams.StreamsGroupCommand",
@@ -48,7 +49,7 @@ TOOLS = {
     "reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
 }
 
-END_THEIR_JVM = ("cluster",)   # by System.exit, where others ask Kafka's Exit
+END_THEIR_JVM = ("cluster", "metadata-shell")   # by System.exit, where others ask Kafka's Exit
 UTC = {**os.environ, "TZ": "UTC"}
 
 

@@ -30,6 +30,7 @@ constexpr Tool kTools[] = {
     {"leader-election", "org.apache.kafka.tools.LeaderElectionCommand", leader_election},
     {"log-dirs", "org.apache.kafka.tools.LogDirsCommand", log_dirs},
     {"metadata-quorum", "org.apache.kafka.tools.MetadataQuorumCommand", metadata_quorum},
+    {"metadata-shell", "org.apache.kafka.shell.MetadataShell", metadata_shell},
     {"producer-perf-test", "org.apache.kafka.tools.ProducerPerformance", producer_perf_test},
     {"reassign-partitions", "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
      reassign_partitions},

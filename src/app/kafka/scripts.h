@@ -35,6 +35,7 @@ int groups(const Words& words);
 int leader_election(const Words& words);
 int log_dirs(const Words& words);
 int metadata_quorum(const Words& words);
+int metadata_shell(const Words& words);
 int producer_perf_test(const Words& words);
 int reassign_partitions(const Words& words);
 int share_groups(const Words& words);
