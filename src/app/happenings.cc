@@ -24,7 +24,9 @@ void Happenings::begin(const client::core::FetcherOptions& options) {
 }
 
 void Happenings::records(std::vector<client::core::ConsumedRecord> records) {
-  if (queue_.add_records(std::move(records))) consumer_->room(false);
+  const bool full = queue_.hold(records.size());
+  add(std::move(records));
+  if (full) consumer_->room(false);
 }
 
 void Happenings::problem(const client::core::Fetcher::Problem& problem) {
@@ -36,9 +38,10 @@ void Happenings::problem(const client::core::Fetcher::Problem& problem) {
 }
 
 std::optional<Happening> Happenings::next(std::chrono::steady_clock::time_point until) {
-  bool room = false;
-  auto happening = queue_.next(until, room);
-  if (room)
+  auto happening = queue_.next(until);
+  const auto* records =
+      happening ? std::get_if<std::vector<client::core::ConsumedRecord>>(&*happening) : nullptr;
+  if (records != nullptr && queue_.release(records->size()))
     session_.shard().post([this] {
       if (consumer_) consumer_->room(true);
     });

@@ -11,9 +11,9 @@
 #include <variant>
 #include <vector>
 
-#include "app/happening_queue.h"
 #include "app/session.h"
 #include "client/consumer.h"
+#include "library/happening_queue.h"
 
 namespace millrace::app {
 
@@ -58,12 +58,14 @@ class Happenings final : public client::ConsumerEvents {
   std::optional<Happening> next(std::chrono::steady_clock::time_point until);
 
  private:
+  static constexpr size_t kMostRecords = 16'384;  // that wait to be printed
+
   void add(Happening happening) { queue_.add(std::move(happening)); }
 
   Session& session_;
   std::unique_ptr<client::Consumer> consumer_;  // on the event loop
   bool stopping_ = false;                       // on the event loop
-  HappeningQueue<Happening> queue_;
+  library::HappeningQueue<Happening> queue_{kMostRecords};
 };
 
 }  // namespace millrace::app

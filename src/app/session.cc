@@ -1,6 +1,7 @@
 #include "app/session.h"
 
-#include "base/log.h"
+#include <algorithm>
+#include <set>
 
 namespace millrace::app {
 namespace {
@@ -9,6 +10,15 @@ using client::core::Destination;
 using wire::ErrorCode;
 
 constexpr int kLeaderTries = 5;
+
+client::ClientOptions options_of(const Connect& connect, std::vector<env::Address> bootstrap) {
+  const auto timeout = std::chrono::seconds(std::max(1, connect.timeout_seconds));
+  return {.bootstrap = std::move(bootstrap),
+          .client_id = connect.client_id,
+          .software_version = MILLRACE_VERSION,
+          .connect_timeout = std::min<Duration>(timeout, std::chrono::seconds(10)),
+          .request_timeout = timeout};
+}
 
 }  // namespace
 
@@ -21,81 +31,17 @@ Outcome<std::unique_ptr<Session>> Session::open(const Connect& connect) {
 }
 
 Session::Session(const Connect& connect, std::vector<env::Address> bootstrap)
-    : connect_(connect), host_(1) {
-  log::set_level(log::Level::kOff);
-  const auto timeout = std::chrono::seconds(std::max(1, connect.timeout_seconds));
-  client_ = std::make_unique<client::Client>(
-      host_, host_.shard(0),
-      client::ClientOptions{
-          .bootstrap = std::move(bootstrap),
-          .client_id = connect.client_id,
-          .software_version = MILLRACE_VERSION,
-          .connect_timeout = std::min<Duration>(timeout, std::chrono::seconds(10)),
-          .request_timeout = timeout});
-  loop_ = std::jthread([this] { host_.run(); });
-}
+    : connect_(connect), loop_(options_of(connect, std::move(bootstrap))) {}
 
-Session::~Session() {
-  run([this] { client_.reset(); });
-  host_.stop();
-}
-
-void Session::run(std::function<void()> work) {
-  std::promise<void> done;
-  shard().post([&] {
-    work();
-    done.set_value();
-  });
-  done.get_future().wait();
-}
-
-// Asleep, since what is waited for happens in another process, which tells nobody.
-void Session::pause() { std::this_thread::sleep_for(std::chrono::milliseconds(100)); }
-
-bool Session::Patience::wait() {
-  if (std::chrono::steady_clock::now() >= end_) return false;
-  pause();
-  return true;
-}
-
-Session::Patience Session::patience_for_coordinator() const {
-  return Patience(std::chrono::steady_clock::now() +
-                  std::chrono::seconds(connect_.timeout_seconds));
-}
-
-bool Session::is_about_coordinator(int16_t code) {
-  const auto error = static_cast<ErrorCode>(code);
-  return error == ErrorCode::kCoordinatorNotAvailable || error == ErrorCode::kNotCoordinator ||
-         error == ErrorCode::kCoordinatorLoadInProgress;
-}
-
-Result<client::core::MetadataCache> Session::look_up(const client::Client::Topics& topics) {
-  auto response = wait<wire::MetadataResponse>([&](client::Done<wire::MetadataResponse> done) {
-    client_->refresh(topics, std::move(done));
-  });
-  if (!response) return std::unexpected(std::move(response).error());
-  client::core::MetadataCache copy;
-  run([&] { copy = client_->metadata(); });
-  return copy;
+library::Loop::Deadline Session::coordinator_deadline() const {
+  return std::chrono::steady_clock::now() + std::chrono::seconds(connect_.timeout_seconds);
 }
 
 Result<NodeId> Session::coordinator(const std::string& group) {
-  for (Patience patience = patience_for_coordinator();;) {
-    // Old versions have one key, newer ones several: a request of either kind holds both.
-    ASSIGN_OR_RETURN(auto found, wait<client::core::FoundCoordinator>([&](auto done) {
-                       client_->find_coordinator(group, std::move(done));
-                     }));
-    if (found.error == 0) return found.node;
-    if (is_about_coordinator(found.error) && patience.wait()) continue;
-    return fail(Errc::kNotFound, fmt::format("cannot find the coordinator of group '{}': {}", group,
-                                             reason(found.error, found.message)));
-  }
-}
-
-Result<wire::ApiVersionsResponse> Session::api_versions(NodeId node) {
-  return wait<wire::ApiVersionsResponse>([&](client::Done<wire::ApiVersionsResponse> done) {
-    client_->api_versions(Destination::to(node), std::move(done));
-  });
+  ASSIGN_OR_RETURN(const auto found, loop_.find_coordinator(group, coordinator_deadline()));
+  if (found.error == 0) return found.node;
+  return fail(Errc::kNotFound, fmt::format("cannot find the coordinator of group '{}': {}", group,
+                                           reason(found.error, found.message)));
 }
 
 Outcome<Session::ByLeader> Session::by_leader(const std::vector<TopicPartition>& partitions) {

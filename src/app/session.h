@@ -1,21 +1,17 @@
-// A client for straight-line code: the event loop runs on a thread of its own, and every call here
-// blocks until its answer is there. What all commands that talk to a cluster begin with.
+// A client for straight-line code, on a loop of its own (library/loop.h): every call here blocks
+// until its answer is there. What all commands that talk to a cluster begin with.
 // Threads: used by one thread, which is not the loop's. Errors are those of client::Client.
 #pragma once
 
 #include <functional>
-#include <future>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "app/failure.h"
-#include "client/client.h"
-#include "runtime/host.h"
+#include "library/loop.h"
 
 namespace millrace::app {
 
@@ -35,22 +31,19 @@ struct ListedOffset {
 class Session {
  public:
   static Outcome<std::unique_ptr<Session>> open(const Connect& connect);
-  ~Session();
 
-  client::Client& client() { return *client_; }  // only on its shard: run()
-  env::Shard& shard() { return host_.shard(0); }
-  runtime::Host& host() { return host_; }
-  env::Disk& disk() { return host_.disk(); }
+  library::Loop& loop() { return loop_; }
+  client::Client& client() { return loop_.client(); }  // only on its shard: run()
+  env::Shard& shard() { return loop_.shard(); }
+  runtime::Host& host() { return loop_.host(); }
+  env::Disk& disk() { return loop_.host().disk(); }
 
   // Runs `work` on the shard and waits for it.
-  void run(std::function<void()> work);
+  void run(std::function<void()> work) { loop_.run(std::move(work)); }
 
   template <class Request>
   Result<client::core::ResponseOf<Request>> call(client::core::Destination to, Request request) {
-    using Response = client::core::ResponseOf<Request>;
-    return wait<Response>([&](client::Done<Response> done) {
-      client_->call(to, std::move(request), std::move(done));
-    });
+    return loop_.call(to, std::move(request));
   }
   template <class Request>
   Result<client::core::ResponseOf<Request>> call_any(Request request) {
@@ -62,22 +55,26 @@ class Session {
   template <class Request, class CodeOf>
   Result<client::core::ResponseOf<Request>> call_group(const std::string& group, Request request,
                                                        CodeOf code_of) {
-    for (Patience patience = patience_for_coordinator();;) {
+    for (const auto until = coordinator_deadline();;) {
       ASSIGN_OR_RETURN(const NodeId node, coordinator(group));
       auto response = call(client::core::Destination::to(node), request);
-      if (!response || !is_about_coordinator(code_of(*response)) || !patience.wait())
+      if (!response || !library::Loop::is_about_coordinator(code_of(*response)) ||
+          !library::Loop::pause_before(until))
         return response;
     }
   }
 
   // Asks for topics, and what is known then.
-  Result<client::core::MetadataCache> look_up(const client::Client::Topics& topics);
+  Result<client::core::MetadataCache> look_up(const client::Client::Topics& topics) {
+    return loop_.look_up(topics);
+  }
   Result<NodeId> coordinator(const std::string& group);
-  Result<wire::ApiVersionsResponse> api_versions(NodeId node);
+  Result<wire::ApiVersionsResponse> api_versions(NodeId node) {
+    return loop_.api_versions(client::core::Destination::to(node));
+  }
 
-  // Before the cluster is asked once more whether something has come about: there is nothing that
-  // tells when.
-  static void pause();
+  // Before the cluster is asked once more whether something has come about.
+  static void pause() { library::Loop::pause(); }
 
   // The offsets at the given timestamps (-1 the end, -2 the start, ...), asked of the leaders.
   using Timestamps = std::map<TopicPartition, int64_t>;
@@ -90,37 +87,14 @@ class Session {
   using ByLeader = std::map<NodeId, std::vector<TopicPartition>>;
   Outcome<ByLeader> by_leader(const std::vector<TopicPartition>& partitions);
 
-  // Starts something asynchronous on the shard and waits for what it gives.
-  template <class T>
-  Result<T> wait(std::function<void(client::Done<T>)> start) {
-    std::promise<Result<T>> promise;
-    auto future = promise.get_future();
-    shard().post(
-        [&] { start([&promise](Result<T> result) { promise.set_value(std::move(result)); }); });
-    return future.get();
-  }
-
  private:
-  // Waits a little between tries, and says when it is enough.
-  class Patience {
-   public:
-    explicit Patience(std::chrono::steady_clock::time_point end) : end_(end) {}
-    bool wait();
-
-   private:
-    std::chrono::steady_clock::time_point end_;
-  };
-
-  explicit Session(const Connect& connect, std::vector<env::Address> bootstrap);
-  Patience patience_for_coordinator() const;
-  static bool is_about_coordinator(int16_t code);
+  Session(const Connect& connect, std::vector<env::Address> bootstrap);
+  library::Loop::Deadline coordinator_deadline() const;
   Result<> ask_leader(NodeId leader, const Timestamps& timestamps,
                       std::map<TopicPartition, ListedOffset>& into);
 
   Connect connect_;
-  runtime::Host host_;
-  std::unique_ptr<client::Client> client_;
-  std::jthread loop_;
+  library::Loop loop_;
 };
 
 }  // namespace millrace::app

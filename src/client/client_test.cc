@@ -246,13 +246,17 @@ class Recorder final : public ConsumerEvents {
   void problem(const core::Fetcher::Problem& problem) override {
     problems.push_back(problem.error.message);
   }
-  void joined(const std::set<TopicPartition>& partitions) override { owned = partitions; }
+  void joined(const std::set<TopicPartition>& partitions) override {
+    owned = partitions;
+    if (on_joined) on_joined();
+  }
   void left() override { has_left = true; }
   void failed(const Error& error) override { problems.push_back(error.message); }
   void committed(const core::GroupVocabulary::CommitOutcome& outcome) override {
     commits.push_back(outcome.error);
   }
 
+  std::function<void()> on_joined;
   std::vector<std::string> values, problems;
   std::vector<ErrorCode> commits;
   std::set<TopicPartition> owned;
@@ -333,6 +337,68 @@ TEST_F(ClientTest, a_member_that_the_group_refuses_reads_no_more) {
   cluster.append({"t", PartitionIndex(1)}, "another's");
   cluster.advance(seconds(1));
   EXPECT_EQ(recorder.values.size(), 1);
+}
+
+TEST_F(ClientTest, a_consumer_goes_on_where_it_is_sent_and_not_with_what_it_gave_up) {
+  start();
+  const TopicPartition t0{"t", PartitionIndex(0)};
+  for (int i = 0; i < 3; ++i) cluster.append(t0, std::to_string(i));
+  Recorder recorder;
+  Consumer consumer(*client, {}, recorder);
+  consumer.assign({{t0, core::StartAt::offset(Offset(2))}});
+  cluster.advance(seconds(1));
+  EXPECT_EQ(recorder.values, (std::vector<std::string>{"2"}));
+  EXPECT_EQ(consumer.position(t0), Offset(3));
+  consumer.seek(t0, core::StartAt::earliest());
+  cluster.advance(seconds(1));
+  EXPECT_EQ(recorder.values, (std::vector<std::string>{"2", "0", "1", "2"}));
+  consumer.pause({t0}, true);
+  cluster.advance(seconds(1));
+  cluster.append(t0, "3");
+  consumer.seek(t0, core::StartAt::offset(Offset(3)));
+  cluster.advance(seconds(1));
+  EXPECT_EQ(recorder.values.size(), 4) << "paused";
+  consumer.unassign({t0});
+  consumer.pause({t0}, false);
+  cluster.advance(seconds(1));
+  EXPECT_EQ(recorder.values.size(), 4);
+  EXPECT_EQ(consumer.position(t0), std::nullopt);
+}
+
+TEST_F(ClientTest, a_member_that_seeks_as_it_gets_a_partition_begins_there) {
+  const TopicPartition t1{"t", PartitionIndex(1)};
+  for (int i = 0; i < 3; ++i) cluster.append(t1, std::to_string(i));
+  cluster.committed[t1] = 0;
+  start();
+  Recorder recorder;
+  Consumer consumer(*client, {}, recorder);
+  recorder.on_joined = [&] {
+    consumer.seek(t1, core::StartAt::offset(Offset(2)));
+    consumer.seek({"another's", PartitionIndex(0)}, core::StartAt::earliest());
+  };
+  consumer.join(core::MembershipOptions{.group = "g", .topics = {"t"}});
+  cluster.advance(seconds(3));
+  EXPECT_EQ(recorder.values, (std::vector<std::string>{"2"}));
+  EXPECT_EQ(consumer.position({"another's", PartitionIndex(0)}), std::nullopt);
+  EXPECT_TRUE(recorder.problems.empty());
+}
+
+TEST_F(ClientTest, a_member_without_a_reset_says_what_has_no_committed_offset) {
+  const TopicPartition t1{"t", PartitionIndex(1)};
+  cluster.append(t1, "0");
+  cluster.committed[t1] = 0;
+  start();
+  Recorder recorder;
+  Consumer consumer(*client, {.reset = std::nullopt}, recorder);
+  consumer.join(core::MembershipOptions{.group = "g", .topics = {"t"}});
+  cluster.advance(seconds(3));
+  EXPECT_EQ(recorder.values, (std::vector<std::string>{"0"}));
+  ASSERT_EQ(recorder.problems.size(), 1);
+  EXPECT_NE(recorder.problems[0].find("t-0"), std::string::npos) << recorder.problems[0];
+  consumer.seek({"t", PartitionIndex(0)}, core::StartAt::earliest());
+  cluster.append({"t", PartitionIndex(0)}, "found");
+  cluster.advance(seconds(1));
+  EXPECT_EQ(recorder.values.size(), 2) << "it is ours, and said now where to begin";
 }
 
 TEST(ParseBootstrap, takes_names_ports_and_literals) {

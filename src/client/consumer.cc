@@ -31,6 +31,23 @@ void Consumer::assign(std::map<TopicPartition, core::StartAt> partitions) {
   run(Fetcher::Event(Fetcher::Assign{std::move(partitions)}));
 }
 
+void Consumer::unassign(std::vector<TopicPartition> partitions) {
+  run(Fetcher::Event(Fetcher::Revoke{std::move(partitions)}));
+}
+
+void Consumer::seek(const TopicPartition& partition, core::StartAt start) {
+  const bool in_group = !std::holds_alternative<std::monostate>(member_);
+  if (in_group && !fetcher_.reads(partition)) {
+    if (!owned().contains(partition)) return;
+    sought_.insert(partition);
+  }
+  assign({{partition, start}});
+}
+
+void Consumer::pause(std::vector<TopicPartition> partitions, bool paused) {
+  run(Fetcher::Event(Fetcher::Pause{std::move(partitions), paused}));
+}
+
 void Consumer::room(bool there) { run(Fetcher::Event(Fetcher::Room{there})); }
 
 void Consumer::join(core::MembershipOptions options) {
@@ -128,6 +145,7 @@ void Consumer::follow(ConsumerMembership::Action& action) {
 
 void Consumer::spread(const GroupVocabulary::News& news) {
   wake_at(group_timer_, news.wake, &Consumer::tick_member);
+  for (const auto& each : news.revoke) sought_.erase(each);
   if (!news.revoke.empty()) run(Fetcher::Event(Fetcher::Revoke{news.revoke}));
   if (!news.assigned.empty()) begin_reading(news.assigned);
   if (news.failed) stop_reading();
@@ -153,10 +171,25 @@ void Consumer::stop_reading() {
 
 void Consumer::begin_reading(const std::map<TopicPartition, std::optional<Offset>>& committed) {
   std::map<TopicPartition, core::StartAt> partitions;
-  for (const auto& [partition, offset] : committed)
-    partitions[partition] =
-        offset ? core::StartAt::offset(*offset) : options_.reset.value_or(core::StartAt::latest());
+  std::vector<core::Fetcher::Problem> problems;
+  for (const auto& [partition, offset] : committed) {
+    if (sought_.erase(partition) > 0) continue;
+    if (offset)
+      partitions[partition] = core::StartAt::offset(*offset);
+    else if (options_.reset)
+      partitions[partition] = *options_.reset;
+    else
+      problems.push_back(
+          {partition,
+           {Errc::kNotFound,
+            fmt::format("group '{}' has no committed offset of {}, and nothing says where to begin",
+                        group_, partition.to_string())},
+           wire::ErrorCode::kOffsetOutOfRange});
+  }
+  const std::weak_ptr alive(alive_);
   run(Fetcher::Event(Fetcher::Assign{std::move(partitions)}));
+  for (const auto& each : problems)
+    if (!alive.expired()) events_->problem(each);
 }
 
 template <class Event, class Request>

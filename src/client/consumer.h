@@ -49,6 +49,18 @@ class Consumer {
 
   // Reads these partitions, outside of any group.
   void assign(std::map<TopicPartition, core::StartAt> partitions);
+  // Reads these no more, likewise.
+  void unassign(std::vector<TopicPartition> partitions);
+  // Goes on from there with a partition that is read, or was until a problem ended that; in a group
+  // with one of ours, also when its committed offset is still being asked for.
+  void seek(const TopicPartition& partition, core::StartAt start);
+  // Asks for nothing more of these, until told otherwise or they go.
+  void pause(std::vector<TopicPartition> partitions, bool paused);
+  // The offset after the last record that came; nothing while it is not known.
+  std::optional<Offset> position(const TopicPartition& partition) const {
+    return fetcher_.position(partition);
+  }
+
   // Joins a group, by the classic protocol or by that of KIP-848. A member without an id gets one.
   void join(core::MembershipOptions options);
   void join(core::ConsumerMembershipOptions options);
@@ -98,8 +110,9 @@ class Consumer {
   core::Fetcher fetcher_;
   std::variant<std::monostate, core::Membership, core::ConsumerMembership> member_;
   std::string group_;
-  Duration join_patience_{};      // of requests that wait for other members
-  std::set<std::string> wanted_;  // topics to ask for
+  Duration join_patience_{};         // of requests that wait for other members
+  std::set<std::string> wanted_;     // topics to ask for
+  std::set<TopicPartition> sought_;  // while committed offsets of theirs are asked for
   bool refreshing_ = false;
   env::TimerId fetch_timer_ = env::TimerId::kNone;
   env::TimerId group_timer_ = env::TimerId::kNone;

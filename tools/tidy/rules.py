@@ -36,6 +36,7 @@ def module_of(path, layers):
 def check_source(path, text, layers):
     lines = text.splitlines()
     yield from check_includes(path, lines, layers)
+    yield from check_public_includes(path, lines)
     yield from check_sizes(path, lines)
     yield from check_functions(path, lines)
     yield from check_text(path, lines)
@@ -64,6 +65,16 @@ def check_includes(path, lines, layers):
             if target in LOCKS and path.startswith(MAY_LOCK):
                 continue
             yield f"{path}:{number}: kind: a {kind} module may not include <{target}>; go through env"
+
+
+def check_public_includes(path, lines):
+    """What others compile has nothing but itself and the standard library."""
+    if not path.startswith("include/"):
+        return
+    for number, line in enumerate(lines, 1):
+        match = re.match(r'\s*#\s*include\s+(["<])([^">]+)[">]', line)
+        if match and not re.fullmatch(r'"millrace/\w+\.h|<\w+', match[1] + match[2]):
+            yield f"{path}:{number}: public: a public header may not include {match[2]}"
 
 
 def check_sizes(path, lines):

@@ -32,6 +32,11 @@ class Rules(unittest.TestCase):
         self.assertEqual(found("src/client/x.cc", '#include "client/core/x.h"\n#include "wire/reader.h"\n'), [])
         self.assertEqual(found("src/wire/testing/x.h", '#include "base/bytes.h"\n#include "wire/testing/y.h"\n'), [])
 
+    def test_a_public_header_with_more_than_the_standard_library(self):
+        for name in ('"base/ids.h"', "<fmt/format.h>", "<unistd.h>"):
+            self.caught("include/millrace/x.h", f"#include {name}\n", "public")
+        self.assertEqual(found("include/millrace/x.h", '#include <mutex>\n#include "millrace/y.h"\n'), [])
+
     def test_forbidden_includes_of_pure_modules(self):
         for name in ("thread", "mutex", "random", "filesystem", "fstream", "sys/socket.h", "boost/asio/ip/tcp.hpp"):
             self.caught("src/wire/x.cc", f"#include <{name}>\n", "kind")

@@ -21,7 +21,6 @@ using client::core::MetadataCache;
 using std::chrono::steady_clock;
 using wire::ErrorCode;
 
-constexpr int kLeaderTries = 5;
 constexpr auto kRetryAfter = std::chrono::milliseconds(100);
 
 int64_t number_of(const Properties& properties, std::string_view name, int64_t otherwise) {
@@ -267,45 +266,11 @@ Attempt<std::vector<TopicDescription>> Admin::describe_topics(
 }
 
 Attempt<Admin::EndOffsets> Admin::list_offsets_each(const Timestamps& timestamps) {
-  EndOffsets result;
-  Timestamps left = timestamps;
-  for (int tries = 0; !left.empty() && tries < kLeaderTries; ++tries) {
-    if (tries > 0) Session::pause();
-    std::set<std::string> names;
-    for (const auto& [partition, timestamp] : left) names.insert(partition.topic);
-    ASSIGN_OR_RETURN(const auto known,
-                     metadata({.names = {names.begin(), names.end()}}, "listOffsets"));
-    std::map<NodeId, wire::ListOffsetsRequest> requests;
-    for (const auto& [partition, timestamp] : left) {
-      const auto leader = known.leader(partition);
-      const auto* topic = known.topic(partition.topic);
-      const bool there = topic != nullptr && topic->partitions.contains(partition.partition);
-      if (!leader) {
-        result[partition].error = wire::code_of(there ? ErrorCode::kLeaderNotAvailable
-                                                      : ErrorCode::kUnknownTopicOrPartition);
-        continue;
-      }
-      auto& request = requests[*leader];
-      request.replica_id = -1;
-      if (request.topics.empty() || request.topics.back().name != partition.topic)
-        request.topics.push_back({.name = partition.topic});
-      request.topics.back().partitions.push_back(
-          {.partition_index = partition.partition.value(), .timestamp = timestamp});
-    }
-    for (auto& [leader, request] : requests) {
-      ASSIGN_OR_RETURN(const auto response,
-                       call("listOffsets", Destination::to(leader), std::move(request)));
-      for (const auto& topic : response.topics)
-        for (const auto& each : topic.partitions)
-          result[{topic.name, PartitionIndex(each.partition_index)}] = {
-              Offset(each.offset), TimestampMs(each.timestamp), LeaderEpoch(each.leader_epoch),
-              each.error_code};
-    }
-    std::erase_if(left, [&](const auto& each) {
-      return !MetadataCache::is_stale_after(static_cast<ErrorCode>(result[each.first].error));
-    });
-  }
-  return result;
+  constexpr std::string_view kName = "listOffsets";
+  RETURN_IF_ERROR(reach(kName));
+  auto listed = library::list_offsets(session_->loop(), timestamps);
+  if (!listed) return std::unexpected(exception_of(listed.error(), kName));
+  return std::move(*listed);
 }
 
 Attempt<Admin::EndOffsets> Admin::list_offsets(const Timestamps& timestamps) {

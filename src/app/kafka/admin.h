@@ -17,10 +17,12 @@
 #include "app/kafka/ending.h"
 #include "app/kafka/options.h"
 #include "app/session.h"
+#include "library/config_reader.h"
+#include "library/listed_offsets.h"
 
 namespace millrace::app::kafka {
 
-using Properties = std::map<std::string, std::string, std::less<>>;
+using library::Properties;
 
 // A properties file; an exception when it cannot be read.
 Attempt<Properties> load_properties(const std::string& path);
@@ -50,13 +52,7 @@ struct TopicListing {
   bool internal = false;
 };
 
-// The answer about one partition.
-struct EndOffset {
-  Offset offset;
-  TimestampMs timestamp = kNoTimestamp;
-  LeaderEpoch leader_epoch = kNoLeaderEpoch;
-  int16_t error = 0;
-};
+using EndOffset = library::ListedOffset;  // the answer about one partition
 
 class Admin {
  public:
@@ -114,8 +110,8 @@ class Admin {
   // Of one that is there; else what Kafka's client says when it has waited for it in vain.
   Attempt<client::core::Destination> broker(NodeId id, std::string_view name);
 
-  using Timestamps = std::map<TopicPartition, int64_t>;
-  using EndOffsets = std::map<TopicPartition, EndOffset>;
+  using Timestamps = library::Timestamps;
+  using EndOffsets = library::ListedOffsets;
   // Error codes by partition.
   Attempt<EndOffsets> list_offsets_each(const Timestamps& timestamps);
   // The exception of the first that fails.

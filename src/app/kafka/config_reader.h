@@ -1,49 +1,22 @@
-// Configs of Kafka's clients among properties, with their defaults and checks.
-// Errors: ConfigException; the first is kept, so that all can be read before it is looked at.
+// library::ConfigReader with the exceptions that Kafka's clients throw.
 #pragma once
 
-#include <cstdint>
-#include <initializer_list>
-#include <limits>
 #include <string>
-#include <string_view>
 
 #include "app/kafka/admin.h"
-#include "base/time.h"
+#include "library/config_reader.h"
 
 namespace millrace::app::kafka {
 
+using library::milliseconds_of;
+
 std::unexpected<Ending> config_exception(std::string message);
 
-class ConfigReader {
+class ConfigReader : public library::ConfigReader {
  public:
-  explicit ConfigReader(const Properties& properties) : properties_(properties) {}
-
-  bool has(std::string_view name) const { return properties_.contains(name); }
-  std::string text(std::string_view name, std::string_view otherwise) const;
-  bool truth(std::string_view name, bool otherwise);
-  // One of `values`; case counts.
-  std::string one_of(std::string_view name, std::string_view otherwise,
-                     std::initializer_list<std::string_view> values);
-
-  struct Bounds {
-    std::string_view type = "INT";
-    int64_t least = 0;
-    int64_t most = std::numeric_limits<int32_t>::max();
-  };
-  int64_t number(std::string_view name, int64_t otherwise, Bounds bounds);
-  int64_t number(std::string_view name, int64_t otherwise) { return number(name, otherwise, {}); }
-  int64_t long_number(std::string_view name, int64_t otherwise);
-
-  void refuse(std::string_view value, std::string_view name, std::string_view why);
-  const Attempt<>& fine() const { return fine_; }
-
- private:
-  const Properties& properties_;
-  Attempt<> fine_;
+  using library::ConfigReader::ConfigReader;
+  // ConfigException: the first that was refused.
+  Attempt<> fine() const;
 };
-
-// What is longer than 30 years is taken for that.
-Duration milliseconds_of(int64_t count);
 
 }  // namespace millrace::app::kafka

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/kafka/ending.h"
+#include "library/text.h"
 
 namespace millrace::app::kafka {
 
@@ -30,10 +31,9 @@ std::vector<T> duplicates(const std::vector<T>& values) {
   return twice;
 }
 
-// As Java's String.split: trailing empty parts are left out.
-std::vector<std::string> split(std::string_view text, char separator);
-std::string trimmed(std::string_view text);
-std::string lower_case(std::string_view text);
+using library::lower_case;
+using library::split;
+using library::trimmed;
 std::string upper_case(std::string_view text);
 
 // As Java's Integer.parseInt and Long.parseLong: NumberFormatException.

@@ -63,7 +63,18 @@ void Fetcher::on(Assign& event, Instant now) {
 }
 
 void Fetcher::on(Revoke& event, Instant) {
-  for (const auto& partition : event.partitions) partitions_.erase(partition);
+  for (const auto& partition : event.partitions) {
+    partitions_.erase(partition);
+    paused_.erase(partition);
+  }
+}
+
+void Fetcher::on(Pause& event, Instant) {
+  for (const auto& partition : event.partitions)
+    if (event.paused)
+      paused_.insert(partition);
+    else
+      paused_.erase(partition);
 }
 
 std::optional<Offset> Fetcher::position(const TopicPartition& partition) const {
@@ -82,7 +93,7 @@ void Fetcher::ask(Instant now) {
       state.unknown_since.reset();
       if (state.start)
         to_list[*leader].push_back(current);
-      else if (room_ && !fetching_.contains(*leader))
+      else if (room_ && !paused_.contains(current->first) && !fetching_.contains(*leader))
         to_fetch[*leader].push_back(current);
     } else {
       no_leader(current, now);
@@ -102,13 +113,16 @@ void Fetcher::no_leader(Partitions::iterator partition, Instant now) {
   if (!state.unknown_since) state.unknown_since = now;
   if (now < *state.unknown_since + options_.topic_patience) return;
   if (known->second.error == ErrorCode::kUnknownTopicOrPartition)
-    return give_up(partition, {Errc::kNotFound,
-                               fmt::format("topic '{}' does not exist", partition->first.topic)});
+    return give_up(
+        partition,
+        {Errc::kNotFound, fmt::format("topic '{}' does not exist", partition->first.topic)},
+        ErrorCode::kUnknownTopicOrPartition);
   if (known->second.error == ErrorCode::kNone &&
       !known->second.partitions.contains(partition->first.partition))
     give_up(partition,
             {Errc::kNotFound, fmt::format("topic '{}' has no partition {}", partition->first.topic,
-                                          partition->first.partition)});
+                                          partition->first.partition)},
+            ErrorCode::kUnknownTopicOrPartition);
 }
 
 void Fetcher::list_from(NodeId leader, const std::vector<Partitions::iterator>& partitions) {
@@ -231,7 +245,8 @@ void Fetcher::take_fetched(Partitions::iterator partition, const PartitionData& 
   if (auto read = read_batches(partition, answer); !read)
     return give_up(partition,
                    std::move(read).error().within(fmt::format(
-                       "{} at offset {}", partition->first.to_string(), state.position)));
+                       "{} at offset {}", partition->first.to_string(), state.position)),
+                   ErrorCode::kCorruptMessage);
   if (!options_.until_end) return;
   if (!state.end)
     state.end = Offset(options_.read_committed ? answer.last_stable_offset : answer.high_watermark);
@@ -281,8 +296,10 @@ void Fetcher::out_of_range(Partitions::iterator partition) {
     state.start = options_.reset;
     return;
   }
-  give_up(partition, {Errc::kNotFound, fmt::format("{} has no offset {}",
-                                                   partition->first.to_string(), state.position)});
+  give_up(partition,
+          {Errc::kNotFound,
+           fmt::format("{} has no offset {}", partition->first.to_string(), state.position)},
+          ErrorCode::kOffsetOutOfRange);
 }
 
 void Fetcher::failed(Partitions::iterator partition, ErrorCode error, Instant now) {
@@ -293,11 +310,12 @@ void Fetcher::failed(Partitions::iterator partition, ErrorCode error, Instant no
   }
   give_up(partition,
           {Errc::kInvalid, fmt::format("{}: the broker answers {}", partition->first.to_string(),
-                                       wire::error_name(error))});
+                                       wire::error_name(error))},
+          error);
 }
 
-void Fetcher::give_up(Partitions::iterator partition, Error error) {
-  action_.problems.push_back({partition->first, std::move(error)});
+void Fetcher::give_up(Partitions::iterator partition, Error error, ErrorCode code) {
+  action_.problems.push_back({partition->first, std::move(error), code});
   partitions_.erase(partition);
 }
 

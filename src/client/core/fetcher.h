@@ -13,6 +13,7 @@
 //   FE3 no record comes for a partition after it was revoked.
 //   FE4 with read_committed no record of an aborted transaction comes, and none beyond the last
 //      stable offset.
+//   FE5 no fetch asks for a partition that is paused; what was asked for before still comes.
 // KIP-98 (read_committed), KIP-516 (topic ids).
 #pragma once
 
@@ -65,7 +66,7 @@ class Fetcher {
  public:
   enum class RequestId : uint64_t {};
 
-  struct Assign {
+  struct Assign {  // one that is there already goes on at the new place
     std::map<TopicPartition, StartAt> partitions;
   };
   struct Revoke {
@@ -73,6 +74,10 @@ class Fetcher {
   };
   struct Room {
     bool there = true;  // false: nothing is asked for until it is true again
+  };
+  struct Pause {  // until they are revoked, or told otherwise; they need not be there yet
+    std::vector<TopicPartition> partitions;
+    bool paused = true;
   };
   struct Tick {};
   struct MetadataRefreshed {};
@@ -84,7 +89,7 @@ class Fetcher {
     RequestId id;
     Result<wire::FetchResponse> response;
   };
-  using Event = std::variant<Assign, Revoke, Room, Tick, MetadataRefreshed, Listed, Fetched>;
+  using Event = std::variant<Assign, Revoke, Room, Pause, Tick, MetadataRefreshed, Listed, Fetched>;
 
   struct Send {
     RequestId id{};
@@ -94,6 +99,7 @@ class Fetcher {
   struct Problem {  // the partition is not read any more
     TopicPartition partition;
     Error error;
+    wire::ErrorCode code = wire::ErrorCode::kUnknownServerError;  // the broker's, or one like it
   };
   struct Action {
     std::vector<Send> sends;
@@ -111,6 +117,7 @@ class Fetcher {
 
   // The offset after the last record that came; nothing while it is not known.
   std::optional<Offset> position(const TopicPartition& partition) const;
+  bool reads(const TopicPartition& partition) const { return partitions_.contains(partition); }
   size_t partition_count() const { return partitions_.size(); }
   std::string describe() const;
 
@@ -136,6 +143,7 @@ class Fetcher {
   void on(Assign& event, Instant now);
   void on(Revoke& event, Instant now);
   void on(Room& event, Instant) { room_ = event.there; }
+  void on(Pause& event, Instant);
   void on(Tick&, Instant) {}
   void on(MetadataRefreshed&, Instant) {}
   void on(Listed& event, Instant now);
@@ -153,7 +161,7 @@ class Fetcher {
   Result<> read_records(Partitions::iterator partition, const record::BatchView& batch);
   void out_of_range(Partitions::iterator partition);
   void failed(Partitions::iterator partition, wire::ErrorCode error, Instant now);
-  void give_up(Partitions::iterator partition, Error error);
+  void give_up(Partitions::iterator partition, Error error, wire::ErrorCode code);
   // The partitions of an ended request that still wait for it.
   std::vector<Partitions::iterator> answered(RequestId id);
   void set_wake(Instant now);
@@ -162,6 +170,7 @@ class Fetcher {
   FetcherOptions options_;
   Partitions partitions_;
   std::map<RequestId, Request> requests_;
+  std::set<TopicPartition> paused_;
   std::set<NodeId> fetching_;  // from these a fetch is under way
   bool room_ = true;
   uint64_t last_request_ = 0;

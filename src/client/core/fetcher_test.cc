@@ -171,6 +171,7 @@ TEST_F(FetcherTest, an_offset_that_is_gone_is_a_problem_without_a_reset) {
   const auto action = fetched(first.sends[0], {}, -1, ErrorCode::kOffsetOutOfRange);
   ASSERT_EQ(action.problems.size(), 1);
   EXPECT_EQ(action.problems[0].error.code, Errc::kNotFound);
+  EXPECT_EQ(action.problems[0].code, ErrorCode::kOffsetOutOfRange);
   EXPECT_EQ(fetcher().partition_count(), 0);
 }
 
@@ -225,6 +226,36 @@ TEST_F(FetcherTest, without_room_nothing_is_asked_for) {
   resume(Fetcher::Room{false});
   EXPECT_TRUE(fetched(first.sends[0], {bytes_of({0, {"a"}})}).sends.empty());
   EXPECT_EQ(resume(Fetcher::Room{true}).sends.size(), 1);
+}
+
+TEST_F(FetcherTest, what_is_paused_is_not_asked_for_until_it_is_resumed) {
+  const auto first = assign(kT0, StartAt::offset(Offset(0)));
+  EXPECT_TRUE(resume(Fetcher::Pause{{kT0}}).sends.empty());
+  EXPECT_TRUE(fetched(first.sends.at(0), {bytes_of({0, {"a"}})}).sends.empty());
+  EXPECT_EQ(read, (std::vector<std::string>{"t-0@0 a"})) << "it was asked for before";
+  const auto other = assign(kT1, StartAt::offset(Offset(0)));
+  ASSERT_EQ(other.sends.size(), 1) << "others go on";
+  EXPECT_EQ(other.sends[0].to, NodeId(2));
+  const auto again = resume(Fetcher::Pause{{kT0}, false});
+  ASSERT_EQ(again.sends.size(), 1);
+  EXPECT_EQ(fetch_offset(again.sends[0]), 1);
+}
+
+TEST_F(FetcherTest, what_was_paused_stays_so_at_another_place_and_not_when_it_comes_back) {
+  resume(Fetcher::Pause{{kT0}});
+  EXPECT_TRUE(assign(kT0, StartAt::offset(Offset(5))).sends.empty()) << "paused before it came";
+  EXPECT_TRUE(assign(kT0, StartAt::offset(Offset(7))).sends.empty());
+  EXPECT_EQ(fetcher().position(kT0), Offset(7));
+  resume(Fetcher::Revoke{{kT0}});
+  EXPECT_EQ(assign(kT0, StartAt::offset(Offset(7))).sends.size(), 1);
+}
+
+TEST_F(FetcherTest, where_a_paused_partition_begins_is_found_out_all_the_same) {
+  resume(Fetcher::Pause{{kT0}});
+  const auto asked = assign(kT0, StartAt::latest());
+  ASSERT_EQ(asked.sends.size(), 1);
+  EXPECT_TRUE(listed(asked.sends[0], 40).sends.empty());
+  EXPECT_EQ(fetcher().position(kT0), Offset(40));
 }
 
 TEST_F(FetcherTest, until_end_stops_where_the_end_was) {

@@ -1,8 +1,10 @@
-#include "app/feeder.h"
+#include "library/feeder.h"
 
+#include <algorithm>
 #include <future>
+#include <utility>
 
-namespace millrace::app {
+namespace millrace::library {
 namespace {
 
 using client::core::Delivery;
@@ -10,6 +12,12 @@ using client::core::OutgoingRecord;
 
 size_t weight_of(const OutgoingRecord& record) {
   return 1 + (record.value ? record.value->size() : 0) + (record.key ? record.key->size() : 0);
+}
+
+size_t weight_of(const std::vector<OutgoingRecord>& records) {
+  size_t weight = 0;
+  for (const auto& record : records) weight += weight_of(record);
+  return weight;
 }
 
 }  // namespace
@@ -21,51 +29,73 @@ record::Codec codec_of(const std::string& name) {
   return record::Codec::kNone;
 }
 
-Feeder::Feeder(Session& session, client::core::ProducerOptions options, OnDelivery on_delivery,
+Feeder::Feeder(Loop& loop, client::core::ProducerOptions options, OnDelivery on_delivery,
                size_t most_bytes)
-    : session_(session), on_delivery_(std::move(on_delivery)), most_bytes_(most_bytes) {
-  session_.run([&] {
-    options.seed = session_.shard().random().next();
-    producer_ = std::make_unique<client::Producer>(session_.client(), options,
+    : loop_(loop), on_delivery_(std::move(on_delivery)), most_bytes_(most_bytes) {
+  loop_.run([&] {
+    options.seed = loop_.shard().random().next();
+    producer_ = std::make_unique<client::Producer>(loop_.client(), options,
                                                    [this](const Delivery& d) { delivered(d); });
   });
 }
 
 Feeder::~Feeder() {
-  session_.run([&] { producer_.reset(); });
+  loop_.run([&] { producer_.reset(); });
 }
 
-void Feeder::feed(std::vector<OutgoingRecord> records) {
-  if (records.empty()) return;
-  size_t weight = 0;
-  for (const auto& record : records) weight += weight_of(record);
+bool Feeder::feed(std::vector<OutgoingRecord> records, Loop::Deadline until) {
+  if (records.empty()) return true;
+  const size_t weight = weight_of(records);
+  bool was_empty = false;
   {
     std::unique_lock lock(mutex_);
-    has_room_.wait(lock, [&] { return handed_ + buffered_ < most_bytes_; });
+    const auto has_room = [&] { return handed_ + buffered_ < most_bytes_; };
+    if (until == Loop::Deadline::max())
+      has_room_.wait(lock, has_room);
+    else if (!has_room_.wait_until(lock, until, has_room))
+      return false;
     handed_ += weight;
+    was_empty = waiting_.empty();
+    if (was_empty)
+      waiting_ = std::move(records);
+    else
+      std::ranges::move(records, std::back_inserter(waiting_));
   }
-  session_.shard().post([this, weight, records = std::move(records)]() mutable {
-    const TimestampMs now = session_.shard().clock().wall();
-    for (auto& record : records)
-      if (record.timestamp == kNoTimestamp) record.timestamp = now;
-    producer_->produce(std::move(records));
-    tell(weight);
-  });
+  if (was_empty) loop_.shard().post([this] { take(); });
+  return true;
+}
+
+void Feeder::take() {
+  std::vector<OutgoingRecord> records;
+  {
+    std::lock_guard lock(mutex_);
+    records.swap(waiting_);
+  }
+  const size_t weight = weight_of(records);
+  const TimestampMs now = loop_.shard().clock().wall();
+  for (auto& record : records)
+    if (record.timestamp == kNoTimestamp) record.timestamp = now;
+  producer_->produce(std::move(records));
+  tell(weight);
+}
+
+void Feeder::flush() {
+  loop_.shard().post([this] { producer_->flush(); });
 }
 
 void Feeder::finish() {
-  session_.run([&] { producer_->flush(); });
+  loop_.run([&] { producer_->flush(); });
   {
     std::unique_lock lock(mutex_);
     has_room_.wait(lock, [&] { return handed_ == 0 && buffered_ == 0; });
   }
-  session_.run([] {});  // what is being told is told then
+  loop_.run([] {});  // what is being told is told then
 }
 
 Feeder::Failed Feeder::wait_for(void (client::Producer::*wish)(client::Producer::OnOutcome)) {
   std::promise<Failed> promise;
   auto future = promise.get_future();
-  session_.shard().post([&] {
+  loop_.shard().post([&] {
     (*producer_.*wish)([&promise](Failed failed) { promise.set_value(std::move(failed)); });
   });
   return future.get();
@@ -77,7 +107,7 @@ Feeder::Failed Feeder::init_transactions() {
 
 Feeder::Failed Feeder::begin_transaction() {
   Result<> begun;
-  session_.run([&] { begun = producer_->begin_transaction(); });
+  loop_.run([&] { begun = producer_->begin_transaction(); });
   if (begun) return std::nullopt;
   return client::core::TransactionFailure{
       .error = wire::ErrorCode::kInvalidTxnState, .message = begun.error().message, .fatal = true};
@@ -98,7 +128,7 @@ void Feeder::tell(size_t taken) {
   std::lock_guard lock(mutex_);
   handed_ -= taken;
   buffered_ = buffered;
-  has_room_.notify_one();
+  has_room_.notify_all();
 }
 
 void Feeder::delivered(const Delivery& delivery) {
@@ -106,4 +136,4 @@ void Feeder::delivered(const Delivery& delivery) {
   tell(0);
 }
 
-}  // namespace millrace::app
+}  // namespace millrace::library
