@@ -31,7 +31,8 @@ Outcome<std::unique_ptr<Session>> Session::open(const Connect& connect) {
 }
 
 Session::Session(const Connect& connect, std::vector<env::Address> bootstrap)
-    : connect_(connect), loop_(options_of(connect, std::move(bootstrap))) {}
+    : connect_(connect),
+      loop_(options_of(connect, std::move(bootstrap)), library::Loop::Process::kOurs) {}
 
 library::Loop::Deadline Session::coordinator_deadline() const {
   return std::chrono::steady_clock::now() + std::chrono::seconds(connect_.timeout_seconds);

@@ -19,7 +19,8 @@ namespace millrace::library {
 
 class Caller {
  public:
-  explicit Caller(const ClientConfigs& configs) : configs_(configs), loop_(configs.options) {}
+  explicit Caller(const ClientConfigs& configs)
+      : configs_(configs), loop_(configs.options, Loop::Process::kShared) {}
 
   Loop& loop() { return loop_; }
   // When a call that begins now gives up.

@@ -6,7 +6,7 @@ namespace millrace::library {
 
 using wire::ErrorCode;
 
-Loop::Loop(client::ClientOptions options) : host_(1) {
+Loop::Loop(client::ClientOptions options, Process process) : host_(1, process) {
   log::set_level(log::Level::kOff);
   client_ = std::make_unique<client::Client>(host_, host_.shard(0), std::move(options));
   thread_ = std::jthread([this] { host_.run(); });

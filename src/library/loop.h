@@ -22,7 +22,8 @@ namespace millrace::library {
 
 class Loop {
  public:
-  explicit Loop(client::ClientOptions options);
+  using Process = runtime::Host::Process;
+  Loop(client::ClientOptions options, Process process);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;

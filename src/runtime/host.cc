@@ -140,9 +140,11 @@ class SignalReader final : public Watcher {
 
 }  // namespace
 
-Host::Host(size_t shard_count) {
-  std::signal(SIGPIPE, SIG_IGN);
-  raise_file_limit();
+Host::Host(size_t shard_count, Process process) {
+  if (process == Process::kOurs) {
+    std::signal(SIGPIPE, SIG_IGN);
+    raise_file_limit();
+  }
   for (size_t i = 0; i < shard_count; ++i) shards_.push_back(std::make_unique<Shard>(i));
 }
 

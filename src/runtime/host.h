@@ -2,6 +2,8 @@
 //
 // Use: make one, then run(): shard 0 runs on the calling thread, the others on threads of their
 // own; run() returns after stop().
+// Process: ours means that SIGPIPE is ignored and that it may open as many files as the system lets
+// it; one that is shared with a program that we are a library of stays as it is.
 // Signals: on_signal sets what SIGINT and SIGTERM call, on shard 0; one host in a process may.
 // Threads: stop() from any; the rest before run() or on shard 0.
 #pragma once
@@ -19,7 +21,8 @@ namespace millrace::runtime {
 
 class Host final : public env::Host {
  public:
-  explicit Host(size_t shard_count);
+  enum class Process { kOurs, kShared };
+  explicit Host(size_t shard_count, Process process = Process::kOurs);
   ~Host() override;
 
   size_t shard_count() const override { return shards_.size(); }

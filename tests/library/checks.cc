@@ -2,7 +2,10 @@
 // not appear by themselves. Ends with status 0, or says which fact does not hold.
 #include <millrace/millrace.h>
 
+#include <sys/resource.h>
+
 #include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -418,6 +421,19 @@ void polls_too_seldom() {
   CHECK(lost == 1);
 }
 
+// A library leaves its program's signals and limits alone.
+void process_as_it_was() {
+  rlimit before{}, after{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  before.rlim_cur = 300;
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  make_topic("polite");
+  ::getrlimit(RLIMIT_NOFILE, &after);
+  CHECK(after.rlim_cur == 300);
+  CHECK(std::signal(SIGPIPE, SIG_DFL) == SIG_DFL);
+  CHECK(std::signal(SIGINT, SIG_DFL) == SIG_DFL);
+}
+
 // --- Admin clients.
 
 void administration() {
@@ -471,6 +487,7 @@ const std::map<std::string, void (*)()> checks = {
     {"consumer_group", consumer_group},
     {"nobody_there", nobody_there},
     {"polls_too_seldom", polls_too_seldom},
+    {"process_as_it_was", process_as_it_was},
     {"producer_callbacks", producer_callbacks},
     {"producer_failures", producer_failures},
     {"producer_threads", producer_threads},

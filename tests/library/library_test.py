@@ -134,6 +134,13 @@ class Examples(BrokerTest):
         self.assertEqual(4, len(self.example("replay", "log", "3600").splitlines()))
         self.assertEqual("", self.example("replay", "log", "0"))
 
+    def test_the_first_program_of_the_manual(self):
+        node = self.broker({"auto.create.topics.enable": "true"}).start()
+        [program] = re.findall(r"```cpp\n(.*?)```", (ROOT / "docs/run/library.md").read_text(), re.S)
+        source = self.folder / "first.cc"
+        source.write_text(program.replace("localhost:9092", node.address))
+        self.assertEqual("written at offset 0\nhello\n", run(Installed.program(source)))
+
     def test_what_is_not_there_is_said(self):
         self.assertIn("UNKNOWN_TOPIC_OR_PARTITION: cannot look up topic 'missing'", self.refused("replay", self.node.address, "missing", "1"))
         [port] = free_ports(1)
@@ -173,6 +180,9 @@ class Checks(BrokerTest):
 
     def test_polls_too_seldom(self):
         self.check("polls_too_seldom")
+
+    def test_process_as_it_was(self):
+        self.check("process_as_it_was")
 
     def test_producer_callbacks(self):
         self.check("producer_callbacks")
