@@ -224,7 +224,7 @@ void wakeup() {
     CHECK(consumer.poll(100ms).empty());
   });
   while (!polling) std::this_thread::yield();
-  std::this_thread::sleep_for(300ms);
+  std::this_thread::sleep_for(1s);  // it is in poll() by now, and stays there
   CHECK(is_mistake([&] { consumer.poll(1ms); }));
   begun = Clock::now();
   consumer.wakeup();
@@ -355,8 +355,10 @@ void group_of(const std::string& protocol) {
   std::atomic<bool> stop = false;
   std::thread other([&] {
     second.subscribe({topic});
-    while (!stop) CHECK(second.poll(50ms).empty());
-    CHECK(second.assignment().size() == 2);
+    for (const auto until = Clock::now() + 60s; !stop || second.assignment().size() != 2;) {
+      CHECK(Clock::now() < until);
+      CHECK(second.poll(50ms).empty());
+    }
     second.close();
   });
   poll_until(first, [&] { return first.assignment().size() == 2; });
