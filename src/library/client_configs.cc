@@ -32,11 +32,11 @@ Names with_all(std::initializer_list<std::string_view> more) {
 
 const Kind& producer_kind() {
   static const Kind kKind{
-      "a producer",
-      with_all({"acks", "batch.size", "buffer.memory", "compression.gzip.level",
-                "compression.lz4.level", "compression.type", "compression.zstd.level",
-                "delivery.timeout.ms", "enable.idempotence", "linger.ms", "max.block.ms",
-                "max.in.flight.requests.per.connection", "max.request.size"})};
+      "a producer", with_all({"acks", "batch.size", "buffer.memory", "compression.gzip.level",
+                              "compression.lz4.level", "compression.type", "compression.zstd.level",
+                              "delivery.timeout.ms", "enable.idempotence", "linger.ms",
+                              "max.block.ms", "max.in.flight.requests.per.connection",
+                              "max.request.size", "transaction.timeout.ms", "transactional.id"})};
   return kKind;
 }
 
@@ -118,6 +118,20 @@ void read_acks(ConfigReader& reader, client::core::ProducerOptions& options) {
     reader.refuse(
         "Must set acks to all in order to use the idempotent producer. Otherwise we "
         "cannot guarantee idempotence.");
+}
+
+// Transactions are idempotent, which other configs may forbid.
+void read_transaction(ConfigReader& reader, client::core::ProducerOptions& options) {
+  const int64_t timeout = reader.number("transaction.timeout.ms", 60'000);
+  if (!reader.has("transactional.id")) return;
+  const std::string id = reader.text("transactional.id", "");
+  if (id.empty()) reader.refuse(id, "transactional.id", "String must be non-empty");
+  if (!options.idempotent || options.acks != -1)
+    reader.refuse("Cannot set a transactional.id without also enabling idempotence.");
+  options.transaction = {.id = id,
+                         .timeout = milliseconds(timeout),
+                         .retry_backoff = options.retry_backoff,
+                         .patience = options.topic_patience};
 }
 
 // "org.apache.kafka.clients.consumer.RangeAssignor".
@@ -242,6 +256,7 @@ Result<ProducerConfigs> producer_configs(const Properties& properties) {
   options.request_timeout = configs.client.options.request_timeout;
   options.topic_patience = configs.max_block;
   configs.client.api_timeout = configs.max_block;
+  read_transaction(reader, options);
   if (reader.has("delivery.timeout.ms") &&
       options.delivery_timeout < options.linger + options.request_timeout)
     reader.refuse(

@@ -136,7 +136,7 @@ class Examples(BrokerTest):
 
     def test_the_first_program_of_the_manual(self):
         node = self.broker({"auto.create.topics.enable": "true"}).start()
-        [program] = re.findall(r"```cpp\n(.*?)```", (ROOT / "docs/run/library.md").read_text(), re.S)
+        program, *_ = re.findall(r"```cpp\n(.*?)```", (ROOT / "docs/run/library.md").read_text(), re.S)
         source = self.folder / "first.cc"
         source.write_text(program.replace("localhost:9092", node.address))
         self.assertEqual("written at offset 0\nhello\n", run(Installed.program(source)))
@@ -195,6 +195,9 @@ class Checks(BrokerTest):
 
     def test_seeks(self):
         self.check("seeks")
+
+    def test_transactions(self):
+        self.check("transactions")
 
     def test_wakeup(self):
         self.check("wakeup")
