@@ -34,10 +34,6 @@
 namespace millrace {
 MILLRACE_INLINE namespace v0 {
 
-// By partition, the offset of the record that is to be read next: one more than that of the last
-// record that was done with.
-using Offsets = std::map<TopicPartition, std::int64_t>;
-
 // What became of a commit; `error` is null if it is done, and lives as long as the call.
 using CommitCallback = std::function<void(const Offsets& offsets, const Error* error)>;
 
@@ -97,7 +93,11 @@ class MILLRACE_API Consumer {
   // The same without waiting; the callback, which may be empty, comes in a later call.
   void commit_async(CommitCallback callback = nullptr);
   void commit_async(const Offsets& offsets, CommitCallback callback = nullptr);
-  // What the group has committed of these; none: nothing.
+  // Which member of the group this is now, for Producer::send_offsets(). std::logic_error without
+  // group.id.
+  GroupMetadata group_metadata();
+  // What the group has committed of these; none: nothing. Waits for the end of a transaction that
+  // commits some.
   std::map<TopicPartition, std::optional<std::int64_t>> committed(
       const std::vector<TopicPartition>& partitions);
 

@@ -9,7 +9,11 @@
 // Memory: at most buffer.memory bytes of keys and values wait to be sent or answered.
 // After a fork() only the parent may use it.
 //
-// Not here: transactions (KIP-98).
+// Transactions (KIP-98), with transactional.id: init_transactions() once, then begin, send, and
+// commit or abort, again and again. Records sent by any thread between are of the transaction;
+// consumers with isolation.level=read_committed see all of them or none. An Error of these calls or
+// of a record is answered by abort_transaction(); if that fails too, or the code is PRODUCER_FENCED
+// or INVALID_PRODUCER_EPOCH (another producer has the id), this producer is of no use any more.
 #pragma once
 
 #include <chrono>
@@ -58,13 +62,26 @@ class MILLRACE_API Producer {
   // sent before. Their callbacks have returned then.
   void flush();
 
+  // With transactional.id. Each but begin_transaction() blocks, for at most max.block.ms with each
+  // question to the coordinator. std::logic_error: not in this order, or without the config.
+  // Whoever had the transactional.id before is fenced, and its transaction over.
+  void init_transactions();
+  void begin_transaction();
+  // Commits offsets of a consumer with the transaction: exactly once from reading to writing. The
+  // consumer has enable.auto.commit=false. Error: the member is none of its group any more.
+  void send_offsets(const Offsets& offsets, const GroupMetadata& group);
+  // Delivers what was sent first.
+  void commit_transaction();
+  // What was not delivered yet fails.
+  void abort_transaction();
+
   // The partitions of a topic, in order; it is created if the brokers do that. Blocks at most
   // max.block.ms. Error: UNKNOWN_TOPIC_OR_PARTITION, NETWORK_EXCEPTION, others of the broker.
   std::vector<PartitionInfo> partitions_of(const std::string& topic);
 
-  // As flush(), but for at most `timeout`; what is not delivered by then fails with
-  // REQUEST_TIMED_OUT, though it may have been written. Nothing can be sent any more. A second
-  // close() does nothing.
+  // Aborts a transaction that is open, then as flush(), but for at most `timeout`; what is not
+  // delivered by then fails with REQUEST_TIMED_OUT, though it may have been written. Nothing can be
+  // sent any more. A second close() does nothing.
   void close(std::chrono::milliseconds timeout = std::chrono::hours(24));
 
  private:

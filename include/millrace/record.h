@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -65,6 +66,18 @@ struct ConsumerRecord {
 struct OffsetAndTimestamp {
   std::int64_t offset = 0;
   std::int64_t timestamp_ms = 0;  // of the record at the offset
+};
+
+// By partition, the offset of the record that is to be read next: one more than that of the last
+// record that was done with.
+using Offsets = std::map<TopicPartition, std::int64_t>;
+
+// A member of a consumer group, as a transaction names it (KIP-447).
+struct GroupMetadata {
+  std::string group;
+  std::string member_id = {};    // empty: no member, and nothing is fenced
+  std::int32_t generation = -1;  // or its epoch, with group.protocol=consumer
+  std::optional<std::string> instance_id = std::nullopt;
 };
 
 // A partition as the cluster sees it; brokers by their ids, -1: none.

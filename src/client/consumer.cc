@@ -163,6 +163,14 @@ std::set<TopicPartition> Consumer::owned() const {
   return {};
 }
 
+Consumer::Identity Consumer::identity() const {
+  if (const auto* classic = std::get_if<Membership>(&member_))
+    return {classic->member_id(), classic->generation().value()};
+  if (const auto* member = std::get_if<ConsumerMembership>(&member_))
+    return {member->member_id(), member->epoch()};
+  return {};
+}
+
 void Consumer::stop_reading() {
   const auto partitions = owned();
   if (!partitions.empty())

@@ -61,6 +61,13 @@ class Consumer {
     return fetcher_.position(partition);
   }
 
+  // Which member of its group it is now; without an id: none, or not yet.
+  struct Identity {
+    std::string member_id;
+    int32_t generation = -1;  // or epoch
+  };
+  Identity identity() const;
+
   // Joins a group, by the classic protocol or by that of KIP-848. A member without an id gets one.
   void join(core::MembershipOptions options);
   void join(core::ConsumerMembershipOptions options);

@@ -7,12 +7,11 @@
 #include <string_view>
 #include <vector>
 
+#include "library/consumer_options.h"
 #include "library/text.h"
 
 namespace millrace::library {
 namespace {
-
-using client::core::Assignor;
 
 using Names = std::vector<std::string_view>;
 
@@ -32,11 +31,11 @@ Names with_all(std::initializer_list<std::string_view> more) {
 
 const Kind& producer_kind() {
   static const Kind kKind{
-      "a producer",
-      with_all({"acks", "batch.size", "buffer.memory", "compression.gzip.level",
-                "compression.lz4.level", "compression.type", "compression.zstd.level",
-                "delivery.timeout.ms", "enable.idempotence", "linger.ms", "max.block.ms",
-                "max.in.flight.requests.per.connection", "max.request.size"})};
+      "a producer", with_all({"acks", "batch.size", "buffer.memory", "compression.gzip.level",
+                              "compression.lz4.level", "compression.type", "compression.zstd.level",
+                              "delivery.timeout.ms", "enable.idempotence", "linger.ms",
+                              "max.block.ms", "max.in.flight.requests.per.connection",
+                              "max.request.size", "transaction.timeout.ms", "transactional.id"})};
   return kKind;
 }
 
@@ -120,15 +119,18 @@ void read_acks(ConfigReader& reader, client::core::ProducerOptions& options) {
         "cannot guarantee idempotence.");
 }
 
-// "org.apache.kafka.clients.consumer.RangeAssignor".
-std::optional<Assignor> assignor_of_class(std::string_view name) {
-  constexpr std::string_view kPackage = "org.apache.kafka.clients.consumer.";
-  if (!name.starts_with(kPackage)) return std::nullopt;
-  name.remove_prefix(kPackage.size());
-  if (name == "RangeAssignor") return Assignor::kRange;
-  if (name == "RoundRobinAssignor") return Assignor::kRoundRobin;
-  if (name == "CooperativeStickyAssignor") return Assignor::kCooperativeSticky;
-  return std::nullopt;
+// Transactions are idempotent, which other configs may forbid.
+void read_transaction(ConfigReader& reader, client::core::ProducerOptions& options) {
+  const int64_t timeout = reader.number("transaction.timeout.ms", 60'000);
+  if (!reader.has("transactional.id")) return;
+  const std::string id = reader.text("transactional.id", "");
+  if (id.empty()) reader.refuse(id, "transactional.id", "String must be non-empty");
+  if (!options.idempotent || options.acks != -1)
+    reader.refuse("Cannot set a transactional.id without also enabling idempotence.");
+  options.transaction = {.id = id,
+                         .timeout = milliseconds(timeout),
+                         .retry_backoff = options.retry_backoff,
+                         .patience = options.topic_patience};
 }
 
 void read_reset(ConfigReader& reader, client::core::FetcherOptions& options) {
@@ -178,39 +180,6 @@ void read_group(ConfigReader& reader, ConsumerConfigs& configs) {
 
 }  // namespace
 
-void read_fetcher(ConfigReader& reader, client::core::FetcherOptions& options) {
-  options.min_bytes = static_cast<int32_t>(reader.number("fetch.min.bytes", 1));
-  options.max_bytes = static_cast<int32_t>(reader.number("fetch.max.bytes", 50 << 20));
-  options.partition_bytes =
-      static_cast<int32_t>(reader.number("max.partition.fetch.bytes", 1 << 20));
-  options.max_wait = milliseconds_of(reader.number("fetch.max.wait.ms", 500));
-  options.retry_backoff = milliseconds_of(reader.long_number("retry.backoff.ms", 100));
-  options.read_committed =
-      reader.one_of("isolation.level", "read_uncommitted",
-                    {"read_committed", "read_uncommitted"}) == "read_committed";
-}
-
-void read_membership(ConfigReader& reader, client::core::MembershipOptions& options) {
-  options.group = reader.text("group.id", "");
-  if (reader.has("group.instance.id")) options.instance_id = reader.text("group.instance.id", "");
-  options.session_timeout = milliseconds_of(reader.number("session.timeout.ms", 45'000));
-  options.heartbeat_interval = milliseconds_of(reader.number("heartbeat.interval.ms", 3'000));
-  options.rebalance_timeout = milliseconds_of(reader.number("max.poll.interval.ms", 300'000));
-  options.retry_backoff = milliseconds_of(reader.long_number("retry.backoff.ms", 100));
-  const std::string classes = reader.text("partition.assignment.strategy", "");
-  if (classes.empty()) return;
-  options.assignors.clear();
-  for (const auto& each : split(classes, ',')) {
-    const auto assignor = assignor_of_class(trimmed(each));
-    if (assignor)
-      options.assignors.push_back(*assignor);
-    else
-      reader.refuse(each, "partition.assignment.strategy",
-                    "only RangeAssignor, RoundRobinAssignor and CooperativeStickyAssignor are "
-                    "there");
-  }
-}
-
 Result<ClientConfigs> admin_configs(const Properties& properties) {
   RETURN_IF_ERROR(check_names(properties, admin_kind()));
   ConfigReader reader(properties);
@@ -242,6 +211,7 @@ Result<ProducerConfigs> producer_configs(const Properties& properties) {
   options.request_timeout = configs.client.options.request_timeout;
   options.topic_patience = configs.max_block;
   configs.client.api_timeout = configs.max_block;
+  read_transaction(reader, options);
   if (reader.has("delivery.timeout.ms") &&
       options.delivery_timeout < options.linger + options.request_timeout)
     reader.refuse(

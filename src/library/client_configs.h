@@ -48,9 +48,4 @@ Result<ProducerConfigs> producer_configs(const Properties& properties);
 Result<ConsumerConfigs> consumer_configs(const Properties& properties);
 Result<ClientConfigs> admin_configs(const Properties& properties);
 
-// But for auto.offset.reset.
-void read_fetcher(ConfigReader& reader, client::core::FetcherOptions& options);
-// Of a classic member.
-void read_membership(ConfigReader& reader, client::core::MembershipOptions& options);
-
 }  // namespace millrace::library

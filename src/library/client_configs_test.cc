@@ -95,6 +95,18 @@ TEST(ClientConfigs, configs_that_exclude_each_other_are_refused) {
               HasSubstr("enable.auto.commit"));
 }
 
+TEST(ClientConfigs, transactions_need_idempotence) {
+  const auto configs = producer_configs(with({{"transactional.id", "t"}, {"max.block.ms", "700"}}));
+  ASSERT_TRUE(configs) << refusal(configs);
+  EXPECT_EQ(configs->options.transaction->id, "t");
+  EXPECT_EQ(configs->options.transaction->timeout, seconds(60));
+  EXPECT_EQ(configs->options.transaction->patience, milliseconds(700));
+  EXPECT_THAT(refusal(producer_configs(with({{"transactional.id", "t"}, {"acks", "1"}}))),
+              HasSubstr("transactional.id without"));
+  EXPECT_THAT(refusal(producer_configs(with({{"transactional.id", ""}}))),
+              HasSubstr("transactional.id"));
+}
+
 TEST(ClientConfigs, a_compression_level_is_that_of_the_codec_chosen) {
   const auto configs = producer_configs(with({{"compression.type", "zstd"},
                                               {"compression.zstd.level", "7"},

@@ -108,6 +108,11 @@ void Consumer::commit_async(const Offsets& offsets, CommitCallback callback) {
   impl_->commit_async(inner(offsets), std::move(callback));
 }
 
+GroupMetadata Consumer::group_metadata() {
+  const Impl::Use use(*impl_);
+  return impl_->group_metadata();
+}
+
 std::map<TopicPartition, std::optional<std::int64_t>> Consumer::committed(
     const std::vector<TopicPartition>& partitions) {
   const Impl::Use use(*impl_);

@@ -30,6 +30,17 @@ const std::string& Consumer::Impl::group() const {
   return configs_.group;
 }
 
+GroupMetadata Consumer::Impl::group_metadata() {
+  GroupMetadata metadata{group(), {}, -1, configs_.classic_member.instance_id};
+  if (mode_ != Mode::kGroup) return metadata;
+  reader_.run([&](client::Consumer& consumer) {
+    const auto identity = consumer.identity();
+    metadata.member_id = identity.member_id;
+    metadata.generation = identity.generation;
+  });
+  return metadata;
+}
+
 // Where a partition is behind what was given; else how far the loop has read, which is also behind
 // what is never given (transaction markers).
 Consumer::Impl::InnerOffsets Consumer::Impl::positions() {

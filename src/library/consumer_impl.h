@@ -63,6 +63,7 @@ class MILLRACE_HIDDEN Consumer::Impl {
   void commit(const InnerOffsets& offsets, Deadline until);
   void commit_async(const InnerOffsets& offsets, CommitCallback callback);
   const std::string& group() const;  // std::logic_error without one
+  GroupMetadata group_metadata();
 
   int64_t position(const Inner& partition);
   void seek(const Inner& partition, client::core::StartAt start);

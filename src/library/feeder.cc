@@ -92,11 +92,12 @@ void Feeder::finish() {
   loop_.run([] {});  // what is being told is told then
 }
 
-Feeder::Failed Feeder::wait_for(void (client::Producer::*wish)(client::Producer::OnOutcome)) {
+Feeder::Failed Feeder::wait_for(
+    std::function<void(client::Producer&, client::Producer::OnOutcome)> wish) {
   std::promise<Failed> promise;
   auto future = promise.get_future();
   loop_.shard().post([&] {
-    (*producer_.*wish)([&promise](Failed failed) { promise.set_value(std::move(failed)); });
+    wish(*producer_, [&promise](Failed failed) { promise.set_value(std::move(failed)); });
   });
   return future.get();
 }
@@ -111,6 +112,12 @@ Feeder::Failed Feeder::begin_transaction() {
   if (begun) return std::nullopt;
   return client::core::TransactionFailure{
       .error = wire::ErrorCode::kInvalidTxnState, .message = begun.error().message, .fatal = true};
+}
+
+Feeder::Failed Feeder::send_offsets(client::core::TransactionalOffsets offsets) {
+  return wait_for([&](client::Producer& producer, client::Producer::OnOutcome done) {
+    producer.send_offsets(std::move(offsets), std::move(done));
+  });
 }
 
 Feeder::Failed Feeder::commit_transaction() {

@@ -43,11 +43,13 @@ class Feeder {
   using Failed = std::optional<client::core::TransactionFailure>;
   Failed init_transactions();
   Failed begin_transaction();
+  Failed send_offsets(client::core::TransactionalOffsets offsets);
   Failed commit_transaction();
   Failed abort_transaction();
 
  private:
-  Failed wait_for(void (client::Producer::*wish)(client::Producer::OnOutcome));
+  // Has the producer, on the loop, do what ends in a call of its argument.
+  Failed wait_for(std::function<void(client::Producer&, client::Producer::OnOutcome)> wish);
   void take();  // on the event loop
   void delivered(const client::core::Delivery& delivery);
   void tell(size_t taken);  // so much was handed to the producer

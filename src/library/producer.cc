@@ -68,7 +68,16 @@ class MILLRACE_HIDDEN Producer::Impl {
   }
   void close(Duration timeout);
 
+  void init_transactions();
+  void begin_transaction();
+  void send_offsets(const Offsets& offsets, const GroupMetadata& group);
+  void end_transaction(bool commit);
+
  private:
+  enum class Stage { kUninitialized, kReady, kOpen };
+  void need(Stage stage, const char* call);
+  void check(const library::Feeder::Failed& failed, const char* action) const;
+
   // A record of which it is not told yet what became of it. Flushes divide them into rounds: a
   // flush waits for its own round and those before.
   struct Sent {
@@ -93,6 +102,8 @@ class MILLRACE_HIDDEN Producer::Impl {
   uint64_t last_tag_ = 0;
   uint64_t round_ = 0;
   bool closed_ = false;
+  std::mutex transaction_mutex_;  // one call about transactions at a time
+  Stage stage_ = Stage::kUninitialized;
   std::optional<library::Feeder> feeder_;
 };
 
@@ -188,6 +199,7 @@ void Producer::Impl::close(Duration timeout) {
     std::lock_guard lock(mutex_);
     if (std::exchange(closed_, true)) return;
   }
+  if (stage_ == Stage::kOpen) feeder_->abort_transaction();
   const uint64_t round = begin_round();
   feeder_->flush();
   wait_for(round, deadline_in(timeout));
@@ -200,6 +212,64 @@ void Producer::Impl::close(Duration timeout) {
   const Error late(ErrorCode::kRequestTimedOut,
                    "the producer was closed before the record was delivered");
   for (const uint64_t tag : rest) fail(tag, late);
+}
+
+// --- Transactions.
+
+void Producer::Impl::need(Stage stage, const char* call) {
+  caller_.refuse_on_loop();
+  if (!configs_.options.transaction)
+    throw std::logic_error(fmt::format("{}() of a producer without transactional.id", call));
+  if (!feeder_) throw std::logic_error(fmt::format("{}() after close()", call));
+  if (stage_ == stage) return;
+  constexpr const char* kFirst[] = {"only once", "after init_transactions(), and none may be open",
+                                    "after begin_transaction()"};
+  throw std::logic_error(fmt::format("{}() is for {}", call, kFirst[static_cast<size_t>(stage)]));
+}
+
+void Producer::Impl::check(const library::Feeder::Failed& failed, const char* action) const {
+  if (!failed) return;
+  throw library::error_of(wire::code_of(failed->error),
+                          fmt::format("{} of '{}'", action, configs_.options.transaction->id),
+                          failed->message);
+}
+
+void Producer::Impl::init_transactions() {
+  const std::lock_guard lock(transaction_mutex_);
+  need(Stage::kUninitialized, "init_transactions");
+  check(feeder_->init_transactions(), "begin with transactions");
+  stage_ = Stage::kReady;
+}
+
+void Producer::Impl::begin_transaction() {
+  const std::lock_guard lock(transaction_mutex_);
+  need(Stage::kReady, "begin_transaction");
+  check(feeder_->begin_transaction(), "begin a transaction");
+  stage_ = Stage::kOpen;
+}
+
+void Producer::Impl::send_offsets(const Offsets& offsets, const GroupMetadata& group) {
+  const std::lock_guard lock(transaction_mutex_);
+  need(Stage::kOpen, "send_offsets");
+  if (offsets.empty()) return;
+  client::core::TransactionalOffsets sent{.group = group.group,
+                                          .member_id = group.member_id,
+                                          .generation = group.generation,
+                                          .instance_id = group.instance_id,
+                                          .offsets = {}};
+  for (const auto& [partition, offset] : offsets)
+    sent.offsets[library::inner(partition)] = Offset(offset);
+  check(feeder_->send_offsets(std::move(sent)), "commit offsets with a transaction");
+}
+
+void Producer::Impl::end_transaction(bool commit) {
+  const std::lock_guard lock(transaction_mutex_);
+  need(Stage::kOpen, commit ? "commit_transaction" : "abort_transaction");
+  if (commit)
+    check(feeder_->commit_transaction(), "commit a transaction");
+  else
+    check(feeder_->abort_transaction(), "abort a transaction");
+  stage_ = Stage::kReady;
 }
 
 Producer::Producer(const Config& config) : impl_(std::make_unique<Impl>(configs_of(config))) {}
@@ -224,6 +294,14 @@ std::future<RecordMetadata> Producer::send(ProducerRecord record) {
 }
 
 void Producer::flush() { impl_->flush(); }
+
+void Producer::init_transactions() { impl_->init_transactions(); }
+void Producer::begin_transaction() { impl_->begin_transaction(); }
+void Producer::send_offsets(const Offsets& offsets, const GroupMetadata& group) {
+  impl_->send_offsets(offsets, group);
+}
+void Producer::commit_transaction() { impl_->end_transaction(/*commit=*/true); }
+void Producer::abort_transaction() { impl_->end_transaction(/*commit=*/false); }
 
 std::vector<PartitionInfo> Producer::partitions_of(const std::string& topic) {
   return impl_->partitions_of(topic);

@@ -207,6 +207,65 @@ void nobody_there() {
   CHECK(consumer.poll(100ms).empty());
 }
 
+// From one topic to another, each record once: what is read and what is written are committed
+// together, or not at all.
+void transactions() {
+  make_topic("from");
+  make_topic("to");
+  fill("from", 10);
+  const TopicPartition from{"from", 0}, to{"to", 0};
+  Consumer source(with({{"group.id", "copier"},
+                        {"auto.offset.reset", "earliest"},
+                        {"enable.auto.commit", "false"}}));
+  source.subscribe({"from"});
+  const Config transactional = with({{"transactional.id", "copier"}});
+  Producer producer(transactional);
+  CHECK(is_mistake([&] { producer.begin_transaction(); }));
+  producer.init_transactions();
+  CHECK(is_mistake([&] { producer.commit_transaction(); }));
+  std::atomic<int> refused = 0;
+  const auto count = [&](const auto&, const Error* error) { refused += error ? 1 : 0; };
+  producer.send({"to", {}, "of no transaction"}, count);
+  producer.flush();
+  CHECK(refused == 1);
+  producer.begin_transaction();
+  for (const auto& each : read(source, 10)) producer.send({"to", {}, each.value}, count);
+  CHECK(source.group_metadata().generation >= 0);
+  producer.send_offsets({{from, 10}}, source.group_metadata());
+  producer.commit_transaction();
+  CHECK(source.committed({from}).at(from) == 10);
+  producer.begin_transaction();
+  producer.send({"to", {}, "aborted"}, count);
+  producer.flush();
+  millrace::GroupMetadata stranger{"copier", "nobody", 7};
+  CHECK(code_of([&] { producer.send_offsets({{from, 3}}, stranger); }) != ErrorCode::kNone);
+  producer.abort_transaction();
+  CHECK(refused == 1);
+  CHECK(source.committed({from}).at(from) == 10);
+  Consumer all(with({{"auto.offset.reset", "earliest"}}));
+  all.assign({to});
+  read(all, 11);
+  Consumer committed(
+      with({{"auto.offset.reset", "earliest"}, {"isolation.level", "read_committed"}}));
+  committed.assign({to});
+  CHECK(read(committed, 10).back().value == "9");
+  CHECK(committed.poll(300ms).empty());
+  CHECK(committed.end_offsets({to}).at(to) == 13);  // with two markers
+  // Who has the id now fences who had it.
+  Producer other(transactional);
+  other.init_transactions();
+  producer.begin_transaction();
+  producer.send({"to", {}, "fenced"}, nullptr);
+  const auto code = code_of([&] { producer.commit_transaction(); });
+  CHECK(code == ErrorCode::kProducerFenced || code == ErrorCode::kInvalidProducerEpoch);
+  other.begin_transaction();
+  other.send({"to", {}, "open"}, nullptr);
+  other.close();  // aborts
+  CHECK(committed.poll(300ms).empty());
+  Producer plain(with({}));
+  CHECK(is_mistake([&] { plain.init_transactions(); }));
+}
+
 // --- Consumers.
 
 void wakeup() {
@@ -224,7 +283,7 @@ void wakeup() {
     CHECK(consumer.poll(100ms).empty());
   });
   while (!polling) std::this_thread::yield();
-  std::this_thread::sleep_for(300ms);
+  std::this_thread::sleep_for(1s);  // it is in poll() by now, and stays there
   CHECK(is_mistake([&] { consumer.poll(1ms); }));
   begun = Clock::now();
   consumer.wakeup();
@@ -355,8 +414,10 @@ void group_of(const std::string& protocol) {
   std::atomic<bool> stop = false;
   std::thread other([&] {
     second.subscribe({topic});
-    while (!stop) CHECK(second.poll(50ms).empty());
-    CHECK(second.assignment().size() == 2);
+    for (const auto until = Clock::now() + 60s; !stop || second.assignment().size() != 2;) {
+      CHECK(Clock::now() < until);
+      CHECK(second.poll(50ms).empty());
+    }
     second.close();
   });
   poll_until(first, [&] { return first.assignment().size() == 2; });
@@ -492,6 +553,7 @@ const std::map<std::string, void (*)()> checks = {
     {"producer_failures", producer_failures},
     {"producer_threads", producer_threads},
     {"seeks", seeks},
+    {"transactions", transactions},
     {"wakeup", wakeup},
 };
 

@@ -2,7 +2,7 @@
 
 #include "app/kafka/config_reader.h"
 #include "app/kafka/text.h"
-#include "library/client_configs.h"
+#include "library/consumer_options.h"
 
 namespace millrace::app::kafka {
 namespace {
