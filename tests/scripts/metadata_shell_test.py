@@ -9,7 +9,6 @@ import struct
 import subprocess
 import tarfile
 import termios
-import time
 import unittest
 import uuid
 
@@ -18,6 +17,7 @@ from scripts.start_test import MOST_CPU_MS, TRIES, cpu_ms
 from support.broker import ROOT
 from support.kafka import batch, crc32c
 from support.protocol import Codec, uvarint
+from support.waiting import eventually
 
 B = ("--bootstrap-server", "{broker}")
 NOISE = r"Ignoring control record|org\.jline\.|^WARNING: Unable to create a system terminal"   # what Java says of any snapshot, or without a terminal
@@ -118,16 +118,18 @@ class MetadataShell(ScriptsTest):
                       ("--user", "u", "--add-config", "producer_byte_rate=1024,consumer_byte_rate=20000000"), ("--user", "u", "--client", "c(1)", "--add-config", "request_percentage=0.5"),
                       ("--ip", "127.0.0.9", "--add-config", "connection_creation_rate=10")):
             cls.ours("configs", *B, "--alter", *words)
-        cls.ours("topics", *B, "--create", "--topic", "the-last")
-        deadline = time.monotonic() + 30
-        while True:
-            cls.fresh = sorted((cls.node.data / "__cluster_metadata-0").glob("*.checkpoint"))[-1:]
-            if cls.fresh and b"the-last" in (content := cls.fresh[0].read_bytes()):
+        for attempt in range(20):    # a node that is alone writes its snapshots as changes come, one of them some time behind the others
+            cls.ours("topics", *B, "--create", "--topic", f"the-last-{attempt}")
+            if eventually(lambda: b"the-last" in cls.newest_snapshot(), seconds=1):
                 break
-            assert time.monotonic() < deadline, "no snapshot of all that was done"
-            time.sleep(0.05)
-        cls.fresh = cls.fresh[0]
+        content = cls.newest_snapshot()
+        assert b"the-last" in content, "no snapshot of all that was done"
         cls.own = cls.file("own", content)
+
+    @classmethod
+    def newest_snapshot(cls):
+        cls.fresh = max((cls.node.data / "__cluster_metadata-0").glob("*.checkpoint"), default=None)
+        return cls.fresh.read_bytes() if cls.fresh else b""
 
     @classmethod
     def file(cls, name, content):
