@@ -167,6 +167,8 @@ class ShareGroups(BothSides):
         for member in ("", "a", "m" * 36, "m" * 37, "é" * 36, "é" * 37):
             for epoch in (-3, -2, -1, 1):
                 self.beat(member, epoch)
+        self.join("w", group="w")      # its partitions are initialised at each one's own pace
+        self.beat("w", -1, group="w")
         for topics in (None, [], ["t"], [""], ["b d"], ["nope"], ["t", "t"], ["__consumer_offsets"]):
             self.beat("w", 0, topics, group="w")
             self.beat("w", -1, group="w")
