@@ -246,6 +246,10 @@ void write_quotas(Exposition& page, node::ClientQuotas& quotas, Instant now) {
     family(kind, "throttle_time", "Milliseconds that clients were told to wait, on average.",
            &node::ClientQuotas::Reading::average_throttle_ms);
   }
+  if (quotas.has(Kind::kRequest))
+    page.single("kafka_server_request_exempt_request_time", kGauge,
+                "Percents of a core that requests take which no client is charged for.",
+                quotas.exempt_time(now));
 }
 
 // What clients push (KIP-714): org.apache.kafka.producer.x is kafka_client_producer_x, so that no

@@ -20,7 +20,7 @@ quota::Windows windows_of_rates(const config::NodeProperties& properties) {
 }  // namespace
 
 ClientQuotas::ClientQuotas(const config::NodeProperties& properties)
-    : mutations_(windows_of_mutations(properties)) {
+    : mutations_(windows_of_mutations(properties)), exempt_(windows_of_rates(properties)) {
   for (auto& each : rates_) each = std::make_unique<RateMeters>(windows_of_rates(properties));
 }
 
@@ -66,6 +66,16 @@ std::optional<double> ClientQuotas::most_at_once(Kind kind, const Client& client
   const double bound = here.meters.of(client, ms_of(now)).bound;
   return bound * static_cast<double>(windows.count - 1) *
          (static_cast<double>(windows.length_ms) / kMsPerSecond);
+}
+
+void ClientQuotas::note_exempt_time(double percents, Instant now) {
+  std::lock_guard lock(exempt_mutex_);
+  exempt_.record(percents, ms_of(now));
+}
+
+double ClientQuotas::exempt_time(Instant now) {
+  std::lock_guard lock(exempt_mutex_);
+  return exempt_.measure(ms_of(now));
 }
 
 ClientQuotas::Mutation ClientQuotas::charge_mutation(const Client& client, double partitions,

@@ -45,6 +45,12 @@ class ClientQuotas {
   // much.
   std::optional<double> most_at_once(Kind kind, const Client& client, Instant now);
 
+  // Percents of a second of one core that went into requests which no client is charged for: those
+  // that brokers ask of each other, and those of producers which wait for no answer. Counted where
+  // request time has quotas, as Kafka's exempt-request-time.
+  void note_exempt_time(double percents, Instant now);
+  double exempt_time(Instant now);  // percents a second
+
   // Changes of topics, by partitions. Strict: refused (false) while earlier ones are not worked
   // off, else free; not strict: never refused, only too much. `wait`: how long they are to wait.
   struct Mutation {
@@ -81,6 +87,8 @@ class ClientQuotas {
   std::array<std::atomic<bool>, quota::kKinds> enabled_{};
   std::array<std::unique_ptr<RateMeters>, quota::kKinds - 1> rates_;  // of all but mutations
   MutationMeters mutations_;
+  std::mutex exempt_mutex_;
+  quota::Rate exempt_;
 };
 
 }  // namespace millrace::node

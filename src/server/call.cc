@@ -35,9 +35,13 @@ Duration Call::charge_time() {
   constexpr double kPercent = 100;
   const Instant now = shard().clock().now();
   const Duration taken = time->taken.value_or(now - time->begun);
-  const Duration wait =
-      node().client_quotas().charge(quota::Kind::kRequest, client(),
-                                    std::chrono::duration<double>(taken).count() * kPercent, now);
+  const double percents = std::chrono::duration<double>(taken).count() * kPercent;
+  node::ClientQuotas& quotas = node().client_quotas();
+  if (parts_.is_exempt) {
+    quotas.note_exempt_time(percents, now);
+    return {};
+  }
+  const Duration wait = quotas.charge(quota::Kind::kRequest, client(), percents, now);
   throttle(quota::Kind::kRequest, wait);
   return wait;
 }

@@ -73,6 +73,7 @@ class Call {
     PeerInfo* peer = nullptr;
     Services* services = nullptr;
     std::shared_ptr<HandlerTime> time{};  // null: none of it is charged
+    bool is_exempt = false;               // charged to no client
   };
   Call(Parts parts, Reply reply) : parts_(std::move(parts)), reply_(std::move(reply)) {}
 
@@ -91,8 +92,10 @@ class Call {
   // The answer will tell the client to wait, and it is not heard for as long. Of several waits the
   // longest counts.
   void throttle(quota::Kind why, Duration wait);
-  // The time that this request takes is charged to nobody.
-  void exempt_from_request_quota() { parts_.time.reset(); }
+  // The time that this request takes is charged to no client.
+  void exempt_from_request_quota() { parts_.is_exempt = true; }
+  // For the request inside of this one, which is charged instead.
+  std::shared_ptr<HandlerTime> give_time() { return std::exchange(parts_.time, nullptr); }
   // Charges the time that it has taken, once, and has its connection be silent: for how long. For
   // an answer that is encoded already; respond() does it.
   Duration settle_quotas();

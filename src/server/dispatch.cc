@@ -170,10 +170,8 @@ Dispatcher::Dispatcher(Services services)
     : services_(std::move(services)),
       controller_listeners_(services_.node->properties().list("controller.listener.names")) {}
 
-std::shared_ptr<HandlerTime> Dispatcher::begin_time(const CallHeader& header,
-                                                    const env::Shard& shard) const {
-  if (!services_.node->client_quotas().has(quota::Kind::kRequest) || is_exempt(header))
-    return nullptr;
+std::shared_ptr<HandlerTime> Dispatcher::begin_time(const env::Shard& shard) const {
+  if (!services_.node->client_quotas().has(quota::Kind::kRequest)) return nullptr;
   return std::make_shared<HandlerTime>(HandlerTime{.begun = shard.clock().now(), .taken = {}});
 }
 
@@ -187,13 +185,15 @@ void Dispatcher::handle(ByteView frame, PeerInfo& peer, Reply reply) {
   if (served->is_telemetry && !services_.telemetry->is_open())
     return reply.close("client telemetry is not served where no page of metrics is");
   env::Shard& shard = reply.shard();
-  const auto time = begin_time(parsed->header, shard);
+  const auto time = begin_time(shard);
+  const bool exempt = is_exempt(parsed->header);
   served->handle(Call({.header = std::move(parsed->header),
                        .frame = frame,
                        .body_offset = parsed->body_offset,
                        .peer = &peer,
                        .services = &services_,
-                       .time = time},
+                       .time = time,
+                       .is_exempt = exempt},
                       std::move(reply)));
   if (time) time->taken = shard.clock().now() - time->begun;
 }

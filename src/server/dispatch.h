@@ -45,7 +45,7 @@ class Dispatcher final : public RequestHandler {
   }
 
  private:
-  std::shared_ptr<HandlerTime> begin_time(const CallHeader& header, const env::Shard& shard) const;
+  std::shared_ptr<HandlerTime> begin_time(const env::Shard& shard) const;
 
   Services services_;
   std::vector<std::string> controller_listeners_;

@@ -1,6 +1,7 @@
 """Quotas of clients (kafka.md 2.13) over sockets and in real time: what is answered at once, and that the connection is then not heard. What is
 decided, counted and waited for in between is in src/quota, src/controller and src/server/client_quotas_test.cc, on a clock that does as it is told."""
 
+import re
 import socket
 import time
 import unittest
@@ -10,6 +11,7 @@ from support.broker import BrokerTest, free_ports
 from support.kafka import Client, batch
 from support.protocol import ERRORS, Asker
 from support.quotas import alter, described, entity
+from support.waiting import eventually
 
 BY_NAME = 12
 
@@ -166,6 +168,24 @@ class Quotas(BrokerTest):
             page = urllib.request.urlopen(f"http://localhost:{port}/metrics", timeout=10).read().decode()
         self.assertRegex(page, r'kafka_server_produce_byte_rate\{user="",client_id="tests"\} \d+')
         self.assertRegex(page, r'kafka_server_produce_throttle_time\{user="",client_id="tests"\} [1-9]')
+
+    def test_metrics_tell_of_time_that_nobody_is_charged_for(self):
+        port, = free_ports(1)
+        node = self.broker({"millrace.http.listener": f"localhost:{port}"}).start()
+
+        def exempt():
+            page = urllib.request.urlopen(f"http://localhost:{port}/metrics", timeout=10).read().decode()
+            found = re.search(r"^kafka_server_request_exempt_request_time (\S+)$", page, re.MULTILINE)
+            return found and float(found[1])
+        with Asker(node.address) as asker:
+            asker.create_topic("t")
+            self.assertIsNone(exempt(), "no quota of request time is set")
+            self.assertEqual(("NONE", None), alter(asker, entity(client_id="tests"), request_percentage=100))
+            asker.ask("Metadata", 12)
+            self.assertEqual(0, exempt(), "that was charged to the client")
+            data = batch([b"x" * 1000])
+            asker.send("Produce", BY_NAME, Acks=0, TimeoutMs=5000, TopicData=[{"Name": "t", "PartitionData": [{"Index": 0, "Records": data}]}])
+            self.assertTrue(eventually(lambda: exempt() > 0, 10))
 
 
 if __name__ == "__main__":

@@ -93,8 +93,7 @@ void handle_envelope(Call call) {
                 .client_software = {}};
   const ServedApi* served = find_served(ListenerKind::kController, parsed->header.api);
   // Time is charged to the client whose request it is.
-  auto time = call.parts().time;
-  call.exempt_from_request_quota();
+  auto time = call.give_time();
   auto enclosed = std::make_shared<Enclosed>(std::move(call), std::move(request->request_data),
                                              std::move(peer));
   served->handle(Call({.header = std::move(parsed->header),
