@@ -67,8 +67,8 @@ storage::EpochStart PartitionState::end_of_epoch(LeaderEpoch epoch) const {
 }
 
 void PartitionState::set_settings(std::shared_ptr<const TopicSettings> settings) {
-  log_->set_options(settings->log);
-  if (future_) future_->log->set_options(settings->log);
+  log_->set_options(log_options_of(settings));
+  if (future_) future_->log->set_options(log_options_of(settings));
   settings_ = std::move(settings);
   if (!leader_) return;
   leader_->set_min_insync_replicas(settings_->min_insync_replicas);

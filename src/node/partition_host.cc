@@ -154,7 +154,7 @@ Result<HostedPartition> PartitionHost::open_log(const Opening& opening) {
   ASSIGN_OR_RETURN(Volume* const volume, volume_for(opening));
   RETURN_IF_ERROR(make_room(*volume, opening));
   storage::LogDirectory& directory = volume->directory();
-  auto log = directory.open_log(opening.name, opening.settings->log);
+  auto log = directory.open_log(opening.name, log_options_of(opening.settings));
   if (!log) return std::unexpected(std::move(log).error());
   (*log)->set_topic_id(opening.topic_id);
   auto partition = std::make_shared<Partition>(opening.name, opening.topic_id,

@@ -104,6 +104,11 @@ bool ThrottledReplicas::contains(PartitionIndex partition, NodeId broker) const 
   return all_ || replicas_.contains({partition, broker});
 }
 
+storage::SharedLogOptions log_options_of(const std::shared_ptr<const TopicSettings>& settings) {
+  return storage::SharedLogOptions(
+      std::shared_ptr<const storage::LogOptions>(settings, &settings->log));
+}
+
 std::shared_ptr<const TopicSettings> topic_settings(const config::NodeProperties& node,
                                                     const config::Values& overrides) {
   const config::TopicConfig config(node, overrides);

@@ -36,6 +36,9 @@ struct TopicSettings {
   ThrottledReplicas follower_throttled;  // with the broker that follows
 };
 
+// Of the topic's logs.
+storage::SharedLogOptions log_options_of(const std::shared_ptr<const TopicSettings>& settings);
+
 std::shared_ptr<const TopicSettings> topic_settings(const config::NodeProperties& node,
                                                     const config::Values& overrides);
 

@@ -86,7 +86,8 @@ Result<bool> RecordReader::next(RecordView& record) {
   if (!header_count || *header_count < 0 || static_cast<size_t>(*header_count) > body.size() - at)
     return broken("the header count of a record is broken");
   record.headers = HeaderList(body.data() + at, *header_count);
-  if (!skip_headers(body, at, *header_count)) return broken("a header of a record is broken");
+  if (*header_count > 0 && !skip_headers(body, at, *header_count))
+    return broken("a header of a record is broken");
   if (at != body.size()) return broken("there are bytes behind a record's headers");
   record.offset = Offset(sum_wrapped(header_.base_offset.value(), *offset_delta));
   record.timestamp =

@@ -18,7 +18,8 @@ constexpr size_t kMaxControlBatch = 1 << 20;
 }  // namespace
 
 Result<std::unique_ptr<Log>> Log::open(env::Disk& disk, const std::string& directory,
-                                       const LogOptions& options, const LogRecovery& recovery) {
+                                       const SharedLogOptions& options,
+                                       const LogRecovery& recovery) {
   std::unique_ptr<Log> log(new Log(disk, directory, options));
   auto loaded = log->load(recovery);
   // DeleteRecords reached the medium and the records did not: what is left lies below the log's
@@ -102,10 +103,10 @@ Result<> Log::roll_if_needed(const Coming& coming, TimestampMs now) {
   const bool dated = segment->first_timestamp() != kNoTimestamp;
   const TimestampMs since = dated ? segment->first_timestamp() : active_since_;
   const TimestampMs until = dated ? coming.first.max_timestamp : now;
-  const bool full = segment->size() + coming.bytes > options_.segment_bytes;
-  const bool old = since != kNoTimestamp && until - since > options_.segment_ms;
+  const bool full = segment->size() + coming.bytes > options_->segment_bytes;
+  const bool old = since != kNoTimestamp && until - since > options_->segment_ms;
   const bool far = coming.last_offset - segment->base_offset() > INT32_MAX;
-  if (!full && !old && !far && !segment->index_is_full(options_.max_index_bytes)) return {};
+  if (!full && !old && !far && !segment->index_is_full(options_->max_index_bytes)) return {};
   return roll(log_end_);
 }
 
@@ -165,7 +166,7 @@ Result<> Log::write(std::span<const ByteView> pieces, TimestampMs now) {
   }
   for (ByteView piece : pieces) {
     const record::BatchHeader header = record::BatchView::parse(piece)->header();
-    segment.note_appended(header, options_.index_interval_bytes);
+    segment.note_appended(header, options_->index_interval_bytes);
     note_batch(header, piece, now);
     log_end_ = header.next_offset();
     appended_bytes_ += piece.size();
@@ -347,15 +348,15 @@ Result<bool> Log::should_delete(size_t index, TimestampMs now, uint64_t total) c
   Segment& segment = *segments_[index];
   const bool is_last = index + 1 == segments_.size();
   if (!is_last && segments_[index + 1]->base_offset() <= log_start_) return true;
-  if (!options_.delete_old) return false;
+  if (!options_->delete_old) return false;
   // Compaction left nothing of it: it goes with what stands behind it.
   if (segment.size() == 0) return is_last ? false : should_delete(index + 1, now, total);
   ASSIGN_OR_RETURN(const TimestampMs newest, segment.largest_timestamp());
-  if (options_.retention_ms >= 0 && newest != kNoTimestamp && now - newest > options_.retention_ms)
+  if (options_->retention_ms >= 0 && newest != kNoTimestamp && now - newest > options_->retention_ms)
     // An index is a hint; what is deleted for its age is old by its own word.
-    return segment.is_all_older_than(now - options_.retention_ms);
-  return options_.retention_bytes >= 0 &&
-         total - segment.size() >= static_cast<uint64_t>(options_.retention_bytes);
+    return segment.is_all_older_than(now - options_->retention_ms);
+  return options_->retention_bytes >= 0 &&
+         total - segment.size() >= static_cast<uint64_t>(options_->retention_bytes);
 }
 
 Result<std::vector<std::string>> Log::delete_old_segments(Offset limit, TimestampMs now) {

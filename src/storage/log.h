@@ -79,7 +79,8 @@ class Log {
  public:
   // Opens what is there. The directory need not exist: it is made at the first append.
   static Result<std::unique_ptr<Log>> open(env::Disk& disk, const std::string& directory,
-                                           const LogOptions& options, const LogRecovery& recovery);
+                                           const SharedLogOptions& options,
+                                           const LogRecovery& recovery);
 
   // Appends batches, which get their offsets and the epoch here, in place. Returns the first one's
   // base offset.
@@ -104,7 +105,7 @@ class Log {
   void replicated(Offset high_watermark) {
     if (ProducerState* known = producers_.if_made()) known->replicated(high_watermark);
   }
-  void set_options(const LogOptions& options) { options_ = options; }
+  void set_options(const SharedLogOptions& options) { options_ = options; }
   void set_topic_id(const Uuid& topic_id) { topic_id_ = topic_id; }
 
   // The first record with a timestamp of at least `target`; nothing: there is none.
@@ -196,7 +197,7 @@ class Log {
   Result<> replay(const Segment::Visit& visit);
 
  private:
-  Log(env::Disk& disk, std::string directory, const LogOptions& options)
+  Log(env::Disk& disk, std::string directory, const SharedLogOptions& options)
       : disk_(&disk), directory_(std::move(directory)), options_(options) {}
 
   Result<> load(const LogRecovery& recovery);
@@ -284,7 +285,7 @@ class Log {
 
   env::Disk* disk_;
   std::string directory_;
-  LogOptions options_;
+  SharedLogOptions options_;
   Uuid topic_id_;
   std::vector<std::shared_ptr<Segment>> segments_;  // ascending; shared to be recognised
   std::vector<EpochStart> epochs_;

@@ -8,10 +8,10 @@
 namespace millrace::storage {
 
 Result<bool> Log::is_overdue(Offset first_dirty, TimestampMs now) {
-  if (options_.max_compaction_lag_ms == INT64_MAX) return false;
+  if (options_->max_compaction_lag_ms == INT64_MAX) return false;
   for (size_t i = segment_of(first_dirty); i + 1 < segments_.size(); ++i) {
     ASSIGN_OR_RETURN(const TimestampMs first, segments_[i]->first_batch_timestamp());
-    if (first.value() > 0 && now - first > options_.max_compaction_lag_ms) return true;
+    if (first.value() > 0 && now - first > options_->max_compaction_lag_ms) return true;
   }
   return false;
 }
@@ -23,10 +23,10 @@ Result<std::optional<Cleanable>> Log::cleanable(Offset stable, TimestampMs now) 
   if (dirty < log_start_ || dirty > log_end_) dirty = log_start_;
   const size_t active_index = segments_.size() - 1;
   size_t end = std::min(segment_of(stable), active_index);
-  if (options_.min_compaction_lag_ms > 0)
+  if (options_->min_compaction_lag_ms > 0)
     for (size_t i = segment_of(dirty); i < end; ++i) {
       ASSIGN_OR_RETURN(const TimestampMs newest, segments_[i]->largest_timestamp());
-      if (now - newest < options_.min_compaction_lag_ms) end = i;
+      if (now - newest < options_->min_compaction_lag_ms) end = i;
     }
   Cleanable found{.first_dirty = dirty, .first_uncleanable = segments_[end]->base_offset()};
   for (size_t i = 0; i <= active_index && segments_[i]->base_offset() < dirty; ++i)
@@ -38,7 +38,7 @@ Result<std::optional<Cleanable>> Log::cleanable(Offset stable, TimestampMs now) 
 
 Result<CompactionPlan> Log::plan_compaction(const Cleanable& cleanable, TimestampMs now) {
   CompactionPlan plan{.directory = directory_,
-                      .options = options_,
+                      .options = *options_,
                       .sources = {},
                       .first_dirty = cleanable.first_dirty,
                       .first_uncleanable = cleanable.first_uncleanable,

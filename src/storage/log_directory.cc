@@ -194,13 +194,13 @@ LogRecovery LogDirectory::recovery_of(const TopicPartition& partition, bool may_
 }
 
 Result<std::unique_ptr<Log>> LogDirectory::open_log(const TopicPartition& partition,
-                                                    const LogOptions& options) {
+                                                    const SharedLogOptions& options) {
   const bool may_exist = !partitions_.insert(partition).second;
   return Log::open(*disk_, path_of(partition), options, recovery_of(partition, may_exist));
 }
 
 Result<std::unique_ptr<Log>> LogDirectory::open_future(const TopicPartition& partition,
-                                                       const LogOptions& options,
+                                                       const SharedLogOptions& options,
                                                        const Uuid& suffix) {
   const auto [named, fresh] = futures_.try_emplace(
       partition, fmt::format("{}.{}{}", partition.to_string(), hex_of(suffix), kFutureSuffix));

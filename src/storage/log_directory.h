@@ -60,12 +60,12 @@ class LogDirectory {
 
   // Whether the partition's log was opened here, or is here to be opened.
   bool has(const TopicPartition& partition) const { return partitions_.contains(partition); }
-  Result<std::unique_ptr<Log>> open_log(const TopicPartition& partition, const LogOptions& options);
+  Result<std::unique_ptr<Log>> open_log(const TopicPartition& partition, const SharedLogOptions& options);
 
   // The same of a future log. That there is one, the next process knows from here on.
   bool has_future(const TopicPartition& partition) const { return futures_.contains(partition); }
   Result<std::unique_ptr<Log>> open_future(const TopicPartition& partition,
-                                           const LogOptions& options, const Uuid& suffix);
+                                           const SharedLogOptions& options, const Uuid& suffix);
   // It is the partition's log from now on; returns its path.
   Result<std::string> promote_future(const TopicPartition& partition);
   // As mark_deleted().

@@ -16,7 +16,7 @@ class FollowerLogTest : public ::testing::Test {
   FollowerLogTest() { reopen(); }
 
   void reopen(LogRecovery recovery = {}) {
-    auto log = Log::open(disk_, kDirectory, {.segment_bytes = 1000}, recovery);
+    auto log = Log::open(disk_, kDirectory, LogOptions{.segment_bytes = 1000}, recovery);
     ASSERT_TRUE(log.has_value()) << log.error().message;
     log_ = std::move(*log);
   }

@@ -1,8 +1,10 @@
 // What the topic's configuration says about a log's files; may change while the log lives.
-// Threads: a value.
+// Threads: values.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 namespace millrace::storage {
 
@@ -20,6 +22,22 @@ struct LogOptions {
   int64_t max_compaction_lag_ms = INT64_MAX;
   double min_cleanable_ratio = 0.5;
   int64_t delete_retention_ms = 24 * 3'600'000LL;  // how long tombstones and markers stay
+};
+
+// Options that several logs have, as those of a topic, and that lie in memory once.
+class SharedLogOptions {
+ public:
+  SharedLogOptions() : SharedLogOptions(LogOptions()) {}
+  SharedLogOptions(const LogOptions& options)  // a copy for one log
+      : options_(std::make_shared<const LogOptions>(options)) {}
+  explicit SharedLogOptions(std::shared_ptr<const LogOptions> options)
+      : options_(std::move(options)) {}
+
+  const LogOptions& operator*() const { return *options_; }
+  const LogOptions* operator->() const { return options_.get(); }
+
+ private:
+  std::shared_ptr<const LogOptions> options_;  // never null
 };
 
 }  // namespace millrace::storage

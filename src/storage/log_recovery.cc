@@ -79,7 +79,7 @@ Result<> Log::load_epochs() {
 // or does not fit, and the active segment is scanned.
 Result<bool> Log::resume() {
   if (epochs_.empty()) return false;
-  ASSIGN_OR_RETURN(auto end, active()->resume(options_.index_interval_bytes));
+  ASSIGN_OR_RETURN(auto end, active()->resume(options_->index_interval_bytes));
   if (!end) return false;
   ASSIGN_OR_RETURN(bool restored, restore_producers_at(*end));
   if (!restored) return false;
@@ -193,7 +193,7 @@ Result<> Log::recover_from(size_t first, Offset trusted_below) {
     ASSIGN_OR_RETURN(bool whole, recover_segment(*segments_[i], {trusted_below, trusted_below}));
     // Files that were not synced may have reached the medium in any order: where the end of one did
     // not, nothing counts from there. Compaction leaves gaps as well.
-    const bool ends_early = options_.delete_old && !options_.compacts && i + 1 < segments_.size() &&
+    const bool ends_early = options_->delete_old && !options_->compacts && i + 1 < segments_.size() &&
                             log_end_ >= trusted_below && log_end_ < segments_[i + 1]->base_offset();
     if (whole && !ends_early) continue;
     PROBE("log.recovery_cuts_tail");
@@ -275,7 +275,7 @@ Result<Log::Walked> Log::walk_segment(Segment& segment, uint64_t listed, Offset 
       return false;
     walked.suspect.last = {position, walked.end};
     walked.end = header.next_offset();
-    segment.note_appended(header, options_.index_interval_bytes);
+    segment.note_appended(header, options_->index_interval_bytes);
     note_batch(header, bytes, header.max_timestamp);
     return true;
   };
