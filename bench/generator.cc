@@ -1,7 +1,9 @@
-// bench_generator produce|fetch|idle NAME=VALUE...: a lean load generator that speaks raw frames,
+// bench_generator produce|fetch|ask|idle NAME=VALUE...: a lean load generator that speaks raw frames,
 // so that it costs a fraction of the broker it measures. Prints one line of JSON.
 //   produce, fetch: host port topic partitions connections pipeline record_bytes batch_bytes
 //     partition_max_bytes rate warm_up_seconds seconds bytes broker (its process id)
+//   ask: frame answer (both in hexadecimal digits) host port connections pipeline rate
+//     warm_up_seconds seconds broker: one request again and again, answered alike each time
 //   idle: host port connections seconds broker: holds silent connections; prints `open` when they
 //     are.
 #include <fmt/format.h>
@@ -29,6 +31,16 @@ class Arguments {
       const size_t equals = each.find('=');
       if (equals == std::string_view::npos) refuse(each);
       values_[std::string(each.substr(0, equals))] = each.substr(equals + 1);
+    }
+  }
+  void take(const char* name, ByteBuffer& into) {
+    std::string digits;
+    take(name, digits);
+    for (size_t i = 0; i + 1 < digits.size(); i += 2) {
+      uint8_t byte = 0;
+      const auto end = std::from_chars(&digits[i], &digits[i] + 2, byte, 16);
+      if (end.ptr != &digits[i] + 2) refuse(digits);
+      into.push_back(byte);
     }
   }
   template <class T>
@@ -78,6 +90,8 @@ int put_load(Kind kind, Arguments arguments) {
   arguments.take("record_bytes", options.shape.record_bytes);
   arguments.take("batch_bytes", options.shape.batch_bytes);
   arguments.take("partition_max_bytes", options.partition_max_bytes);
+  arguments.take("frame", options.frame);
+  arguments.take("answer", options.answer);
   arguments.take("rate", options.rate);
   arguments.take("warm_up_seconds", options.warm_up_seconds);
   arguments.take("seconds", options.seconds);
@@ -123,7 +137,8 @@ int main(int count, char** values) {
   const std::string_view mode = count > 1 ? values[1] : "";
   if (mode == "produce") return put_load(Kind::kProduce, Arguments(count, values));
   if (mode == "fetch") return put_load(Kind::kFetch, Arguments(count, values));
+  if (mode == "ask") return put_load(Kind::kAsk, Arguments(count, values));
   if (mode == "idle") return stay_idle(Arguments(count, values));
-  fmt::print(stderr, "bench_generator produce|fetch|idle NAME=VALUE...: see bench/generator.cc\n");
+  fmt::print(stderr, "bench_generator produce|fetch|ask|idle NAME=VALUE...: see bench/generator.cc\n");
   return 2;
 }

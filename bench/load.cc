@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -70,6 +71,8 @@ class Load {
   void read(Stream& stream);
   void read_produced(Stream& stream);
   void read_fetched(Stream& stream);
+  void read_expected(Stream& stream);
+  ByteBuffer frame_of(const TopicSlot& slot) const;
   void answered(Stream& stream, size_t bytes);
   bool window_is_over(uint64_t now) const;
   ssize_t receive(Stream& stream, MutableByteView into, int flags);
@@ -99,12 +102,16 @@ Load::Load(const LoadOptions& options)
     Stream& stream = streams_[i];
     stream.fd = connect_to(options_.host, options_.port);
     const TopicSlot slot{options_.topic, static_cast<int32_t>(i) % options_.partitions};
-    stream.frame = options_.kind == Kind::kProduce
-                       ? produce_frame(slot, batch_.bytes)
-                       : fetch_frame(slot, options_.partition_max_bytes);
+    stream.frame = frame_of(slot);
     epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLET, .data = {.u64 = i}};
     ::epoll_ctl(epoll_, EPOLL_CTL_ADD, stream.fd, &event);
   }
+}
+
+ByteBuffer Load::frame_of(const TopicSlot& slot) const {
+  if (options_.kind == Kind::kAsk) return options_.frame;
+  if (options_.kind == Kind::kProduce) return produce_frame(slot, batch_.bytes);
+  return fetch_frame(slot, options_.partition_max_bytes);
 }
 
 Load::~Load() {
@@ -197,6 +204,7 @@ ssize_t Load::receive(Stream& stream, MutableByteView into, int flags) {
 }
 
 void Load::read(Stream& stream) {
+  if (options_.kind == Kind::kAsk) return read_expected(stream);
   options_.kind == Kind::kProduce ? read_produced(stream) : read_fetched(stream);
 }
 
@@ -214,6 +222,19 @@ void Load::read_produced(Stream& stream) {
       answered(stream, batch_.bytes.size());
     }
     stream.input.erase(stream.input.begin(), stream.input.begin() + static_cast<ssize_t>(used));
+  }
+}
+
+void Load::read_expected(Stream& stream) {
+  while (const ssize_t got = receive(stream, buffer_, 0)) {
+    stream.input.insert(stream.input.end(), buffer_.begin(), buffer_.begin() + got);
+    while (stream.input.size() >= options_.answer.size()) {
+      const auto end = stream.input.begin() + std::ssize(options_.answer);
+      if (!std::equal(stream.input.begin(), end, options_.answer.begin()))
+        give_up("the request was answered otherwise than before");
+      stream.input.erase(stream.input.begin(), end);
+      answered(stream, options_.answer.size());
+    }
   }
 }
 

@@ -10,12 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "base/bytes.h"
 #include "frames.h"
 #include "histogram.h"
 
 namespace millrace::bench {
 
-enum class Kind { kProduce, kFetch };
+enum class Kind { kProduce, kFetch, kAsk };
 
 struct LoadOptions {
   Kind kind = Kind::kProduce;
@@ -27,6 +28,7 @@ struct LoadOptions {
   size_t pipeline = 1;  // requests under way on a connection
   BatchShape shape;
   int32_t partition_max_bytes = 1 << 20;
+  ByteBuffer frame, answer;  // of kAsk: what is sent, and what answers it each time
   double rate = 0;  // requests a second over all connections; 0: as fast as answers come
   double warm_up_seconds = 0;
   double seconds = 0;  // how long is measured; 0: until `bytes`
