@@ -119,6 +119,7 @@ class ConsumerMember {
   void commit(Tenure tenure, int64_t offset);
   void start_over(bool as_another);
   void beat_after(Duration pause);
+  std::string fresh_id();
   Client::CoordinatorOf coordinator() const { return {options_.group}; }
 
   Host* host_;
@@ -140,7 +141,6 @@ class ConsumerMember {
   void answered(const Result<Beat>& answer, Instant sent);
   void take(const Beat::Assignment& assignment);
   void find_position(Tenure tenure);
-  std::string fresh_id();
 
   Uuid topic_id_;
   uint64_t last_tenure_ = 0;
