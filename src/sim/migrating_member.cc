@@ -6,6 +6,7 @@
 #include "base/probe.h"
 #include "wire/errors.h"
 #include "wire/leave_group.h"
+#include "wire/offset_commit.h"
 
 namespace millrace::sim {
 namespace {
@@ -16,15 +17,17 @@ constexpr int16_t kJoinVersion = 5;
 constexpr int16_t kSyncVersion = 3;
 constexpr int16_t kHeartbeatVersion = 3;
 constexpr int16_t kLeaveVersion = 3;
+constexpr int16_t kCommitVersion = 9;
 constexpr int16_t kEager = 0, kCooperative = 1;  // versions of a subscription: without or with owned
 constexpr Duration kHeartbeatInterval = milliseconds(500);
 constexpr Duration kJoinTimeout = seconds(20);  // it waits for others
 constexpr Duration kTimeout = seconds(5);
 // Longer than a session: whoever does not join again has not been heard of for so long either.
 constexpr int32_t kRebalanceTimeoutMs = 8000;
-constexpr double kLeaveChance = 0.04;
+constexpr double kLeaveChance = 0.06;
 constexpr double kDieChance = 0.4;     // of one that goes
 constexpr double kSwitchChance = 0.7;  // of one that comes back
+constexpr double kLateCommitChance = 0.5;
 constexpr int kPatience = 5;           // joins that are refused
 constexpr double kTurnBackChance = 0.2;
 
@@ -68,6 +71,7 @@ void MigratingMember::choose_protocol() {
   if (next_ == protocol_) return;
   protocol_ = next_;
   member_id_ = fresh_id();
+  has_to_join_ = false;
   joins_in_vain_ = 0;
   PROBE(is_classic() ? "sim.migrated_to_classic" : "sim.migrated_to_consumer");
   if (last_) leave_chance_ = 0;
@@ -89,6 +93,7 @@ void MigratingMember::send(int32_t epoch, uint64_t round) {
   if (epoch == 0) choose_protocol();
   client_.timeout = kTimeout;
   if (epoch > 0) joins_in_vain_ = 0;
+  if (epoch >= 0 && !has_to_join_) commit_late();
   if (!is_classic()) return ConsumerMember::send(epoch, round);
   if (epoch < 0) {
     if (epoch == -1) leave_group();
@@ -97,6 +102,35 @@ void MigratingMember::send(int32_t epoch, uint64_t round) {
   } else {
     heartbeat(round);
   }
+}
+
+void MigratingMember::commit_late() {
+  for (const int32_t partition : had_)
+    if (had_in_ < epoch_ && !owned_.contains(partition) && dice_.chance(kLateCommitChance))
+      commit_late(partition, had_in_);
+  const auto keys = std::views::keys(owned_);
+  had_ = {keys.begin(), keys.end()};
+  had_in_ = epoch_;
+}
+
+void MigratingMember::commit_late(int32_t partition, int32_t epoch) {
+  wire::OffsetCommitRequest request{.group_id = own_.group,
+                                    .generation_id_or_member_epoch = epoch,
+                                    .member_id = member_id_,
+                                    .group_instance_id = own_.instance_id};
+  request.topics.push_back({.name = own_.topic});
+  request.topics[0].partitions.push_back({.partition_index = partition, .committed_offset = 0});
+  client_.call<wire::OffsetCommitResponse>(
+      coordinator(), request, kCommitVersion,
+      [=, this, now = epoch_](const Result<wire::OffsetCommitResponse>& answer) {
+        if (!answer) return;
+        PROBE("sim.migrating_late_commit");
+        if (answer->topics.at(0).partitions.at(0).error_code == 0)
+          host_->world().violated(
+              "GR3", fmt::format("a commit for {} was taken of a member that had it until epoch "
+                                 "{}; it is at {}",
+                                 partition, epoch, now));
+      });
 }
 
 // --- As a classic member.

@@ -43,6 +43,10 @@ class MigratingMember final : public ConsumerMember {
   void send(int32_t epoch, uint64_t round) override;
   void leave() override;
   void choose_protocol();
+  // Commits of what it has given up, in the epoch that it had it in, as if they had been under way
+  // for long: they must be refused.
+  void commit_late();
+  void commit_late(int32_t partition, int32_t epoch);
   bool is_classic() const { return protocol_ == GroupProtocol::kClassic; }
 
   // As a classic member.
@@ -66,6 +70,8 @@ class MigratingMember final : public ConsumerMember {
   std::string classic_id_;             // that the coordinator gave it
   bool has_to_join_ = false;           // once more, as a classic member
   int joins_in_vain_ = 0;
+  std::set<int32_t> had_;  // when it last was told of an epoch, this one
+  int32_t had_in_ = 0;
 };
 
 }  // namespace millrace::sim
