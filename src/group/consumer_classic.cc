@@ -185,8 +185,8 @@ ConsumerProtocol::Outcome ConsumerProtocol::check_sync(const ConsumerGroup& grou
 }
 
 // Heartbeats of the consumer protocol make a target that is due; where the policy keeps a group of
-// classic members alone there are none. Apache Kafka leaves what a member had that is gone to nobody
-// then, until somebody joins.
+// classic members alone there are none. Apache Kafka leaves to nobody then, until somebody joins,
+// what a member had that is gone.
 bool ConsumerProtocol::needs_a_join(const ConsumerGroup& group) const {
   return group.assignment_epoch() < group.epoch() &&
          std::cmp_equal(group.classic_members(), group.members().size()) && is_target_due(group);

@@ -262,7 +262,7 @@ ClusterScenario::ClusterScenario(uint64_t seed)
              knobs_.share.group(kTopic, knobs_.partitions)),
       share_committed_({&clients_, cluster_.bootstrap()}, workload_.oracle(), share_nodes(),
                        knobs_.share.group_of_transactions()),
-      streams_({&clients_, cluster_.bootstrap()}, workload_.oracle(),
+      streams_({&clients_, cluster_.bootstrap()}, workload_.oracle(), share_nodes().image,
                knobs_.streams.group(kTopic, knobs_.partitions, knobs_.replicas,
                                     knobs_.segment_configs())),
       migration_({&clients_, cluster_.bootstrap()},
@@ -354,6 +354,7 @@ void ClusterScenario::inspect() {
   committed_.look();
   replicas_.look();
   durability_.look();
+  streams_.look();
   for (const auto& node : cluster_.nodes())
     if (node->can_be_asked()) inspector_.check_memory(node->broker);
   if (const auto image = cluster_.newest_image())

@@ -30,6 +30,9 @@ struct MemberRules {
   const char* epoch = "GR2";
   const char* commit = "GR3";
   const char* fetch = "GR4";
+  // From this number on they are not partitions, but what a process has once.
+  int32_t at_process = INT32_MAX;
+  const char* once_at_process = "";
 };
 
 class ConsumerOracle {
@@ -110,6 +113,10 @@ class ConsumerMember {
   };
   virtual void send(int32_t epoch, uint64_t round);
   virtual void leave();
+  // Whose offsets are committed for one that it has.
+  virtual TopicPartition place_of(int32_t partition) const {
+    return {options_.topic, PartitionIndex(partition)};
+  }
   // What is before `position` is done.
   virtual void work(Tenure tenure, int64_t position) { commit(tenure, position + 1); }
   // What an answer without an assignment in it, or none, leads to; false: that was all.

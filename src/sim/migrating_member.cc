@@ -18,7 +18,8 @@ constexpr int16_t kSyncVersion = 3;
 constexpr int16_t kHeartbeatVersion = 3;
 constexpr int16_t kLeaveVersion = 3;
 constexpr int16_t kCommitVersion = 9;
-constexpr int16_t kEager = 0, kCooperative = 1;  // versions of a subscription: without or with owned
+constexpr int16_t kEager = 0,
+                  kCooperative = 1;  // versions of a subscription: without or with owned
 constexpr Duration kHeartbeatInterval = milliseconds(500);
 constexpr Duration kJoinTimeout = seconds(20);  // it waits for others
 constexpr Duration kTimeout = seconds(5);
@@ -28,7 +29,7 @@ constexpr double kLeaveChance = 0.06;
 constexpr double kDieChance = 0.4;     // of one that goes
 constexpr double kSwitchChance = 0.7;  // of one that comes back
 constexpr double kLateCommitChance = 0.5;
-constexpr int kPatience = 5;           // joins that are refused
+constexpr int kPatience = 5;  // joins that are refused
 constexpr double kTurnBackChance = 0.2;
 
 GroupProtocol other(GroupProtocol protocol) {
@@ -107,29 +108,30 @@ void MigratingMember::send(int32_t epoch, uint64_t round) {
 void MigratingMember::commit_late() {
   for (const int32_t partition : had_)
     if (had_in_ < epoch_ && !owned_.contains(partition) && dice_.chance(kLateCommitChance))
-      commit_late(partition, had_in_);
+      commit_late({.partition = partition, .epoch = had_in_});
   const auto keys = std::views::keys(owned_);
   had_ = {keys.begin(), keys.end()};
   had_in_ = epoch_;
 }
 
-void MigratingMember::commit_late(int32_t partition, int32_t epoch) {
+void MigratingMember::commit_late(const Past& past) {
   wire::OffsetCommitRequest request{.group_id = own_.group,
-                                    .generation_id_or_member_epoch = epoch,
+                                    .generation_id_or_member_epoch = past.epoch,
                                     .member_id = member_id_,
                                     .group_instance_id = own_.instance_id};
   request.topics.push_back({.name = own_.topic});
-  request.topics[0].partitions.push_back({.partition_index = partition, .committed_offset = 0});
+  request.topics[0].partitions.push_back(
+      {.partition_index = past.partition, .committed_offset = 0});
   client_.call<wire::OffsetCommitResponse>(
       coordinator(), request, kCommitVersion,
-      [=, this, now = epoch_](const Result<wire::OffsetCommitResponse>& answer) {
+      [this, past, now = epoch_](const Result<wire::OffsetCommitResponse>& answer) {
         if (!answer) return;
         PROBE("sim.migrating_late_commit");
         if (answer->topics.at(0).partitions.at(0).error_code == 0)
           host_->world().violated(
               "GR3", fmt::format("a commit for {} was taken of a member that had it until epoch "
                                  "{}; it is at {}",
-                                 partition, epoch, now));
+                                 past.partition, past.epoch, now));
       });
 }
 
@@ -154,13 +156,13 @@ void MigratingMember::join_group(uint64_t round) {
                                  .member_id = member_id_ == classic_id_ ? member_id_ : "",
                                  .group_instance_id = own_.instance_id,
                                  .protocol_type = "consumer"};
-  request.protocols.push_back({.name = own_.is_cooperative ? "cooperative-sticky" : "range",
-                               .metadata = subscription()});
+  request.protocols.push_back(
+      {.name = own_.is_cooperative ? "cooperative-sticky" : "range", .metadata = subscription()});
   client_.timeout = kJoinTimeout;
-  client_.call<wire::JoinGroupResponse>(
-      coordinator(), request, kJoinVersion, [this, round](const auto& answer) {
-        if (round == round_) joined(answer);
-      });
+  client_.call<wire::JoinGroupResponse>(coordinator(), request, kJoinVersion,
+                                        [this, round](const auto& answer) {
+                                          if (round == round_) joined(answer);
+                                        });
   client_.timeout = kTimeout;
 }
 
@@ -220,8 +222,7 @@ std::vector<wire::SyncGroupRequest::SyncGroupRequestAssignment> MigratingMember:
     for (const int32_t partition : partitions_of(value->owned_partitions))
       owners[partition] = member.member_id;
   }
-  const size_t most =
-      (static_cast<size_t>(own_.partitions) + shares.size() - 1) / shares.size();
+  const size_t most = (static_cast<size_t>(own_.partitions) + shares.size() - 1) / shares.size();
   for (const auto& [partition, owner] : owners)
     if (shares[owner].size() < most) shares[owner].insert(partition);
   for (int32_t i = 0; i < own_.partitions; ++i)

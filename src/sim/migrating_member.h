@@ -46,7 +46,11 @@ class MigratingMember final : public ConsumerMember {
   // Commits of what it has given up, in the epoch that it had it in, as if they had been under way
   // for long: they must be refused.
   void commit_late();
-  void commit_late(int32_t partition, int32_t epoch);
+  struct Past {
+    int32_t partition = 0;
+    int32_t epoch = 0;
+  };
+  void commit_late(const Past& past);
   bool is_classic() const { return protocol_ == GroupProtocol::kClassic; }
 
   // As a classic member.

@@ -153,14 +153,14 @@ void MigrationWorkload::check_type(const Described& group) {
     const GroupProtocol before = std::exchange(at->second, group.type);
     const bool may = group.type == GroupProtocol::kConsumer ? upgrades() : downgrades();
     if (!is_new && before != group.type && !may)
-      world().violated("GR8", fmt::format("{} was taken along to a {} group", id,
-                                          name_of(group.type)));
+      world().violated("GR8",
+                       fmt::format("{} was taken along to a {} group", id, name_of(group.type)));
   }
   if (group.type == GroupProtocol::kClassic) return;
   if (classics > 0 && others > 0) PROBE("sim.migrating_group_was_mixed");
   if (classics > 0 && others == 0 && downgrades())
-    world().violated("GR8", fmt::format("{} classic members are alone in a consumer group",
-                                        classics));
+    world().violated("GR8",
+                     fmt::format("{} classic members are alone in a consumer group", classics));
   if (classics > 0 && others > 0 && options_.policy == MigrationPolicy::kDisabled)
     world().violated("GR8", "members of both protocols are in a group that may not migrate");
 }
@@ -176,8 +176,8 @@ void MigrationWorkload::check_partitions(const Described& group) {
 
 void MigrationWorkload::check_members(const Asked& asked, const Described& group) {
   if (group.type == GroupProtocol::kConsumer && group.epoch < asked.epoch)
-    world().violated("GR9", fmt::format("the group's epoch is {} after {} was known", group.epoch,
-                                        asked.epoch));
+    world().violated(
+        "GR9", fmt::format("the group's epoch is {} after {} was known", group.epoch, asked.epoch));
   for (const auto& [id, standing] : oracle_.members()) {
     if (standing.told >= asked.at || world().now() - standing.sent >= kSession) continue;
     const auto member = group.members.find(id);

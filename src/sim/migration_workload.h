@@ -8,8 +8,8 @@
 //        members only; one of the consumer protocol has not only such, if the policy downgrades,
 //        and none beside others, if it is disabled; and no member is taken along to a type to which
 //        the policy does not lead
-//   GR9  whoever is a member, by what it was told, is there, of whichever type the group became, and
-//        neither its epoch nor the group's goes back
+//   GR9  whoever is a member, by what it was told, is there, of whichever type the group became,
+//        and neither its epoch nor the group's goes back
 //   GR10 in the end the migration is over: the group is stable and has no other members than those
 //        that live; each partition is at one, which knows it; the type is what GR8 leads to
 // Threads: one.

@@ -194,7 +194,7 @@ Scenario::Scenario(uint64_t seed)
       table_(site_, knobs_.compaction.table(knobs_.partitions, knobs_.compressed)),
       share_(site_, workload_.oracle(), nodes(), knobs_.share.group(kTopic, knobs_.partitions)),
       share_committed_(site_, workload_.oracle(), nodes(), knobs_.share.group_of_transactions()),
-      streams_(site_, workload_.oracle(),
+      streams_(site_, workload_.oracle(), nodes().image,
                knobs_.streams.group(kTopic, knobs_.partitions, 1, knobs_.segment_configs())),
       migration_(site_, knobs_.migration.group(kTopic, knobs_.partitions)),
       inspector_(world_, medium_),
@@ -259,6 +259,7 @@ void Scenario::inspect() {
       transactions_.look(*image, [this](NodeId) { return &broker_.node(); });
     share_.look();
     share_committed_.look();
+    streams_.look();
   }
   world_.after(kInspection, Owner::kScenario, [this] { inspect(); });
 }
