@@ -134,7 +134,7 @@ TEST(Migration, classic_members_alone_share_out_what_a_consumer_had) {
     classic.join();
     classic.sync();
   }
-  a.settle();
+  a.beat();
   EXPECT_EQ(a.size(), 2u);
   a.leave();
   host.advance(seconds(2));

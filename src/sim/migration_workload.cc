@@ -115,10 +115,10 @@ void MigrationWorkload::take(const Asked& asked, const OfConsumers& group) {
   described(asked, seen);
 }
 
-// No group at all says no more than that nobody is in one.
+// One that is not found may have become one of consumers since that was asked.
 void MigrationWorkload::take(const Asked& asked, const OfClassics& group) {
-  const bool is_answer = group.error_code == 0 || is(group.error_code, ErrorCode::kGroupIdNotFound);
-  if (!is_answer) return client_->doubt(Client::CoordinatorOf{kGroup});
+  if (is(group.error_code, ErrorCode::kGroupIdNotFound)) return;
+  if (group.error_code != 0) return client_->doubt(Client::CoordinatorOf{kGroup});
   Described seen{.type = GroupProtocol::kClassic, .state = group.group_state, .members = {}};
   for (const auto& member : group.members) {
     Seen& each = seen.members[member.member_id];

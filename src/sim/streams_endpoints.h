@@ -5,7 +5,7 @@
 //        partition active at two endpoints, nor active and standby at one, names no partition that
 //        nobody reads, and has of the member itself what it is told of its tasks; in the end
 //        everybody knows what the group says that everybody has
-// Each member has an endpoint of its own: its number is the port.
+// Each member has an endpoint of its own whenever it joins, named by its port.
 // Threads: one.
 #pragma once
 
@@ -26,6 +26,7 @@ class StreamsEndpoints {
   StreamsEndpoints(World& world, StreamsTopology topology)
       : world_(&world), topology_(std::move(topology)) {}
 
+  uint16_t fresh() { return ++last_; }
   // A member was answered, which had said that it knows of `epoch`.
   void told(uint16_t member, int32_t epoch, const Answer& answer);
   // What it says that it knows is nothing.
@@ -46,6 +47,7 @@ class StreamsEndpoints {
 
   World* world_;
   StreamsTopology topology_;
+  uint16_t last_ = 0;
   std::map<uint16_t, Shares> known_;  // by who knows it
 };
 

@@ -68,7 +68,9 @@ void StreamsMember::tell_all(Request& request) {
   request.process_id = fmt::format("process-{}", own_.process);
   request.topology = own_.topology->to_wire();
   endpoint_epoch_ = kKnowsNothing;
-  if (own_.endpoints) request.user_endpoint = {.host = *request.process_id, .port = own_.number};
+  if (own_.endpoints == nullptr) return;
+  endpoint_ = own_.endpoints->fresh();
+  request.user_endpoint = {.host = *request.process_id, .port = endpoint_};
 }
 
 void StreamsMember::send(int32_t epoch, uint64_t round) {
@@ -85,7 +87,7 @@ void StreamsMember::send(int32_t epoch, uint64_t round) {
     request.warmup_tasks.emplace();
   }
   if (own_.endpoints) request.endpoint_information_epoch = endpoint_epoch_;
-  if (own_.endpoints && endpoint_epoch_ == kKnowsNothing) own_.endpoints->forgets(own_.number);
+  if (own_.endpoints && endpoint_epoch_ == kKnowsNothing) own_.endpoints->forgets(endpoint_);
   client_.call<Beat>(
       coordinator(), request, kHeartbeatVersion,
       [=, this, standby = standby_, knew = endpoint_epoch_,
@@ -94,7 +96,7 @@ void StreamsMember::send(int32_t epoch, uint64_t round) {
         said_active_ = tasks;
         said_standby_ = standby;
         if (own_.endpoints && answer && answer->error_code == 0 && knew == endpoint_epoch_) {
-          own_.endpoints->told(own_.number, knew, *answer);
+          own_.endpoints->told(endpoint_, knew, *answer);
           endpoint_epoch_ = answer->endpoint_information_epoch;
         }
         answered(answer, sent);

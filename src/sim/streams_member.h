@@ -26,7 +26,6 @@ struct StreamsMemberOptions {
   std::string group;
   const StreamsTopology* topology = nullptr;
   int process = 0;
-  uint16_t number = 0;                    // its own, not 0
   StreamsEndpoints* endpoints = nullptr;  // null: it has none
   std::function<void()> on_tasks;         // it was told of some
 };
@@ -75,6 +74,7 @@ class StreamsMember final : public ConsumerMember {
   std::vector<Stopped> stopped_;      // until its next epoch is heard of
   bool stops_nothing_ = false;
   bool is_finishing_ = false;
+  uint16_t endpoint_ = 0;  // where it is reached since it joined
   int32_t endpoint_epoch_ = kKnowsNothing;
 };
 

@@ -44,7 +44,6 @@ void StreamsWorkload::start() {
                               .on_tasks = [this] { check_topics(); }};
   for (int i = 0; i < options_.members; ++i) {
     member.process = i % options_.processes;
-    member.number = static_cast<uint16_t>(i + 1);
     members_.push_back(std::make_unique<StreamsMember>(site_, *records_, oracle_, member));
   }
   client_ = std::make_unique<Client>(site_, "streams-admin");

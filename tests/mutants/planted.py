@@ -237,7 +237,7 @@ OF_A_CLUSTER = (
     Mutant("an_upgraded_group_forgets_what_its_members_have", "GR1", "group/consumer_migration.cc",
            "currents.push_back(write.current(member_id, owned_at(generation, *assignment)));",
            "currents.push_back(write.current(member_id, owned_at(generation, {})));"),
-    Mutant("sessions_of_classic_members_end_with_the_upgrade", "GR10", "group/consumer_migration.cc",
+    Mutant("sessions_of_classic_members_end_with_the_upgrade", "GC10, GR10", "group/consumer_migration.cc",
            "    arm(TimerKind::kMemberSession, *change.group, member_id,\n        milliseconds(member.session_timeout_ms));\n", ";\n"),
     Mutant("a_downgraded_group_begins_its_generations_anew", "GR2, GR9", "group/consumer_migration.cc",
            "value.generation = group.epoch();", "value.generation = 1;"),
