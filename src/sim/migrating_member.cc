@@ -204,6 +204,8 @@ void MigratingMember::joined(const Result<wire::JoinGroupResponse>& answer) {
     return join_again(Duration(0));
   }
   if (reacts(answer->error_code)) return;
+  // It may have been removed meanwhile, and be a new member under its id: of a group made anew, too.
+  if (host_->world().now() - heard_ >= milliseconds(kSessionMs)) oracle_->gives_up(member_id_);
   member_id_ = classic_id_ = answer->member_id;
   epoch_ = answer->generation_id;
   sync_group(*answer);
@@ -268,6 +270,7 @@ void MigratingMember::synced(const Result<wire::SyncGroupResponse>& answer, Inst
       std::ranges::any_of(owned_, [&](const auto& each) { return !now.contains(each.first); });
   take(now);
   has_to_join_ = false;
+  heard_ = sent;
   oracle_->told(member_id_, epoch_, owned_, sent);
   if (gives_up) return join_again(milliseconds(dice_.between({1, 100})));
   beat_after(kHeartbeatInterval);
@@ -289,6 +292,7 @@ void MigratingMember::heartbeat(uint64_t round) {
       [this, round, sent = host_->world().now()](const Result<wire::HeartbeatResponse>& answer) {
         if (round != round_) return;
         if (reacts(answer ? std::optional(answer->error_code) : std::nullopt)) return;
+        heard_ = sent;
         oracle_->told(member_id_, epoch_, owned_, sent);
         beat_after(kHeartbeatInterval);
       });

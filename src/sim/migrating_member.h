@@ -73,6 +73,7 @@ class MigratingMember final : public ConsumerMember {
   std::optional<GroupProtocol> last_;  // that it shall stay with
   std::string classic_id_;             // that the coordinator gave it
   bool has_to_join_ = false;           // once more, as a classic member
+  Instant heard_;                      // when that was sent which last told it that it is one
   int joins_in_vain_ = 0;
   std::set<int32_t> had_;  // when it last was told of an epoch, this one
   int32_t had_in_ = 0;
