@@ -24,7 +24,9 @@ struct StreamsKnobs {
         has_second(dice.chance(0.6)),
         repartitions(dice.chance(0.5) ? static_cast<int32_t>(dice.between({1, 4})) : 0),
         changes_standbys(dice.chance(0.5)),
-        has_endpoints(dice.chance(0.7)) {}
+        has_endpoints(dice.chance(0.7)) {
+    if (dice.chance(0.4)) first_delay_ms = 0;
+  }
 
   void add_to(config::Values& values) const {
     if (members == 0) return;

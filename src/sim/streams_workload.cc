@@ -54,6 +54,7 @@ void StreamsWorkload::start() {
 
 // Whether it was changed is seen in the end by what the cluster has.
 void StreamsWorkload::change_standbys() {
+  is_changing_ = true;
   wire::IncrementalAlterConfigsRequest request;
   request.resources.push_back({.resource_type = kGroupResource, .resource_name = kGroup});
   request.resources[0].configs.push_back({.name = kStandbysConfig,
@@ -62,6 +63,7 @@ void StreamsWorkload::change_standbys() {
   client_->call<wire::IncrementalAlterConfigsResponse>(
       Client::AnyBroker{}, request, kAlterVersion,
       [this](const Result<wire::IncrementalAlterConfigsResponse>& answer) {
+        is_changing_ = false;
         if (!answer) client_->doubt(Client::AnyBroker{});
         if (answer && answer->responses.at(0).error_code == 0)
           PROBE("sim.streams_standbys_changed");
@@ -98,6 +100,7 @@ void StreamsWorkload::check_topics() {
 
 void StreamsWorkload::finish() {
   is_finishing_ = true;
+  if (options_.changes_standbys && !members_.empty()) change_standbys();  // when nothing else does
   for (auto& member : members_) member->finish();
   finished_ = world().now();
   last_.reset();
@@ -170,7 +173,7 @@ void StreamsWorkload::check_tasks(const Described& group) {
 
 std::string StreamsWorkload::what_is_missing() const {
   if (members_.empty()) return "";
-  if (!last_) return "nobody says how it is";
+  if (!last_ || is_changing_) return "nobody says how it is";
   if (last_->group_state != "Stable") return fmt::format("it is {}", last_->group_state);
   std::string missing;
   for (const int32_t task : options_.topology.tasks()) missing += what_is_missing(task);

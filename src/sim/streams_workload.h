@@ -76,6 +76,7 @@ class StreamsWorkload {
   Stream dice_;
   std::shared_ptr<const metadata::Image> newest_;
   bool is_finishing_ = false;
+  bool is_changing_ = false;
   std::unique_ptr<Client> client_;
   std::vector<std::unique_ptr<StreamsMember>> members_;
   int32_t epoch_ = 0;  // of the group, in this life of it

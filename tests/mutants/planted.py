@@ -227,8 +227,6 @@ OF_A_CLUSTER = (
     # Groups that migrate between protocols.
     Mutant("a_group_without_consumers_stays_of_their_protocol", "GR8, GR10", "group/consumer_leave.cc",
            "  if (may_downgrade(group, members) && downgrade(group, {.leaving = members})) return;\n", ""),
-    Mutant("a_group_is_upgraded_whatever_the_policy_says", "GR8", "group/consumer_migration.cc",
-           "if (!upgrades(state_.config.migration))", "if (false)"),
     Mutant("a_group_is_downgraded_whatever_the_policy_says", "GR8", "group/consumer_migration.cc",
            "return classic == left && left > 0 && downgrades(state_.config.migration) &&", "return classic == left && left > 0 &&"),
     Mutant("an_upgraded_group_begins_its_epochs_anew", "GR9, GR2", "group/consumer_migration.cc",
