@@ -40,12 +40,13 @@ void ConsumerOracle::told(const std::string& member, int32_t epoch, const Owned&
     ++life_;
   }
   last_seen_ = std::max(last_seen_, sent);
-  Standing& standing = members_[member];
+  const auto [at, is_first] = members_.try_emplace(member);
+  Standing& standing = at->second;
   if (epoch < standing.epoch)
     world_->violated(rules_.epoch,
                      fmt::format("{} is told that its epoch is {}, which was {} before", member,
                                  epoch, standing.epoch));
-  standing = {epoch, sent, world_->now()};
+  standing = {epoch, sent, world_->now(), is_first ? world_->now() : standing.since};
   keeps(member, partitions);
   for (const auto& [partition, number] : partitions) {
     if (const Claim* other = other_owner(member, partition, sent))

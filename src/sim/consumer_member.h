@@ -43,6 +43,7 @@ class ConsumerOracle {
   struct Standing {
     int32_t epoch = 0;
     Instant sent, told;
+    Instant since;  // when it was told so for the first time
   };
   using Owned = std::map<int32_t, uint64_t>;  // partitions; the numbers mean nothing here
   // An answer to what was sent at `sent` says that the member has these partitions, and no others.

@@ -143,18 +143,26 @@ void MigrationWorkload::described(const Asked& asked, const Described& group) {
   if (group.type == GroupProtocol::kConsumer) epoch_ = std::max(epoch_, group.epoch);
 }
 
+// One that was removed may be a new member under its id, of a group made anew: as long as it was
+// told all the time that it is one, it is the same.
+void MigrationWorkload::check_is_not_taken_along(const std::string& id, const Described& group) {
+  const bool may = group.type == GroupProtocol::kConsumer ? upgrades() : downgrades();
+  const auto before = seen_.find(id);
+  const auto standing = oracle_.members().find(id);
+  const bool is_same = before != seen_.end() && standing != oracle_.members().end() &&
+                       before->second.at >= standing->second.since;
+  if (is_same && before->second.type != group.type && !may)
+    world().violated("GR8",
+                     fmt::format("{} was taken along to a {} group", id, name_of(group.type)));
+  seen_[id] = {group.type, world().now()};
+}
+
 void MigrationWorkload::check_type(const Described& group) {
   int classics = 0, others = 0;
   for (const auto& [id, member] : group.members) {
     const bool is_classic = member.speaks == GroupProtocol::kClassic;
     ++(is_classic ? classics : others);
-    if (!is_classic) continue;
-    const auto [at, is_new] = seen_in_.try_emplace(id, group.type);
-    const GroupProtocol before = std::exchange(at->second, group.type);
-    const bool may = group.type == GroupProtocol::kConsumer ? upgrades() : downgrades();
-    if (!is_new && before != group.type && !may)
-      world().violated("GR8",
-                       fmt::format("{} was taken along to a {} group", id, name_of(group.type)));
+    if (is_classic) check_is_not_taken_along(id, group);
   }
   if (group.type == GroupProtocol::kClassic) return;
   if (classics > 0 && others > 0) PROBE("sim.migrating_group_was_mixed");

@@ -73,6 +73,7 @@ class MigrationWorkload {
   void take(const Asked& asked, const OfClassics& group);
   void described(const Asked& asked, const Described& group);
   void check_type(const Described& group);
+  void check_is_not_taken_along(const std::string& id, const Described& group);
   void check_members(const Asked& asked, const Described& group);
   void check_partitions(const Described& group);
   std::string what_is_missing_of_the_members() const;
@@ -86,7 +87,11 @@ class MigrationWorkload {
   Stream dice_;
   std::unique_ptr<Client> client_;
   std::vector<std::unique_ptr<MigratingMember>> members_;
-  std::map<std::string, GroupProtocol> seen_in_;  // classic members, and the group's type then
+  struct Sighting {
+    GroupProtocol type;  // of the group
+    Instant at;
+  };
+  std::map<std::string, Sighting> seen_;  // classic members
   uint64_t life_ = 0;
   int32_t epoch_ = 0;  // of the group, in this life of it
   Instant finished_;
