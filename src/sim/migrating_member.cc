@@ -204,7 +204,7 @@ void MigratingMember::joined(const Result<wire::JoinGroupResponse>& answer) {
     return join_again(Duration(0));
   }
   if (reacts(answer->error_code)) return;
-  // It may have been removed meanwhile, and be a new member under its id: of a group made anew, too.
+  // It may have been removed meanwhile, and be a new member under its id, of a group made anew.
   if (host_->world().now() - heard_ >= milliseconds(kSessionMs)) oracle_->gives_up(member_id_);
   member_id_ = classic_id_ = answer->member_id;
   epoch_ = answer->generation_id;

@@ -268,8 +268,6 @@ OF_A_CLUSTER = (
            "found.standby_partitions = partitions_of(without_epochs(tasks.active), topology, topics);"),
     Mutant("what_an_endpoint_reads_of_repartition_topics_is_left_out", "SG7", "group/streams_answer.cc",
            "      names.insert(name);\n", "      (void)name;\n"),
-    Mutant("tasks_are_given_out_before_their_topics_are_there", "SG8", "group/streams/configured_topology.cc",
-           "  if (made.missing.empty()) return {};\n", "  return {};\n"),
     Mutant("a_repartition_topic_has_one_partition", "SG8", "group/streams/configured_topology.cc",
            "const int32_t count = written_by(subtopology);", "const int32_t count = std::min(written_by(subtopology), 1);"),
     Mutant("what_is_to_be_given_up_is_not_written", "SG1", "group/streams_records.cc",
