@@ -184,6 +184,14 @@ ConsumerProtocol::Outcome ConsumerProtocol::check_sync(const ConsumerGroup& grou
   return {};
 }
 
+// Heartbeats of the consumer protocol make a target that is due; where the policy keeps a group of
+// classic members alone there are none. Apache Kafka leaves to nobody then, until somebody joins,
+// what a member had that is gone.
+bool ConsumerProtocol::needs_a_join(const ConsumerGroup& group) const {
+  return group.assignment_epoch() < group.epoch() &&
+         std::cmp_equal(group.classic_members(), group.members().size()) && is_target_due(group);
+}
+
 void ConsumerProtocol::demand_join(const ConsumerGroup& group, const ConsumerMember& member) {
   if (timers_of(group.id(), member.id).join.is_armed()) return;
   arm(TimerKind::kMemberJoin, group, member.id, milliseconds(member.metadata.rebalance_timeout_ms));
@@ -226,7 +234,7 @@ void ConsumerProtocol::classic_heartbeat(const ConsumerGroup& group,
       milliseconds(found.metadata.classic_member_metadata->session_timeout_ms));
   const CurrentAssignment& current = found.current;
   const bool rejoin =
-      current.member_epoch < group.assignment_epoch() ||
+      current.member_epoch < group.assignment_epoch() || needs_a_join(group) ||
       current.state == MemberState::kUnrevokedPartitions ||
       (current.state == MemberState::kUnreleasedPartitions && !group.waits_for_release(found));
   if (rejoin) {

@@ -123,6 +123,29 @@ TEST(Migration, without_a_downgrade_the_group_stays_with_its_classic_members) {
   EXPECT_EQ(listed(host), "g consumer Assigning");
 }
 
+TEST(Migration, classic_members_alone_share_out_what_a_consumer_had) {
+  Host host({.migration = MigrationPolicy::kUpgrade});
+  Member classic = classic_group(host);
+  Consumer a(host, "a");
+  a.join();
+  classic.heartbeat();
+  classic.request.protocols[0].metadata = subscription({"t0"});
+  for (int i = 0; i < 2; ++i) {
+    classic.join();
+    classic.sync();
+  }
+  a.beat();
+  EXPECT_EQ(a.size(), 2u);
+  a.leave();
+  host.advance(seconds(2));
+  EXPECT_EQ(classic.heartbeat(), ErrorCode::kRebalanceInProgress);
+  classic.join();
+  EXPECT_EQ(host.sync_error(classic.sync()), ErrorCode::kNone);
+  EXPECT_EQ(read(host.reply<wire::SyncGroupResponse>(classic.ticket).assignment).size(), 4u);
+  EXPECT_EQ(classic.heartbeat(), ErrorCode::kNone);
+  EXPECT_EQ(listed(host), "g consumer Stable");
+}
+
 TEST(Migration, a_group_that_is_not_of_consumers_is_not_upgraded) {
   Host host;
   Member connect(host, "g");

@@ -136,6 +136,8 @@ class ConsumerProtocol {
                                                  const Identity& identity) const;
   Outcome check_sync(const ConsumerGroup& group, const ConsumerMember& member,
                      const wire::SyncGroupRequest& request);
+  // Whether a target is due that nobody makes but a classic member that joins again.
+  bool needs_a_join(const ConsumerGroup& group) const;
   void demand_join(const ConsumerGroup& group, const ConsumerMember& member);
 
   // consumer_migration.cc

@@ -12,6 +12,7 @@
 #include "sim/false_leader.h"
 #include "sim/inspector.h"
 #include "sim/log_mover.h"
+#include "sim/migration_knobs.h"
 #include "sim/quorum_oracle.h"
 #include "sim/reassigner.h"
 #include "sim/replica_oracle.h"
@@ -75,7 +76,8 @@ struct Knobs {
         compaction(seed),
         consumer_protocol(seed / 2 % 11 == 2),
         share(seed),
-        streams(seed) {
+        streams(seed),
+        migration(seed) {
     if (page_cache || unclean) compaction.writers = 0;  // of what may be lost nothing is promised
     if (page_cache || unclean) share.leave_out();
     if (page_cache || unclean) streams.members = 0;
@@ -112,6 +114,7 @@ struct Knobs {
     compaction.add_to(values);
     share.add_to(values, offsets_partitions);
     streams.add_to(values);
+    migration.add_to(values);
     if (share.members == 0) return values;
     values["share.coordinator.state.topic.replication.factor"] = std::to_string(replicas);
     values["share.coordinator.state.topic.min.isr"] = std::to_string(min_isr);
@@ -144,7 +147,7 @@ struct Knobs {
   std::string to_string() const {
     return fmt::format(
         "brokers={} voters={}{} replicas={} min_isr={} partitions={} shards={} producers={} "
-        "members={} {} chaos={}s session={}ms lag={}ms{}{}{}{}{}{}{}{}{}{}",
+        "members={} {} chaos={}s session={}ms lag={}ms{}{}{}{}{}{}{}{}{}{}{}",
         brokers, voters, apart ? " apart" : "", replicas, min_isr, partitions, shards, producers,
         members, page_cache ? "page-cache" : "fsync",
         std::chrono::duration_cast<seconds>(chaos).count(), session_ms, lag_ms,
@@ -152,7 +155,7 @@ struct Knobs {
         log_directories > 1 ? fmt::format(" log directories={}", log_directories) : "",
         log_moves ? " moves between them" : "", hogs > 0 ? fmt::format(" hogs={}", hogs) : "",
         first_voters > 0 ? fmt::format(" dynamic quorum, {} first", first_voters) : "",
-        compaction.to_string(), share.to_string(), streams.to_string());
+        compaction.to_string(), share.to_string(), streams.to_string(), migration.to_string());
   }
 
   int brokers;
@@ -178,6 +181,7 @@ struct Knobs {
   bool consumer_protocol;  // some members of groups speak it
   ShareKnobs share;
   StreamsKnobs streams;
+  MigrationKnobs migration;
 };
 
 class ClusterScenario {
@@ -225,6 +229,7 @@ class ClusterScenario {
   TableWorkload table_;
   ShareWorkload share_, share_committed_;
   StreamsWorkload streams_;
+  MigrationWorkload migration_;
   QuorumOracle quorum_;
   ReplicaOracle replicas_;
   CommittedRecords committed_;
@@ -257,9 +262,11 @@ ClusterScenario::ClusterScenario(uint64_t seed)
              knobs_.share.group(kTopic, knobs_.partitions)),
       share_committed_({&clients_, cluster_.bootstrap()}, workload_.oracle(), share_nodes(),
                        knobs_.share.group_of_transactions()),
-      streams_({&clients_, cluster_.bootstrap()}, workload_.oracle(),
+      streams_({&clients_, cluster_.bootstrap()}, workload_.oracle(), share_nodes().image,
                knobs_.streams.group(kTopic, knobs_.partitions, knobs_.replicas,
                                     knobs_.segment_configs())),
+      migration_({&clients_, cluster_.bootstrap()},
+                 knobs_.migration.group(kTopic, knobs_.partitions)),
       quorum_(world_, cluster_),
       replicas_(world_, cluster_,
                 {.synced = !knobs_.page_cache,
@@ -347,6 +354,7 @@ void ClusterScenario::inspect() {
   committed_.look();
   replicas_.look();
   durability_.look();
+  streams_.look();
   for (const auto& node : cluster_.nodes())
     if (node->can_be_asked()) inspector_.check_memory(node->broker);
   if (const auto image = cluster_.newest_image())
@@ -426,6 +434,7 @@ void ClusterScenario::chaos() {
   share_.start();
   share_committed_.start();
   streams_.start();
+  migration_.start();
   look_at_tables();
   faults_.begin();
   world_.run_for(knobs_.chaos);
@@ -472,6 +481,8 @@ void ClusterScenario::read_and_check() {
   if (!world_.has_failed()) share_.check();
   streams_.finish();
   await("SG3: the streams group does not settle: ", [&] { return streams_.what_is_missing(); });
+  migration_.finish();
+  await("GR10: the migration does not end: ", [&] { return migration_.what_is_missing(); });
   bool done = false;
   workload_.read_all([&] { done = true; });
   await("a log cannot be read to its end", [&] { return done; });

@@ -40,16 +40,17 @@ void ConsumerOracle::told(const std::string& member, int32_t epoch, const Owned&
     ++life_;
   }
   last_seen_ = std::max(last_seen_, sent);
-  Standing& standing = members_[member];
+  const auto [at, is_first] = members_.try_emplace(member);
+  Standing& standing = at->second;
   if (epoch < standing.epoch)
     world_->violated(rules_.epoch,
                      fmt::format("{} is told that its epoch is {}, which was {} before", member,
                                  epoch, standing.epoch));
-  standing = {epoch, sent, world_->now()};
+  standing = {epoch, sent, world_->now(), is_first ? world_->now() : standing.since};
   keeps(member, partitions);
   for (const auto& [partition, number] : partitions) {
     if (const Claim* other = other_owner(member, partition, sent))
-      world_->violated(rules_.owner,
+      world_->violated(partition < rules_.at_process ? rules_.owner : rules_.once_at_process,
                        fmt::format("{} is told that {} is its own, which {} was told before",
                                    member, partition, other->member));
     claims_[partition] = {member, sent, world_->now()};
@@ -222,7 +223,8 @@ void ConsumerMember::find_position(Tenure tenure) {
   group.group_id = options_.group;
   group.member_id = member_id_;
   group.member_epoch = epoch_;
-  group.topics = {{.name = options_.topic, .partition_indexes = {tenure.partition}}};
+  const TopicPartition place = place_of(tenure.partition);
+  group.topics = {{.name = place.topic, .partition_indexes = {place.partition.value()}}};
   client_.call<wire::OffsetFetchResponse>(
       coordinator(), request, kOffsetFetchVersion,
       [this, tenure, then = oracle_->committed(tenure.partition)](
@@ -246,8 +248,10 @@ void ConsumerMember::commit(Tenure tenure, int64_t offset) {
   request.member_id = member_id_;
   request.group_instance_id = options_.instance_id;
   auto& topic = request.topics.emplace_back();
-  topic.name = options_.topic;
-  topic.partitions.push_back({.partition_index = tenure.partition, .committed_offset = offset});
+  const TopicPartition place = place_of(tenure.partition);
+  topic.name = place.topic;
+  topic.partitions.push_back(
+      {.partition_index = place.partition.value(), .committed_offset = offset});
   client_.call<wire::OffsetCommitResponse>(
       coordinator(), request, kCommitVersion,
       [=, this, member = member_id_,

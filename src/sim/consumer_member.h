@@ -30,6 +30,9 @@ struct MemberRules {
   const char* epoch = "GR2";
   const char* commit = "GR3";
   const char* fetch = "GR4";
+  // From this number on they are not partitions, but what a process has once.
+  int32_t at_process = INT32_MAX;
+  const char* once_at_process = "";
 };
 
 class ConsumerOracle {
@@ -40,6 +43,7 @@ class ConsumerOracle {
   struct Standing {
     int32_t epoch = 0;
     Instant sent, told;
+    Instant since;  // when it was told so for the first time
   };
   using Owned = std::map<int32_t, uint64_t>;  // partitions; the numbers mean nothing here
   // An answer to what was sent at `sent` says that the member has these partitions, and no others.
@@ -110,6 +114,10 @@ class ConsumerMember {
   };
   virtual void send(int32_t epoch, uint64_t round);
   virtual void leave();
+  // Whose offsets are committed for one that it has.
+  virtual TopicPartition place_of(int32_t partition) const {
+    return {options_.topic, PartitionIndex(partition)};
+  }
   // What is before `position` is done.
   virtual void work(Tenure tenure, int64_t position) { commit(tenure, position + 1); }
   // What an answer without an assignment in it, or none, leads to; false: that was all.
@@ -119,6 +127,7 @@ class ConsumerMember {
   void commit(Tenure tenure, int64_t offset);
   void start_over(bool as_another);
   void beat_after(Duration pause);
+  std::string fresh_id();
   Client::CoordinatorOf coordinator() const { return {options_.group}; }
 
   Host* host_;
@@ -140,7 +149,6 @@ class ConsumerMember {
   void answered(const Result<Beat>& answer, Instant sent);
   void take(const Beat::Assignment& assignment);
   void find_position(Tenure tenure);
-  std::string fresh_id();
 
   Uuid topic_id_;
   uint64_t last_tenure_ = 0;

@@ -8,6 +8,7 @@
 #include "sim/expiry.h"
 #include "sim/faults.h"
 #include "sim/inspector.h"
+#include "sim/migration_knobs.h"
 #include "sim/share_knobs.h"
 #include "sim/share_workload.h"
 #include "sim/streams_knobs.h"
@@ -55,7 +56,8 @@ struct Knobs {
         compaction(seed),
         consumer_protocol(seed / 2 % 11 == 2),
         share(seed),
-        streams(seed) {
+        streams(seed),
+        migration(seed) {
     if (tail_rots) checkpoint_ms = kNeverMs;  // everything lies behind the recovery points
     // Compaction writes them when it needs them. Of what a page cache loses nothing is promised.
     if (tail_rots) compaction.backoff_ms = kNeverMs;
@@ -85,6 +87,7 @@ struct Knobs {
     compaction.add_to(values);
     share.add_to(values, offsets_partitions);
     streams.add_to(values);
+    migration.add_to(values);
     return values;
   }
   std::map<std::string, std::string> segment_configs() const {
@@ -99,11 +102,11 @@ struct Knobs {
   std::string to_string() const {
     return fmt::format(
         "partitions={} shards={} producers={} members={} {} compressed={} chaos={}s piece={} "
-        "segment_ms={} segment_bytes={} checkpoint_ms={} hogs={}{}{}{}{}",
+        "segment_ms={} segment_bytes={} checkpoint_ms={} hogs={}{}{}{}{}{}",
         partitions, shards, producers, members, page_cache ? "page-cache" : "fsync", compressed,
         std::chrono::duration_cast<seconds>(chaos).count(), largest_piece, segment_ms,
         segment_bytes, checkpoint_ms, hogs, transactions ? " transactions" : "",
-        compaction.to_string(), share.to_string(), streams.to_string());
+        compaction.to_string(), share.to_string(), streams.to_string(), migration.to_string());
   }
 
   int32_t partitions;
@@ -122,6 +125,7 @@ struct Knobs {
   bool consumer_protocol;  // some members of groups speak it
   ShareKnobs share;
   StreamsKnobs streams;
+  MigrationKnobs migration;
 };
 
 class Scenario {
@@ -139,7 +143,7 @@ class Scenario {
   void create_topics();
   void drain();
   void share_to_the_end();
-  void await_streams();
+  void await_groups();
   void read_and_check();
   void check_transactions();
   void read_logs();
@@ -169,6 +173,7 @@ class Scenario {
   TableWorkload table_;
   ShareWorkload share_, share_committed_;
   StreamsWorkload streams_;
+  MigrationWorkload migration_;
   Inspector inspector_;
   Rot rot_;
   Faults faults_;
@@ -189,8 +194,9 @@ Scenario::Scenario(uint64_t seed)
       table_(site_, knobs_.compaction.table(knobs_.partitions, knobs_.compressed)),
       share_(site_, workload_.oracle(), nodes(), knobs_.share.group(kTopic, knobs_.partitions)),
       share_committed_(site_, workload_.oracle(), nodes(), knobs_.share.group_of_transactions()),
-      streams_(site_, workload_.oracle(),
+      streams_(site_, workload_.oracle(), nodes().image,
                knobs_.streams.group(kTopic, knobs_.partitions, 1, knobs_.segment_configs())),
+      migration_(site_, knobs_.migration.group(kTopic, knobs_.partitions)),
       inspector_(world_, medium_),
       rot_(medium_, workload_.oracle(), kTopic),
       faults_(world_, {&network_, &medium_, &broker_, &rot_},
@@ -253,6 +259,7 @@ void Scenario::inspect() {
       transactions_.look(*image, [this](NodeId) { return &broker_.node(); });
     share_.look();
     share_committed_.look();
+    streams_.look();
   }
   world_.after(kInspection, Owner::kScenario, [this] { inspect(); });
 }
@@ -320,9 +327,11 @@ void Scenario::share_to_the_end() {
   if (!world_.has_failed()) share_.check();
 }
 
-void Scenario::await_streams() {
+void Scenario::await_groups() {
   streams_.finish();
+  migration_.finish();
   await("SG3: the streams group does not settle: ", [&] { return streams_.what_is_missing(); });
+  await("GR10: the migration does not end: ", [&] { return migration_.what_is_missing(); });
 }
 
 void Scenario::read_logs() {
@@ -339,7 +348,7 @@ void Scenario::check_transactions() {
 
 void Scenario::read_and_check() {
   share_to_the_end();
-  await_streams();
+  await_groups();
   read_logs();
   if (knobs_.transactions) check_transactions();
   bool checked = false;
@@ -423,6 +432,7 @@ Outcome Scenario::run() {
   share_.start();
   share_committed_.start();
   streams_.start();
+  migration_.start();
   inspect();
   look_at_table();
   faults_.on_started = [this] {

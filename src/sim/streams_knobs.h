@@ -20,7 +20,13 @@ struct StreamsKnobs {
         processes(static_cast<int>(dice.between({1, 3}))),
         standbys(dice.between({0, 2})),
         first_delay_ms(dice.between({0, 1000})),
-        interval_ms(dice.between({0, 1500})) {}
+        interval_ms(dice.between({0, 1500})),
+        has_second(dice.chance(0.6)),
+        repartitions(dice.chance(0.5) ? static_cast<int32_t>(dice.between({1, 4})) : 0),
+        changes_standbys(dice.chance(0.5)),
+        has_endpoints(dice.chance(0.7)) {
+    if (dice.chance(0.4)) first_delay_ms = 0;
+  }
 
   void add_to(config::Values& values) const {
     if (members == 0) return;
@@ -36,22 +42,31 @@ struct StreamsKnobs {
   // Of a topic with so many partitions; the application's own is like it.
   StreamsWorkloadOptions group(const std::string& topic, int32_t partitions, int16_t replicas,
                                const std::map<std::string, std::string>& configs) const {
-    return {.topic = topic,
-            .partitions = partitions,
-            .replicas = replicas,
-            .configs = configs,
+    return {.topology = {.topic = topic,
+                         .partitions = partitions,
+                         .replicas = replicas,
+                         .configs = configs,
+                         .has_second = has_second,
+                         .repartitions = repartitions},
             .members = members,
             .processes = processes,
-            .standbys = standbys};
+            .standbys = standbys,
+            .changes_standbys = changes_standbys,
+            .has_endpoints = has_endpoints};
   }
   std::string to_string() const {
     if (members == 0) return "";
-    return fmt::format(" streams group: members={} processes={} standbys={}", members, processes,
-                       standbys);
+    return fmt::format(" streams group: members={} processes={} standbys={}{}{}{}", members,
+                       processes, standbys, changes_standbys ? "..." : "",
+                       has_second ? fmt::format(" repartitions={}", repartitions) : "",
+                       has_endpoints ? " endpoints" : "");
   }
 
   int members, processes;
   int64_t standbys, first_delay_ms, interval_ms;
+  bool has_second;
+  int32_t repartitions;
+  bool changes_standbys, has_endpoints;
 };
 
 }  // namespace millrace::sim

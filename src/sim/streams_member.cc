@@ -22,24 +22,11 @@ constexpr double kLateCommitChance = 0.5;
 
 using TaskIds = wire::StreamsGroupHeartbeatRequest::TaskIds;
 
-std::vector<TaskIds> ids_of(const std::set<int32_t>& tasks) {
-  if (tasks.empty()) return {};
-  return {
-      {.subtopology_id = StreamsMember::kSubtopology, .partitions = {tasks.begin(), tasks.end()}}};
-}
-
-std::set<int32_t> tasks_of(
-    const std::optional<std::vector<wire::StreamsGroupHeartbeatResponse::TaskIds>>& ids) {
-  std::set<int32_t> tasks;
-  for (const auto& each : *ids) tasks.insert(each.partitions.begin(), each.partitions.end());
-  return tasks;
-}
-
 }  // namespace
 
 StreamsMember::StreamsMember(const Site& site, Oracle& records, ConsumerOracle& oracle,
                              StreamsMemberOptions options)
-    : ConsumerMember(site, oracle, {.group = options.group, .topic = options.topic}),
+    : ConsumerMember(site, oracle, {.group = options.group, .topic = options.topology->topic}),
       records_(&records),
       own_(std::move(options)),
       reader_(site, "streams-reader") {
@@ -59,7 +46,15 @@ void StreamsMember::stop_tasks() {
     if (stops) stopped_.push_back({each.first, epoch_});
     return stops;
   });
-  oracle_->keeps(member_id_, owned_);
+  oracle_->keeps(member_id_, claims());
+}
+
+ConsumerOracle::Owned StreamsMember::claims() const {
+  ConsumerOracle::Owned claims = owned_;
+  const int32_t process = kAtProcess * (own_.process + 1);
+  for (const auto& [task, tenure] : owned_) claims[process + task] = 0;
+  for (const int32_t task : standby_) claims[process + task] = 0;
+  return claims;
 }
 
 // What does not change with time it says when it joins.
@@ -70,11 +65,12 @@ void StreamsMember::tell_all(Request& request) {
   standby_.clear();
   stopped_.clear();
   request.rebalance_timeout_ms = stops_nothing_ ? kShortRebalanceTimeoutMs : kRebalanceTimeoutMs;
-  request.process_id = own_.process_id;
-  request.topology = {.epoch = 1};
-  request.topology->subtopologies.push_back({.subtopology_id = kSubtopology,
-                                             .source_topics = {own_.topic},
-                                             .state_changelog_topics = {own_.changelog}});
+  request.process_id = fmt::format("process-{}", own_.process);
+  request.topology = own_.topology->to_wire();
+  endpoint_epoch_ = kKnowsNothing;
+  if (own_.endpoints == nullptr) return;
+  endpoint_ = own_.endpoints->fresh();
+  request.user_endpoint = {.host = *request.process_id, .port = endpoint_};
 }
 
 void StreamsMember::send(int32_t epoch, uint64_t round) {
@@ -86,16 +82,23 @@ void StreamsMember::send(int32_t epoch, uint64_t round) {
   if (epoch > 0) stop_tasks();
   const Tasks tasks = active();
   if (tells_all_ || tasks != said_active_ || standby_ != said_standby_) {
-    request.active_tasks = ids_of(tasks);
-    request.standby_tasks = ids_of(standby_);
+    request.active_tasks = ids_of<TaskIds>(tasks);
+    request.standby_tasks = ids_of<TaskIds>(standby_);
     request.warmup_tasks.emplace();
   }
+  if (own_.endpoints) request.endpoint_information_epoch = endpoint_epoch_;
+  if (own_.endpoints && endpoint_epoch_ == kKnowsNothing) own_.endpoints->forgets(endpoint_);
   client_.call<Beat>(
       coordinator(), request, kHeartbeatVersion,
-      [=, this, standby = standby_, sent = host_->world().now()](const Result<Beat>& answer) {
+      [=, this, standby = standby_, knew = endpoint_epoch_,
+       sent = host_->world().now()](const Result<Beat>& answer) {
         if (round != round_) return;
         said_active_ = tasks;
         said_standby_ = standby;
+        if (own_.endpoints && answer && answer->error_code == 0 && knew == endpoint_epoch_) {
+          own_.endpoints->told(endpoint_, knew, *answer);
+          endpoint_epoch_ = answer->endpoint_information_epoch;
+        }
         answered(answer, sent);
       });
 }
@@ -114,7 +117,7 @@ void StreamsMember::answered(const Result<Beat>& answer, Instant sent) {
   if (stops_nothing_)
     oracle_->gives_up(member_id_);
   else
-    oracle_->told(member_id_, epoch_, owned_, sent);
+    oracle_->told(member_id_, epoch_, claims(), sent);
   if (epoch_ > before)
     for (const Stopped& each : std::exchange(stopped_, {}))
       if (!owned_.contains(each.task) && dice_.chance(kLateCommitChance)) commit_late(each);
@@ -122,8 +125,13 @@ void StreamsMember::answered(const Result<Beat>& answer, Instant sent) {
 }
 
 void StreamsMember::take(const Beat& beat) {
-  given_ = tasks_of(beat.active_tasks);
-  standby_ = tasks_of(beat.standby_tasks);
+  given_ = tasks_of(*beat.active_tasks);
+  standby_ = tasks_of(*beat.standby_tasks);
+  for (const int32_t task : given_)
+    if (standby_.contains(task))
+      host_->world().violated(
+          "SG6", fmt::format("{} is told that task {} is active and a standby", member_id_, task));
+  if (!given_.empty() || !standby_.empty()) own_.on_tasks();
   if (!standby_.empty()) PROBE("sim.streams_standby");
   for (const int32_t partition : given_)
     if (!owned_.contains(partition)) begin(partition);
@@ -142,16 +150,19 @@ void StreamsMember::leave() {
 
 void StreamsMember::work(Tenure tenure, int64_t position) {
   if (!has(tenure)) return;
+  // What the first subtopology writes anew is nothing.
+  if (tenure.partition >= StreamsTopology::kOfSecond) return commit(tenure, position + 1);
   const int64_t from = std::max<int64_t>(0, position);
   const auto later = [this, tenure](int64_t next) {
     host_->shard(0).after(milliseconds(100), [=, this] { work(tenure, next); });
   };
-  fetch(reader_, *records_, {.topic = own_.topic, .partition = tenure.partition, .offset = from},
+  fetch(reader_, *records_,
+        {.topic = own_.topology->topic, .partition = tenure.partition, .offset = from},
         [=, this](std::optional<FetchedPartition> fetched, const Oracle::Contents& records) {
           if (!has(tenure)) return;
           if (fetched && fetched->error != 0)
             return find_log_start(
-                reader_, own_.topic, tenure.partition,
+                reader_, own_.topology->topic, tenure.partition,
                 [=](std::optional<int64_t> start) { later(std::max(from, start.value_or(0))); });
           if (!fetched || fetched->next_offset == from) return later(from);
           for (const auto& [offset, value] : records)
@@ -164,8 +175,10 @@ void StreamsMember::work(Tenure tenure, int64_t position) {
 void StreamsMember::commit_late(const Stopped& task) {
   wire::OffsetCommitRequest request{
       .group_id = own_.group, .generation_id_or_member_epoch = task.epoch, .member_id = member_id_};
-  request.topics.push_back({.name = own_.topic});
-  request.topics[0].partitions.push_back({.partition_index = task.task, .committed_offset = 0});
+  const TopicPartition place = place_of(task.task);
+  request.topics.push_back({.name = place.topic});
+  request.topics[0].partitions.push_back(
+      {.partition_index = place.partition.value(), .committed_offset = 0});
   client_.call<wire::OffsetCommitResponse>(
       coordinator(), request, kCommitVersion,
       [=, this, now = epoch_](const Result<wire::OffsetCommitResponse>& answer) {

@@ -8,41 +8,46 @@
 //   SG2  the epoch of a member does not go back
 //   SG4  nobody else commits for it, nor does who had it in the epoch that it had it in; a fetch of
 //        offsets that begins after a commit was answered gives that commit or a later one
-// SG3, SG5: sim/streams_workload. What a member that never stops anything does is judged by what it
-// does to others.
+//   SG6  a task that a process was told of, active or as a standby, no other member of the process
+//        is told of before it was given up; and no member has it as both
+// SG3, SG5, SG8: sim/streams_workload; SG7: sim/streams_endpoints. What a member that never stops
+// anything does is judged by what it does to others.
 // Threads: one.
 #pragma once
 
 #include "sim/consumer_member.h"
 #include "sim/oracle.h"
+#include "sim/streams_endpoints.h"
 #include "wire/streams_group_heartbeat.h"
 
 namespace millrace::sim {
 
 struct StreamsMemberOptions {
   std::string group;
-  std::string topic;  // that it reads
-  std::string process_id;
-  // That its one subtopology keeps its state in.
-  wire::StreamsGroupHeartbeatRequest::TopicInfo changelog;
+  const StreamsTopology* topology = nullptr;
+  int process = 0;
+  StreamsEndpoints* endpoints = nullptr;  // null: it has none
+  std::function<void()> on_tasks;         // it was told of some
 };
 
 class StreamsMember final : public ConsumerMember {
  public:
-  static constexpr MemberRules kRules{"SG1", "SG2", "SG4", "SG4"};
-  static constexpr const char* kSubtopology = "counting";
+  static constexpr int32_t kAtProcess = 10'000;
+  static constexpr MemberRules kRules{"SG1", "SG2", "SG4", "SG4", kAtProcess, "SG6"};
   StreamsMember(const Site& site, Oracle& records, ConsumerOracle& oracle,
                 StreamsMemberOptions options);
   // It stays from now on.
   void finish() {
     is_finishing_ = true;
     leave_chance_ = 0;
+    endpoint_epoch_ = kKnowsNothing;
   }
 
  private:
   using Request = wire::StreamsGroupHeartbeatRequest;
   using Beat = wire::StreamsGroupHeartbeatResponse;
-  using Tasks = std::set<int32_t>;
+  using Tasks = StreamsTopology::Tasks;
+  static constexpr int32_t kKnowsNothing = -1;  // of other endpoints
   struct Stopped {
     int32_t task = 0;
     int32_t epoch = 0;  // of the member
@@ -50,6 +55,9 @@ class StreamsMember final : public ConsumerMember {
   void send(int32_t epoch, uint64_t round) override;
   void leave() override;
   void work(Tenure tenure, int64_t position) override;
+  TopicPartition place_of(int32_t task) const override { return own_.topology->read_by(task); }
+  // What it has, for itself and for its process.
+  ConsumerOracle::Owned claims() const;
   void tell_all(Request& request);
   void stop_tasks();
   void answered(const Result<Beat>& answer, Instant sent);
@@ -66,6 +74,8 @@ class StreamsMember final : public ConsumerMember {
   std::vector<Stopped> stopped_;      // until its next epoch is heard of
   bool stops_nothing_ = false;
   bool is_finishing_ = false;
+  uint16_t endpoint_ = 0;  // where it is reached since it joined
+  int32_t endpoint_epoch_ = kKnowsNothing;
 };
 
 }  // namespace millrace::sim

@@ -4,6 +4,7 @@
 
 #include "base/probe.h"
 #include "wire/errors.h"
+#include "wire/incremental_alter_configs.h"
 
 namespace millrace::sim {
 namespace {
@@ -11,40 +12,95 @@ namespace {
 constexpr int16_t kDescribeVersion = 0;
 constexpr Duration kPause = milliseconds(300);
 constexpr Duration kSession = milliseconds(StreamsMember::kSessionMs);
+constexpr int16_t kAlterVersion = 1;
+constexpr int8_t kGroupResource = 32;
+constexpr int8_t kSet = 0;
+constexpr Range kBetweenChangesMs{1000, 6000};
+constexpr Range kStandbys{0, 2};
+constexpr const char* kStandbysConfig = "streams.num.standby.replicas";
 
 using Member = wire::StreamsGroupDescribeResponse::Member;
 using TaskIds = wire::StreamsGroupDescribeResponse::TaskIds;
 
-bool has(const std::vector<TaskIds>& tasks, int32_t task) {
-  return std::ranges::any_of(tasks, [&](const TaskIds& each) {
-    return std::ranges::find(each.partitions, task) != each.partitions.end();
-  });
-}
+bool has(const std::vector<TaskIds>& tasks, int32_t task) { return tasks_of(tasks).contains(task); }
 
 }  // namespace
 
-StreamsWorkload::StreamsWorkload(const Site& site, Oracle& records, StreamsWorkloadOptions options)
+StreamsWorkload::StreamsWorkload(const Site& site, Oracle& records, FindImage image,
+                                 StreamsWorkloadOptions options)
     : site_(site),
       records_(&records),
+      image_(std::move(image)),
       options_(std::move(options)),
-      oracle_(site.host->world(), StreamsMember::kRules) {}
+      oracle_(site.host->world(), StreamsMember::kRules),
+      endpoints_(site.host->world(), options_.topology),
+      dice_(~site.host->world().seed() + 5) {}
 
 void StreamsWorkload::start() {
   if (options_.members == 0) return;
-  StreamsMemberOptions member{.group = kGroup, .topic = options_.topic};
-  member.changelog = {.name = "streamers-store-changelog", .replication_factor = options_.replicas};
-  for (const auto& [key, value] : options_.configs)
-    member.changelog.topic_configs.push_back({.key = key, .value = value});
+  StreamsMemberOptions member{.group = kGroup,
+                              .topology = &options_.topology,
+                              .endpoints = options_.has_endpoints ? &endpoints_ : nullptr,
+                              .on_tasks = [this] { check_topics(); }};
   for (int i = 0; i < options_.members; ++i) {
-    member.process_id = fmt::format("process-{}", i % options_.processes);
+    member.process = i % options_.processes;
     members_.push_back(std::make_unique<StreamsMember>(site_, *records_, oracle_, member));
   }
   client_ = std::make_unique<Client>(site_, "streams-admin");
   for (auto& each : members_) each->start();
   ask();
+  if (options_.changes_standbys) change_standbys();
+}
+
+// Whether it was changed is seen in the end by what the cluster has.
+void StreamsWorkload::change_standbys() {
+  is_changing_ = true;
+  wire::IncrementalAlterConfigsRequest request;
+  request.resources.push_back({.resource_type = kGroupResource, .resource_name = kGroup});
+  request.resources[0].configs.push_back({.name = kStandbysConfig,
+                                          .config_operation = kSet,
+                                          .value = std::to_string(dice_.between(kStandbys))});
+  client_->call<wire::IncrementalAlterConfigsResponse>(
+      Client::AnyBroker{}, request, kAlterVersion,
+      [this](const Result<wire::IncrementalAlterConfigsResponse>& answer) {
+        is_changing_ = false;
+        if (!answer) client_->doubt(Client::AnyBroker{});
+        if (answer && answer->responses.at(0).error_code == 0)
+          PROBE("sim.streams_standbys_changed");
+        site_.host->shard(0).after(milliseconds(dice_.between(kBetweenChangesMs)), [this] {
+          if (!is_finishing_) change_standbys();
+        });
+      });
+}
+
+int64_t StreamsWorkload::standbys() const {
+  if (!newest_) return options_.standbys;
+  const auto& configs = newest_->configs({metadata::ConfigResourceType::kGroup, kGroup});
+  const auto set = configs.find(kStandbysConfig);
+  return set == configs.end() ? options_.standbys : std::stoll(set->second);
+}
+
+void StreamsWorkload::look() {
+  if (members_.empty()) return;
+  const auto image = image_();
+  if (image && (!newest_ || image->last_offset() > newest_->last_offset())) newest_ = image;
+}
+
+void StreamsWorkload::check_topics() {
+  look();
+  if (!newest_) return;
+  for (const auto& [name, partitions] : options_.topology.internal_topics()) {
+    const metadata::Topic* topic = newest_->find_topic(name);
+    const auto there = topic ? std::ssize(topic->partitions) : 0;
+    if (there != partitions)
+      world().violated("SG8", fmt::format("{} has {} partitions and not {}, and there are tasks",
+                                          name, there, partitions));
+  }
 }
 
 void StreamsWorkload::finish() {
+  is_finishing_ = true;
+  if (options_.changes_standbys && !members_.empty()) change_standbys();  // when nothing else does
   for (auto& member : members_) member->finish();
   finished_ = world().now();
   last_.reset();
@@ -103,7 +159,7 @@ void StreamsWorkload::check_tasks(const Described& group) {
     if (member.member_epoch > group.group_epoch)
       world().violated("SG2", fmt::format("{} has epoch {}, the group {}", member.member_id,
                                           member.member_epoch, group.group_epoch));
-    for (int32_t task = 0; task < options_.partitions; ++task) {
+    for (const int32_t task : options_.topology.tasks()) {
       const bool runs = has(member.assignment.active_tasks, task);
       if (runs && !active.insert(task).second)
         world().violated("SG1",
@@ -117,29 +173,29 @@ void StreamsWorkload::check_tasks(const Described& group) {
 
 std::string StreamsWorkload::what_is_missing() const {
   if (members_.empty()) return "";
-  if (!last_) return "nobody says how it is";
+  if (!last_ || is_changing_) return "nobody says how it is";
   if (last_->group_state != "Stable") return fmt::format("it is {}", last_->group_state);
   std::string missing;
-  for (int32_t task = 0; task < options_.partitions; ++task) missing += what_is_missing(task);
-  return missing;
+  for (const int32_t task : options_.topology.tasks()) missing += what_is_missing(task);
+  return missing.empty() && options_.has_endpoints ? endpoints_.what_is_missing(*last_) : missing;
 }
 
 std::string StreamsWorkload::what_is_missing(int32_t task) const {
   std::set<std::string> processes;
-  int64_t standbys = 0;
+  int64_t there = 0;
   bool runs = false;
   for (const Member& member : last_->members) {
     processes.insert(member.process_id);
-    standbys += has(member.assignment.standby_tasks, task);
+    there += has(member.assignment.standby_tasks, task);
     runs |= has(member.assignment.active_tasks, task) &&
             std::ranges::any_of(members_, [&](const auto& each) {
               return each->id() == member.member_id && each->owned().contains(task);
             });
   }
   if (!runs) return fmt::format("task {} does not run; ", task);
-  const int64_t wanted = std::min<int64_t>(options_.standbys, std::ssize(processes) - 1);
-  if (standbys == wanted) return "";
-  return fmt::format("task {} has {} standbys of {}; ", task, standbys, wanted);
+  const int64_t wanted = std::min<int64_t>(standbys(), std::ssize(processes) - 1);
+  if (there == wanted) return "";
+  return fmt::format("task {} has {} standbys of {}; ", task, there, wanted);
 }
 
 }  // namespace millrace::sim

@@ -1,5 +1,6 @@
 #include "sim/txn_producer.h"
 
+#include "base/probe.h"
 #include "record/builder.h"
 #include "wire/add_offsets_to_txn.h"
 #include "wire/add_partitions_to_txn.h"
@@ -20,6 +21,7 @@ constexpr double kCommitChance = 0.7;
 constexpr double kOffsetChance = 0.3;
 constexpr double kLateChance = 0.3;
 constexpr double kSilentChance = 0.03;  // the producer dies in the middle and comes back
+constexpr double kAgainChance = 0.5;
 constexpr int16_t kUnanswered = -1000;
 
 bool may_be_asked_again(int16_t error) {
@@ -254,8 +256,16 @@ void TxnProducer::ended(int16_t error, Identity next) {
           "TX10", fmt::format("{} was given {}/{} twice", options_.name, next.id, next.epoch));
     self_ = next;
     sequences_.clear();
+  } else if (!commit_ && options_.uses_sequences_again && dice_.chance(kAgainChance)) {
+    use_sequence_again();
   }
   between();
+}
+
+void TxnProducer::use_sequence_again() {
+  PROBE("sim.sequence_used_again");
+  const Batch& last = batches_.back();
+  sequences_[last.partition] = last.sequence;
 }
 
 void TxnProducer::between() {

@@ -31,6 +31,9 @@ struct TxnProducerOptions {
   std::string topic;
   int32_t partitions = 1;
   bool modern = true;
+  // The last batch of a transaction that was aborted counts as never sent now and then, as to
+  // librdkafka (as of 2.13) those that it gave up: the next has its sequence.
+  bool uses_sequences_again = false;
   Duration pause = milliseconds(50);  // between transactions, on average
   int32_t timeout_ms = 10'000;
 };
@@ -75,6 +78,7 @@ class TxnProducer {
   void commit_offset();
   void end();
   void ended(int16_t error, Identity next);
+  void use_sequence_again();
   void between();
   void come_late(const Past& past);
   void end_late(const Past& past);
