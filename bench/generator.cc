@@ -139,6 +139,7 @@ int main(int count, char** values) {
   if (mode == "fetch") return put_load(Kind::kFetch, Arguments(count, values));
   if (mode == "ask") return put_load(Kind::kAsk, Arguments(count, values));
   if (mode == "idle") return stay_idle(Arguments(count, values));
-  fmt::print(stderr, "bench_generator produce|fetch|ask|idle NAME=VALUE...: see bench/generator.cc\n");
+  fmt::print(stderr,
+             "bench_generator produce|fetch|ask|idle NAME=VALUE...: see bench/generator.cc\n");
   return 2;
 }

@@ -29,7 +29,7 @@ struct LoadOptions {
   BatchShape shape;
   int32_t partition_max_bytes = 1 << 20;
   ByteBuffer frame, answer;  // of kAsk: what is sent, and what answers it each time
-  double rate = 0;  // requests a second over all connections; 0: as fast as answers come
+  double rate = 0;           // requests a second over all connections; 0: as fast as answers come
   double warm_up_seconds = 0;
   double seconds = 0;  // how long is measured; 0: until `bytes`
   uint64_t bytes = 0;  // of batches, sent or received in the measured window

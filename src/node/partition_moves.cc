@@ -57,9 +57,8 @@ Volume* PartitionHost::volume_at(const std::string& path) const {
 
 Result<> PartitionHost::open_future(const HostedPartition& hosted, Volume& volume,
                                     const Uuid& suffix) {
-  const auto options = with_partition(*hosted.partition, [](PartitionState& state) {
-    return log_options_of(state.settings());
-  });
+  const auto options = with_partition(
+      *hosted.partition, [](PartitionState& state) { return log_options_of(state.settings()); });
   auto log = volume.directory().open_future(hosted.partition->name(), options, suffix);
   if (!log) return std::unexpected(std::move(log).error());
   (*log)->set_topic_id(hosted.partition->topic_id());

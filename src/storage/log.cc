@@ -352,7 +352,8 @@ Result<bool> Log::should_delete(size_t index, TimestampMs now, uint64_t total) c
   // Compaction left nothing of it: it goes with what stands behind it.
   if (segment.size() == 0) return is_last ? false : should_delete(index + 1, now, total);
   ASSIGN_OR_RETURN(const TimestampMs newest, segment.largest_timestamp());
-  if (options_->retention_ms >= 0 && newest != kNoTimestamp && now - newest > options_->retention_ms)
+  if (options_->retention_ms >= 0 && newest != kNoTimestamp &&
+      now - newest > options_->retention_ms)
     // An index is a hint; what is deleted for its age is old by its own word.
     return segment.is_all_older_than(now - options_->retention_ms);
   return options_->retention_bytes >= 0 &&

@@ -60,7 +60,8 @@ class LogDirectory {
 
   // Whether the partition's log was opened here, or is here to be opened.
   bool has(const TopicPartition& partition) const { return partitions_.contains(partition); }
-  Result<std::unique_ptr<Log>> open_log(const TopicPartition& partition, const SharedLogOptions& options);
+  Result<std::unique_ptr<Log>> open_log(const TopicPartition& partition,
+                                        const SharedLogOptions& options);
 
   // The same of a future log. That there is one, the next process knows from here on.
   bool has_future(const TopicPartition& partition) const { return futures_.contains(partition); }

@@ -193,8 +193,9 @@ Result<> Log::recover_from(size_t first, Offset trusted_below) {
     ASSIGN_OR_RETURN(bool whole, recover_segment(*segments_[i], {trusted_below, trusted_below}));
     // Files that were not synced may have reached the medium in any order: where the end of one did
     // not, nothing counts from there. Compaction leaves gaps as well.
-    const bool ends_early = options_->delete_old && !options_->compacts && i + 1 < segments_.size() &&
-                            log_end_ >= trusted_below && log_end_ < segments_[i + 1]->base_offset();
+    const bool ends_early = options_->delete_old && !options_->compacts &&
+                            i + 1 < segments_.size() && log_end_ >= trusted_below &&
+                            log_end_ < segments_[i + 1]->base_offset();
     if (whole && !ends_early) continue;
     PROBE("log.recovery_cuts_tail");
     for (size_t gone = i + 1; gone < segments_.size(); ++gone) {
