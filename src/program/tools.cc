@@ -29,6 +29,8 @@ constexpr Tool kTools[] = {
      kafka::clients::console_consumer},
     {"console-producer", "org.apache.kafka.tools.ConsoleProducer",
      kafka::clients::console_producer},
+    {"console-share-consumer", "org.apache.kafka.tools.consumer.ConsoleShareConsumer",
+     kafka::clients::console_share_consumer},
     {"consumer-groups", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
      kafka::groups::consumer_groups},
     {"consumer-perf-test", "org.apache.kafka.tools.ConsumerPerformance",

@@ -51,7 +51,10 @@
 #include "wire/offset_fetch.h"
 #include "wire/produce.h"
 #include "wire/remove_raft_voter.h"
+#include "wire/share_acknowledge.h"
+#include "wire/share_fetch.h"
 #include "wire/share_group_describe.h"
+#include "wire/share_group_heartbeat.h"
 #include "wire/streams_group_describe.h"
 #include "wire/sync_group.h"
 #include "wire/txn_offset_commit.h"
@@ -116,7 +119,10 @@ MILLRACE_EXCHANGE(OffsetDelete);
 MILLRACE_EXCHANGE(OffsetFetch);
 MILLRACE_EXCHANGE(Produce);
 MILLRACE_EXCHANGE(RemoveRaftVoter);
+MILLRACE_EXCHANGE(ShareAcknowledge);
+MILLRACE_EXCHANGE(ShareFetch);
 MILLRACE_EXCHANGE(ShareGroupDescribe);
+MILLRACE_EXCHANGE(ShareGroupHeartbeat);
 MILLRACE_EXCHANGE(StreamsGroupDescribe);
 MILLRACE_EXCHANGE(SyncGroup);
 MILLRACE_EXCHANGE(TxnOffsetCommit);

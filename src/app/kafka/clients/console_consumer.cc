@@ -7,6 +7,7 @@
 
 #include "app/happenings.h"
 #include "app/kafka/clients/console_output.h"
+#include "app/kafka/clients/console_properties.h"
 #include "app/kafka/clients/group_member.h"
 #include "app/kafka/clients/scripts.h"
 #include "app/kafka/script.h"
@@ -22,6 +23,7 @@ using client::core::StartAt;
 using std::chrono::steady_clock;
 
 constexpr std::string_view kLogger = "org.apache.kafka.tools.consumer.ConsoleConsumer";
+constexpr std::string_view kOlderConfig = "consumer.config";
 constexpr auto kCommitInterval = std::chrono::seconds(5);
 constexpr auto kLeaveWithin = std::chrono::seconds(5);
 constexpr auto kForever = std::chrono::hours(24 * 365);
@@ -64,24 +66,7 @@ Attempt<> check(const Options& options) {
     return usage("The partition is required when offset is specified.");
   }
   RETURN_IF_ERROR(options.require({"bootstrap-server"}));
-  if (options.has("consumer-property") && options.has("command-property"))
-    return usage(
-        "Options --consumer-property and --command-property cannot be specified together.");
-  if (options.has("consumer.config") && options.has("command-config"))
-    return usage("Options --consumer.config and --command-config cannot be specified together.");
-  const auto warn = [&](std::string_view older, std::string_view newer) {
-    if (options.has(older))
-      fmt::print(
-          "Option --{} is deprecated and will be removed in a future version. Use --{} instead.\n",
-          older, newer);
-  };
-  warn("consumer-property", "command-property");
-  warn("consumer.config", "command-config");
-  return {};
-}
-
-std::string_view either(const Options& options, std::string_view newer, std::string_view older) {
-  return options.has(older) ? older : newer;
+  return check_property_options(options, kOlderConfig);
 }
 
 struct Wish {
@@ -94,26 +79,6 @@ struct Wish {
   int64_t timeout_ms = std::numeric_limits<int64_t>::max();
   int64_t max_messages = -1;
 };
-
-Attempt<> take_group(const Options& options, const Properties& file, const Properties& given,
-                     Wish& wish) {
-  std::set<std::string> groups;
-  if (const auto group = options.value("group")) groups.insert(*group);
-  for (const Properties* each : {&file, &given})
-    if (const auto found = each->find("group.id"); found != each->end())
-      groups.insert(found->second);
-  if (groups.size() > 1)
-    return usage(
-        fmt::format("The group ids provided in different places (directly using '--group', via "
-                    "'--consumer-property', or via '--consumer.config') do not match. Detected "
-                    "group ids: '{}'",
-                    fmt::join(groups, "', '")));
-  if (groups.empty()) return {};
-  if (options.has("partition"))
-    return usage("Options group and partition cannot be specified together.");
-  wish.group = *groups.begin();
-  return {};
-}
 
 Attempt<> take_reset(const Options& options, Wish& wish) {
   const bool earliest = options.has("from-beginning");
@@ -156,15 +121,11 @@ Attempt<> take_offset(const Options& options, Wish& wish) {
 
 Attempt<Wish> wish_of(const Options& options) {
   Wish wish;
-  Properties file;
-  if (const auto path = options.value(either(options, "command-config", "consumer.config"))) {
-    ASSIGN_OR_RETURN(file, load_properties(*path));
-  }
-  const Properties given = key_value_properties(
-      options.values(either(options, "command-property", "consumer-property")));
-  RETURN_IF_ERROR(take_group(options, file, given, wish));
-  wish.properties = file;
-  for (const auto& [name, value] : given) wish.properties.insert_or_assign(name, value);
+  ASSIGN_OR_RETURN(auto given, console_properties(options, kOlderConfig));
+  if (given.group && options.has("partition"))
+    return usage("Options group and partition cannot be specified together.");
+  wish.group = std::move(given.group);
+  wish.properties = std::move(given.properties);
   RETURN_IF_ERROR(take_reset(options, wish));
   wish.properties.insert_or_assign("bootstrap.servers", *options.value("bootstrap-server"));
   wish.properties.emplace("client.id", "console-consumer");
