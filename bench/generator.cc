@@ -1,5 +1,5 @@
-// bench_generator produce|fetch|ask|idle NAME=VALUE...: a lean load generator that speaks raw frames,
-// so that it costs a fraction of the broker it measures. Prints one line of JSON.
+// bench_generator produce|fetch|ask|idle NAME=VALUE...: a lean load generator that speaks raw
+// frames, so that it costs a fraction of the broker it measures. Prints one line of JSON.
 //   produce, fetch: host port topic partitions connections pipeline record_bytes batch_bytes
 //     partition_max_bytes rate warm_up_seconds seconds bytes broker (its process id)
 //   ask: frame answer (both in hexadecimal digits) host port connections pipeline rate

@@ -13,7 +13,8 @@
 //
 // KIP-62, KIP-345 (group.instance.id), KIP-429 (cooperative), KIP-848 (group.protocol=consumer),
 // KIP-98 (isolation.level).
-// Not here: subscriptions by regular expression, share groups, reading from followers.
+// Not here: share groups (millrace/share_consumer.h); subscriptions by regular expression, reading
+// from followers.
 #pragma once
 
 #include <chrono>

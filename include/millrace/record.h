@@ -61,6 +61,8 @@ struct ConsumerRecord {
   std::optional<std::string> key;
   std::optional<std::string> value;
   std::vector<Header> headers;
+  // In a share group: how often it was given, 1 the first time. Else none.
+  std::optional<std::int16_t> delivery_count = std::nullopt;
 };
 
 struct OffsetAndTimestamp {

@@ -19,8 +19,8 @@ namespace millrace::client {
 
 class ShareConsumerEvents {
  public:
-  // They are ours until the locks time out. More come when more() is said, but for those of requests
-  // that are under way.
+  // They are ours until the locks time out. More come when more() is said, but for those of
+  // requests that are under way.
   virtual void records(std::vector<core::ConsumedRecord> records) = 0;
   virtual void acknowledged(const core::ShareFetcher::Outcome& outcome) = 0;
   virtual void problem(const core::ShareFetcher::Problem& problem) = 0;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "library/consumer_options.h"
+#include "library/share_options.h"
 #include "library/text.h"
 
 namespace millrace::library {
@@ -51,6 +52,15 @@ const Kind& consumer_kind() {
   return kKind;
 }
 
+const Kind& share_consumer_kind() {
+  static const Kind kKind{
+      "a share consumer",
+      with_all({"client.rack", "default.api.timeout.ms", "fetch.max.bytes", "fetch.max.wait.ms",
+                "fetch.min.bytes", "group.id", "max.poll.records", "share.acknowledgement.mode",
+                "share.acquire.mode"})};
+  return kKind;
+}
+
 const Kind& admin_kind() {
   static const Kind kKind{"an admin client", with_all({"default.api.timeout.ms"})};
   return kKind;
@@ -60,7 +70,7 @@ const Kind& admin_kind() {
 Result<> check_names(const Properties& properties, const Kind& kind) {
   for (const auto& [name, value] : properties) {
     if (std::ranges::find(kind.names, name) != kind.names.end()) continue;
-    for (const Kind* other : {&producer_kind(), &consumer_kind()})
+    for (const Kind* other : {&producer_kind(), &consumer_kind(), &share_consumer_kind()})
       if (std::ranges::find(other->names, name) != other->names.end())
         return fail(Errc::kInvalid, fmt::format("{} is a config of {}, not of {}", name,
                                                 other->article, kind.article));
@@ -216,6 +226,20 @@ Result<ProducerConfigs> producer_configs(const Properties& properties) {
       options.delivery_timeout < options.linger + options.request_timeout)
     reader.refuse(
         "delivery.timeout.ms should be equal to or larger than linger.ms + request.timeout.ms");
+  RETURN_IF_ERROR(reader.fine());
+  return configs;
+}
+
+Result<ShareConsumerConfigs> share_consumer_configs(const Properties& properties) {
+  RETURN_IF_ERROR(check_names(properties, share_consumer_kind()));
+  ConfigReader reader(properties);
+  ShareConsumerConfigs configs;
+  read_client(reader, configs.client);
+  read_share_consumer(reader, configs.options);
+  configs.is_implicit = reader.one_of("share.acknowledgement.mode", "implicit",
+                                      {"implicit", "explicit"}) == "implicit";
+  if (configs.options.member.group.empty())
+    reader.refuse("Missing required configuration \"group.id\" which has no default value.");
   RETURN_IF_ERROR(reader.fine());
   return configs;
 }

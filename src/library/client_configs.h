@@ -13,6 +13,7 @@
 #include "client/core/fetcher.h"
 #include "client/core/membership.h"
 #include "client/core/producer.h"
+#include "client/share_consumer.h"
 #include "library/config_reader.h"
 
 namespace millrace::library {
@@ -43,9 +44,16 @@ struct ConsumerConfigs {
   Duration auto_commit_interval{};
 };
 
+struct ShareConsumerConfigs {
+  ClientConfigs client;
+  client::ShareConsumer::Options options;  // without topics
+  bool is_implicit = true;                 // share.acknowledgement.mode
+};
+
 // A name that the client does not know is refused.
 Result<ProducerConfigs> producer_configs(const Properties& properties);
 Result<ConsumerConfigs> consumer_configs(const Properties& properties);
+Result<ShareConsumerConfigs> share_consumer_configs(const Properties& properties);
 Result<ClientConfigs> admin_configs(const Properties& properties);
 
 }  // namespace millrace::library

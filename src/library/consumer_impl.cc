@@ -38,22 +38,6 @@ Consumer::Impl::~Impl() {
   }
 }
 
-Consumer::Impl::Use::Use(Impl& impl, Of of) : impl_(impl) {
-  std::thread::id nobody;
-  const auto me = std::this_thread::get_id();
-  if (!impl_.user_.compare_exchange_strong(nobody, me) && nobody != me)
-    throw std::logic_error("two threads use one consumer at a time");
-  if (impl_.closed_ && of == Of::kOpen) {
-    if (impl_.uses_ == 0) impl_.user_ = std::thread::id();
-    throw std::logic_error("the consumer is closed");
-  }
-  ++impl_.uses_;
-}
-
-Consumer::Impl::Use::~Use() {
-  if (--impl_.uses_ == 0) impl_.user_ = std::thread::id();
-}
-
 // --- What happened.
 
 bool Consumer::Impl::take_next(Deadline until) {

@@ -11,22 +11,21 @@
 
 #include <millrace/consumer.h>
 
-#include <atomic>
 #include <deque>
 #include <list>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "library/caller.h"
 #include "library/reader.h"
+#include "library/single_user.h"
 
 namespace millrace::v0 {
 
-class MILLRACE_HIDDEN Consumer::Impl {
+class MILLRACE_HIDDEN Consumer::Impl : public library::SingleUser {
  public:
   using Inner = millrace::TopicPartition;
   using InnerOffsets = std::map<Inner, Offset>;
@@ -34,19 +33,6 @@ class MILLRACE_HIDDEN Consumer::Impl {
 
   explicit Impl(library::ConsumerConfigs configs);
   ~Impl();
-
-  // Held by every call: the thread that holds one may take more.
-  class Use {
-   public:
-    enum class Of { kOpen, kAny };  // std::logic_error of one that is closed
-    explicit Use(Impl& impl, Of of = Of::kOpen);
-    ~Use();
-    Use(const Use&) = delete;
-    Use& operator=(const Use&) = delete;
-
-   private:
-    Impl& impl_;
-  };
 
   void subscribe(const std::vector<std::string>& topics, RebalanceListener listener);
   void assign(const std::set<Inner>& partitions);
@@ -152,9 +138,6 @@ class MILLRACE_HIDDEN Consumer::Impl {
   bool left_ = false;
   bool woken_ = false;
   bool polling_ = false;
-  bool closed_ = false;
-  std::atomic<std::thread::id> user_{};
-  int uses_ = 0;
 };
 
 }  // namespace millrace::v0

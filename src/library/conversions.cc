@@ -43,6 +43,7 @@ v0::ConsumerRecord outer(const client::core::ConsumedRecord& record) {
   made.key = text_of(record.key);
   made.value = text_of(record.value);
   for (const auto& each : record.headers) made.headers.push_back({each.key, text_of(each.value)});
+  made.delivery_count = record.delivery_count;
   return made;
 }
 

@@ -482,6 +482,67 @@ void polls_too_seldom() {
   CHECK(lost == 1);
 }
 
+// Of each its value and how often it was given.
+std::vector<std::string> shared(millrace::ShareConsumer& consumer, size_t count) {
+  std::vector<std::string> read;
+  for (const auto until = Clock::now() + 30s; read.size() < count;) {
+    CHECK(Clock::now() < until);
+    for (const auto& each : consumer.poll(500ms))
+      read.push_back(*each.value + "#" + std::to_string(each.delivery_count.value()));
+  }
+  return read;
+}
+
+void share_group() {
+  using millrace::AcknowledgeType;
+  make_topic("queue");
+  admin().alter_configs({millrace::ConfigResource::Type::kGroup, "sharers"},
+                        {{"share.auto.offset.reset", "earliest"}});
+  fill("queue", 4);
+  const Config config = with({{"group.id", "sharers"}});
+  {
+    Config exact = config;
+    exact.insert({{"share.acknowledgement.mode", "explicit"},
+                  {"share.acquire.mode", "record_limit"},
+                  {"max.poll.records", "4"}});
+    millrace::ShareConsumer consumer(exact);
+    CHECK(is_mistake([&] { consumer.poll(0ms); }));
+    consumer.subscribe({"queue"});
+    std::vector<millrace::ConsumerRecord> records;
+    for (const auto until = Clock::now() + 30s; records.empty();) {
+      CHECK(Clock::now() < until);
+      records = consumer.poll(500ms);
+    }
+    CHECK(records.size() == 4 && consumer.acquisition_lock_timeout() == 30s);
+    CHECK(is_mistake([&] { consumer.poll(0ms); }));
+    consumer.acknowledge(records[0]);
+    consumer.acknowledge(records[1], AcknowledgeType::kReject);
+    consumer.acknowledge(records[2], AcknowledgeType::kRenew);
+    CHECK(is_mistake([&] { consumer.acknowledge(records[0]); }));
+    consumer.acknowledge(records[3], AcknowledgeType::kRelease);
+    size_t told = 0;
+    for (const auto& each : consumer.commit()) {
+      CHECK(!each.error);
+      told += each.offsets.size();
+    }
+    CHECK(told == 4);
+    CHECK(consumer.poll(5s).at(0).delivery_count == 2);  // what was released
+    consumer.close();                                    // the renewed one, too, is free again
+    CHECK(is_mistake([&] { consumer.poll(0ms); }));
+  }
+  millrace::ShareConsumer consumer(config);
+  consumer.subscribe({"queue"});
+  const auto rest = shared(consumer, 2);
+  CHECK((std::set<std::string>(rest.begin(), rest.end()) == std::set<std::string>{"2#2", "3#3"}));
+  CHECK(is_mistake([&] { consumer.acknowledge({{"queue", 0}, 2}); }));
+  CHECK(!consumer.commit().at(0).error);
+  CHECK(consumer.poll(200ms).empty());
+  consumer.wakeup();
+  CHECK(consumer.poll(1h).empty());
+  CHECK(code_of([&] { millrace::ShareConsumer wrong(with({{"group.id", "g"}, {"acks", "1"}})); }) ==
+        ErrorCode::kInvalidConfig);
+}
+
 // A library leaves its program's signals and limits alone.
 void process_as_it_was() {
   rlimit before{}, after{};
@@ -553,6 +614,7 @@ const std::map<std::string, void (*)()> checks = {
     {"producer_failures", producer_failures},
     {"producer_threads", producer_threads},
     {"seeks", seeks},
+    {"share_group", share_group},
     {"transactions", transactions},
     {"wakeup", wakeup},
 };

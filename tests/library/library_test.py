@@ -57,7 +57,8 @@ class Installed:
 class Package(unittest.TestCase):
     def test_headers_stand_alone_and_include_nothing_but_their_own_and_the_standards(self):
         headers = sorted((Installed.prefix() / "include/millrace").iterdir())
-        self.assertEqual({"admin.h", "config.h", "consumer.h", "error.h", "error_code.h", "export.h", "millrace.h", "producer.h", "record.h"},
+        self.assertEqual({"admin.h", "config.h", "consumer.h", "error.h", "error_code.h", "export.h", "millrace.h", "producer.h", "record.h",
+                          "share_consumer.h"},
                          {each.name for each in headers})
         for header in headers:
             included = re.findall(r'#include [<"](.*)[>"]', header.read_text())
@@ -195,6 +196,9 @@ class Checks(BrokerTest):
 
     def test_seeks(self):
         self.check("seeks")
+
+    def test_share_group(self):
+        self.check("share_group")
 
     def test_transactions(self):
         self.check("transactions")

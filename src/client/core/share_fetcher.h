@@ -15,8 +15,8 @@
 //      leader that gave the record, or not at all; not before that session has begun.
 //   SF3 each acknowledgement comes back in `acknowledged` once, without an error only if the leader
 //      has answered so. A record that was not acquired, or was spoken of before, comes back as
-//      INVALID_RECORD_STATE at once. A renewal that was not sent yet is overtaken by what is said of
-//      the record behind it, and comes back with that.
+//      INVALID_RECORD_STATE at once. A renewal that was not sent yet is overtaken by what is said
+//      of the record behind it, and comes back with that.
 //   SF4 a record comes as often as a leader says that it is acquired, with that delivery count.
 // KIP-932, KIP-1206 (acquire modes), KIP-1222 (renewal).
 #pragma once

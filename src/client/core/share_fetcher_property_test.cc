@@ -257,8 +257,7 @@ class Trial {
       response.error_code = wire::code_of(model_.take_epoch(node, request.share_session_epoch));
       if (response.error_code == 0) fill(node, request, response);
     }
-    if (fate == Fate::kAnswered)
-      return resume(ShareFetcher::Fetched{send.id, std::move(response)});
+    if (fate == Fate::kAnswered) return resume(ShareFetcher::Fetched{send.id, std::move(response)});
     lose(node);
     resume(ShareFetcher::Fetched{send.id, fail(Errc::kClosed, "cut")});
   }

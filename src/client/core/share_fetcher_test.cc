@@ -168,8 +168,8 @@ TEST_F(ShareFetcherTest, says_it_by_itself_where_nothing_is_to_be_fetched) {
   EXPECT_EQ(text_of(saying.topics.at(0).partitions.at(0).acknowledgement_batches),
             "0-0:release 2-2:release");
   acknowledged(next.sends[0], ErrorCode::kInvalidRecordState);
-  EXPECT_EQ(outcomes, (std::vector<std::string>{"t-0@0 INVALID_RECORD_STATE",
-                                                "t-0@2 INVALID_RECORD_STATE"}));
+  EXPECT_EQ(outcomes,
+            (std::vector<std::string>{"t-0@0 INVALID_RECORD_STATE", "t-0@2 INVALID_RECORD_STATE"}));
   EXPECT_EQ(fetcher.held(), 1);
 }
 
@@ -187,8 +187,8 @@ TEST_F(ShareFetcherTest, what_is_not_held_cannot_be_spoken_of) {
   hold_three();
   say({{Offset(0), kAccept}});
   EXPECT_TRUE(say({{Offset(0), kAccept}, {Offset(7), kAccept}}).sends.empty());
-  EXPECT_EQ(outcomes, (std::vector<std::string>{"t-0@0 INVALID_RECORD_STATE",
-                                                "t-0@7 INVALID_RECORD_STATE"}));
+  EXPECT_EQ(outcomes,
+            (std::vector<std::string>{"t-0@0 INVALID_RECORD_STATE", "t-0@7 INVALID_RECORD_STATE"}));
 }
 
 TEST_F(ShareFetcherTest, offsets_without_records_are_told_as_gaps) {
@@ -206,8 +206,8 @@ TEST_F(ShareFetcherTest, what_cannot_be_read_is_released) {
   const auto begun = assign({kT0});
   ByteBuffer bad = batch_at(1, {"b"});
   bad.back() ^= 1;
-  const auto given = fetched(
-      begun.sends[0], {.batches = {batch_at(0, {"a"}), bad}, .acquired = {{0, 1, 1}}});
+  const auto given =
+      fetched(begun.sends[0], {.batches = {batch_at(0, {"a"}), bad}, .acquired = {{0, 1, 1}}});
   EXPECT_EQ(read, std::vector<std::string>{"t-0@0 a #1"});
   ASSERT_EQ(given.problems.size(), 1);
   EXPECT_TRUE(given.problems[0].goes_on);
@@ -283,8 +283,7 @@ TEST_F(ShareFetcherTest, records_of_a_partition_that_is_not_read_are_spoken_of_b
 
 TEST_F(ShareFetcherTest, what_cannot_pass_ends_it) {
   const auto begun = assign({kT0});
-  const auto ended =
-      fetched(begun.sends.at(0), {.error = ErrorCode::kGroupAuthorizationFailed});
+  const auto ended = fetched(begun.sends.at(0), {.error = ErrorCode::kGroupAuthorizationFailed});
   ASSERT_TRUE(ended.failed);
   EXPECT_EQ(ended.failed->message, "group 'g': broker 1 answers GROUP_AUTHORIZATION_FAILED");
   EXPECT_TRUE(tick_after(seconds(1)).sends.empty());

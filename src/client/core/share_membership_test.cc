@@ -52,8 +52,7 @@ class ShareMembershipTest : public ::testing::Test {
     return only;
   }
 
-  ShareMembershipOptions options{
-      .group = "g", .member_id = "me", .topics = {"t"}, .rack_id = "r"};
+  ShareMembershipOptions options{.group = "g", .member_id = "me", .topics = {"t"}, .rack_id = "r"};
   ShareMembership member{options};
   Instant now{seconds(1)};
 };
