@@ -534,7 +534,7 @@ void share_group() {
   consumer.subscribe({"queue"});
   const auto rest = shared(consumer, 2);
   CHECK((std::set<std::string>(rest.begin(), rest.end()) == std::set<std::string>{"2#2", "3#3"}));
-  CHECK(is_mistake([&] { consumer.acknowledge({{"queue", 0}, 2}); }));
+  CHECK(is_mistake([&] { consumer.acknowledge(millrace::ConsumerRecord()); }));
   CHECK(!consumer.commit().at(0).error);
   CHECK(consumer.poll(200ms).empty());
   consumer.wakeup();
