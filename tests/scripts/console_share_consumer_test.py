@@ -19,7 +19,7 @@ class ConsoleShareConsumer(ScriptsTest):
         cls.ours("topics", *B, "--create", "--topic", "shared")
         cls.millrace("produce", "shared", "-f", "%T:%k:%h:%v", "-q", send="1000:k1:a=1,b=2:first\n2000:k2::second\n3000:k3:c=:third\n")
         cls.file = cls.folder / "group.properties"
-        cls.file.write_text("group.id=of-the-file\n")
+        cls.file.write_text("group.id=h\n")
         with Asker(cls.node.address) as asker:
             for own in OWN.values():
                 for group in GROUPS:
@@ -63,7 +63,7 @@ class ConsoleShareConsumer(ScriptsTest):
         topic = ("--topic", "x")
         for words in (B, topic, ("--no-such",), ("--help",), (*B, *topic, "--reject", "--release"), (*B, *topic, "--formatter", "no.such.Formatter"),
                       (*B, *topic, "--group", "g", "--command-config", str(self.file)), (*B, *topic, "--timeout-ms", "soon"),
-                      (*B, *topic, "--max-messages", "many"), (*B, *topic, "--property", "a=b", "--formatter-property", "a=b"),
+                      (*B, *topic, "--property", "a=b", "--formatter-property", "a=b"),
                       (*B, *topic, "--consumer-config", str(self.file), "--command-config", str(self.file)),
                       (*B, *topic, "--consumer-property", "a=b", "--command-property", "a=b"),
                       (*B, *topic, "--command-property", "group.protocol=share", "--command-property", "auto.offset.reset=earliest"),
