@@ -108,10 +108,13 @@ void Connection::State::on_events(uint32_t ready) {
   if (!socket.is_open()) return;
   drained = false;
   const bool broken = ready & (EPOLLERR | EPOLLHUP);
+  const uint32_t told = wanted();
   if (events && watches_read && (broken || ready & EPOLLIN)) events->readable();
   if (events && watches_write && (broken || ready & EPOLLOUT)) events->writable();
   if (!socket.is_open()) return;
-  const uint32_t in_vain = (broken ? armed : armed & ready) & ~wanted();
+  // What was told and is wanted no more may be wanted again before it happens once more: a request
+  // that stops its line is mostly answered before the next one comes.
+  const uint32_t in_vain = (broken ? armed : armed & ready) & ~(told | wanted());
   if (in_vain) arm(wanted());
 }
 
