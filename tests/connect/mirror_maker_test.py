@@ -71,6 +71,8 @@ class MirrorMaker(BrokerTest):
     def test_both_ways_at_once(self):
         ways = (("apache", "millrace"), ("millrace", "apache"))
         for source, _ in ways:
+            # A topic that is new gives the task that copies a successor, and what it has still to tell of offsets is lost then.
+            self.ask(source, "topics", "--create", "--topic", "heartbeats", "--config", "cleanup.policy=compact")
             self.ask(source, "topics", "--create", "--topic", f"orders-{source}", "--partitions", 2, "--config", "retention.ms=123456789")
             self.produce(source, f"orders-{source}", range(RECORDS))
             self.assertEqual(RECORDS, len(self.consume(source, f"orders-{source}", "--group", "readers", "--from-beginning")))

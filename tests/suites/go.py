@@ -92,6 +92,8 @@ class KafkaGo(GoSuite):
     packages = [".", "./topics"]
     properties = FranzGo.properties | {"advertised.listeners": "PLAINTEXT://localhost:9092"}
     environment = {"KAFKA_VERSION": "3.7.0", "KAFKA_SKIP_NETTEST": "1"}
+    # It gives two topics a second to be gone, of which the broker has three quarters; a disk that is busy with others has kept a flush that long.
+    races = {"TestConn/test_delete_topics": r"bad DeleteTopics: .*(Request Timed Out|i/o timeout)"}
 
 
 class ConfluentKafkaGo(GoSuite):

@@ -179,7 +179,11 @@ class Node:
             self.cluster.links.close_ports(self.id)
 
     def pause(self):
+        """Returns when none of its threads runs any more: a signal is there before it has worked."""
         self.process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.process.pid}/task")
+        while any(thread.read_text().rsplit(")", 1)[1].split()[0] != "T" for thread in threads.glob("*/stat")):
+            time.sleep(0.001)
         self.paused = True
 
     def resume(self):
