@@ -2,6 +2,7 @@
 
 import atexit
 import hashlib
+import itertools
 import os
 import signal
 import struct
@@ -12,12 +13,14 @@ import tomllib
 from pathlib import Path
 
 from support.cache import installed_once
+from support.waiting import eventually
 
 POM = Path(__file__).with_name("pom.xml")
 VERSION = tomllib.loads((POM.parent.parent / "versions.toml").read_text())["apache-kafka"]["version"]
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=info"]
+CAUGHT_UP = itertools.count(1)      # a value of its own for each time
 QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
 
 TOOLS = {
@@ -169,3 +172,19 @@ class ApacheBroker:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def catch_up(asker):
+    """Waits until the broker knows all that was changed, which Apache Kafka's answers do not wait for: until it tells of a change behind that."""
+    group, name, value = {"ResourceType": 32, "ResourceName": "catch-up"}, "consumer.session.timeout.ms", str(45_000 + next(CAUGHT_UP))
+    change = {"Name": name, "ConfigOperation": 0, "Value": value}
+    altered, = asker.ask("IncrementalAlterConfigs", 1, Resources=[group | {"Configs": [change]}])["Responses"]
+    if altered["ErrorCode"]:
+        raise AssertionError(f"the cluster's metadata cannot be changed: {altered}")
+
+    def is_known():
+        result, = asker.ask("DescribeConfigs", 4, Resources=[group | {"ConfigurationKeys": [name]}])["Results"]
+        return [each["Value"] for each in result["Configs"]] == [value]
+    if not eventually(is_known, 60):
+        raise AssertionError("the broker does not hear of a change")
+    time.sleep(0.1)        # its coordinators are told right behind that

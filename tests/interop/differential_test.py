@@ -8,12 +8,11 @@ import time
 import unittest
 import uuid
 
-from interop.apache import ApacheBroker
+from interop.apache import ApacheBroker, catch_up
 from support.broker import BINARY, BrokerTest
 from support.kafka import batch
 from support.protocol import ERRORS, MESSAGES, Asker
 from support.quotas import entity
-from support.waiting import eventually
 
 TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 UNKNOWN_ID = uuid.UUID(int=99)
@@ -28,7 +27,6 @@ class Side:
     def __init__(self, address):
         self.asker = Asker(address)
         self.ids = {}
-        self.caught_up = 0     # times
 
     def create(self, name, partitions=1, **configs):
         topic, = self.asker.ask("CreateTopics", 7, timeoutMs=10000, Topics=[
@@ -44,20 +42,7 @@ class Side:
             time.sleep(0.02)
 
     def catch_up(self):
-        """Waits until the broker knows all that was changed, which Apache Kafka's answers do not wait for: until it tells of a change behind that."""
-        self.caught_up += 1
-        group, name, value = {"ResourceType": GROUP, "ResourceName": "catch-up"}, "consumer.session.timeout.ms", str(45_000 + self.caught_up)
-        change = {"Name": name, "ConfigOperation": 0, "Value": value}
-        altered, = self.asker.ask("IncrementalAlterConfigs", 1, Resources=[group | {"Configs": [change]}])["Responses"]
-        if altered["ErrorCode"]:
-            raise AssertionError(f"the cluster's metadata cannot be changed: {altered}")
-
-        def is_known():
-            result, = self.asker.ask("DescribeConfigs", 4, Resources=[group | {"ConfigurationKeys": [name]}])["Results"]
-            return [each["Value"] for each in result["Configs"]] == [value]
-        if not eventually(is_known, 60):
-            raise AssertionError("the broker does not hear of a change")
-        time.sleep(0.1)        # its coordinators are told right behind that
+        catch_up(self.asker)
 
     def id(self, name):
         return next(key for key, value in self.ids.items() if value == name)
