@@ -1,7 +1,7 @@
 // bench_floor PORT FOLDER: the least that any server must do for the generator's requests. Produce:
 // read the frame, check the batch's CRC, give it an offset, write it to a file (page cache),
-// answer. Fetch: find the position, sendfile. No validation of records, no index, no waiting, one
-// thread. A broker's efficiency is this server's CPU time over its own.
+// answer. Fetch: find the position, sendfile. A heartbeat: answer. No validation of records, no
+// index, no waiting, one thread. A broker's efficiency is this server's CPU time over its own.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -31,6 +31,7 @@ namespace {
 
 constexpr size_t kScratchBytes = 256 * 1024;
 constexpr int kNotSentLowWater = 128 * 1024;
+constexpr size_t kHeartbeatBytes = 55;  // of its answer, behind the correlation id
 constexpr size_t kCrcFrom = 21;  // a batch's CRC covers what follows it
 
 // All batches of a file have one size and one record count: an offset is a position.
@@ -116,6 +117,7 @@ class Floor {
   void serve_frame(Client& client, uint8_t* frame);
   void produce(Client& client, Cursor request, int32_t correlation);
   void fetch(Client& client, Cursor request, int32_t correlation);
+  void heartbeat(Client& client, int32_t correlation);
   bool flush(Client& client);
   void watch(Client& client);
   File& file_of(std::string_view topic, int32_t partition);
@@ -239,6 +241,7 @@ void Floor::serve_frame(Client& client, uint8_t* frame) {
   request.string();
   if (key == 0) return produce(client, request, correlation);
   if (key == 1) return fetch(client, request, correlation);
+  if (key == 68) return heartbeat(client, correlation);
   fmt::print(stderr, "bench_floor: API {} is not served\n", key);
   std::exit(1);
 }
@@ -281,6 +284,14 @@ void Floor::produce(Client& client, Cursor request, int32_t correlation) {
   answer.put(correlation).put<int32_t>(1).put(topic).put<int32_t>(1);
   answer.put(partition).put<int16_t>(0).put(offset).put<int64_t>(-1).put<int64_t>(0);
   answer.put<int32_t>(0).put<int16_t>(-1).put<int32_t>(0).finish();
+}
+
+// ConsumerGroupHeartbeat 1: as many bytes as say that all is as it was.
+void Floor::heartbeat(Client& client, int32_t correlation) {
+  Answer answer(client.output);
+  answer.put(correlation);
+  for (size_t i = 0; i < kHeartbeatBytes; ++i) answer.put<int8_t>(0);
+  answer.finish();
 }
 
 // Fetch 11: replica, wait, least, most bytes, isolation, session, one topic, one partition.
