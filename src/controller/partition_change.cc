@@ -56,21 +56,22 @@ class Change {
   void find_eligible() {
     next_.elr.clear();
     if (rules_.keeps_elr && has_min_isr()) return;
-    keep_eligible(now_.elr);
+    std::vector<NodeId> eligible;
+    add_eligible(now_.elr, eligible);
     // Where none are kept (any more), those that there are serve for the last time.
-    if (rules_.keeps_elr) keep_eligible(now_.isr);
-    std::ranges::sort(next_.elr);
+    if (rules_.keeps_elr) add_eligible(now_.isr, eligible);
+    std::ranges::sort(eligible);
     // An order alone is no change.
-    if (next_.elr.size() == now_.elr.size() && contains_all(now_.elr, next_.elr))
-      next_.elr = now_.elr;
+    const bool same = eligible.size() == now_.elr.size() && contains_all(now_.elr, eligible);
+    next_.elr = same ? *now_.elr : eligible;
   }
 
-  void keep_eligible(const std::vector<NodeId>& members) {
+  void add_eligible(const std::vector<NodeId>& members, std::vector<NodeId>& eligible) const {
     for (NodeId member : members)
       if (contains(goal_.replicas, member) && !contains(goal_.isr, member) &&
           !contains(goal_.may_have_lost, member) && !contains(goal_.has_lost, member) &&
-          !contains(next_.elr, member))
-        next_.elr.push_back(member);
+          !contains(eligible, member))
+        eligible.push_back(member);
   }
 
   bool may_lead(NodeId id) const {
@@ -80,7 +81,7 @@ class Change {
   }
 
   bool may_lead_cleanly(NodeId id) const {
-    const auto& from = goal_.isr.empty() ? next_.elr : goal_.isr;
+    const auto& from = goal_.isr.empty() ? *next_.elr : goal_.isr;
     return contains(from, id) && may_lead(id);
   }
 

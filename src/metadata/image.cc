@@ -63,6 +63,14 @@ Result<> check(const Topic& topic, int32_t index) {
   return fail(Errc::kCorrupt, fmt::format("partition {}-{}: {}", topic.name, index, *problem));
 }
 
+// Doubling would leave half of a large topic's memory unused.
+void add_partition(std::vector<PartitionState>& partitions) {
+  constexpr size_t kShareAhead = 8;
+  if (partitions.size() == partitions.capacity())
+    partitions.reserve(partitions.size() + partitions.size() / kShareAhead + 1);
+  partitions.emplace_back();
+}
+
 }  // namespace
 
 // Written here, once: what they are made of is dear to compile.
@@ -171,7 +179,7 @@ Result<> Image::on(const wire::PartitionRecord& r) {
 Result<> Image::set_partition(Topic& topic, int32_t index, PartitionState after) {
   const PartitionKey key{topic.id, index};
   if (std::cmp_equal(index, topic.partitions.size()))
-    topic.partitions.emplace_back();
+    add_partition(topic.partitions);
   else if (index_.index)
     index_.index->drop(key, topic.partitions[static_cast<size_t>(index)]);
   PartitionState& partition = topic.partitions[static_cast<size_t>(index)];

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/rare_vector.h"
 #include "metadata/client_quotas.h"
 #include "metadata/partition_index.h"
 #include "wire/metadata_record.h"
@@ -27,10 +28,10 @@ namespace millrace::metadata {
 struct PartitionState {
   std::vector<NodeId> replicas;
   std::vector<NodeId> isr;
-  std::vector<NodeId> elr;
-  std::vector<NodeId> last_known_elr;
-  std::vector<NodeId> adding_replicas;
-  std::vector<NodeId> removing_replicas;
+  RareVector<NodeId> elr;
+  RareVector<NodeId> last_known_elr;
+  RareVector<NodeId> adding_replicas;
+  RareVector<NodeId> removing_replicas;
   std::vector<Uuid> directories;  // of the replicas, in their order
   NodeId leader = kNoNode;
   LeaderEpoch leader_epoch{0};

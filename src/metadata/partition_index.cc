@@ -16,7 +16,7 @@ bool is_reassigning(const PartitionState& state) {
 }  // namespace
 
 void PartitionIndex::put(const PartitionKey& key, const PartitionState& state) {
-  for (const auto* members : {&state.replicas, &state.elr})
+  for (const auto* members : {&state.replicas, &*state.elr})
     for (NodeId member : *members) by_broker_[member].insert(key);
   if (state.leader == kNoNode)
     without_leader_.insert(key);
@@ -27,7 +27,7 @@ void PartitionIndex::put(const PartitionKey& key, const PartitionState& state) {
 }
 
 void PartitionIndex::drop(const PartitionKey& key, const PartitionState& state) {
-  for (const auto* members : {&state.replicas, &state.elr})
+  for (const auto* members : {&state.replicas, &*state.elr})
     for (NodeId member : *members)
       if (auto found = by_broker_.find(member); found != by_broker_.end()) {
         found->second.erase(key);

@@ -125,7 +125,7 @@ bool ReplicaOracle::Change::ends_move() const {
 void ReplicaOracle::check_election(const Change& change, Known& known) {
   const auto& [image, name, before, after] = change;
   if (after.leader == before.leader || after.leader == kNoNode) return;
-  for (const auto* eligible : {&before.isr, &before.elr, &before.last_known_elr})
+  for (const auto* eligible : {&before.isr, &*before.elr, &*before.last_known_elr})
     if (contains(*eligible, after.leader)) return;
   const auto& configs =
       image.configs({.type = metadata::ConfigResourceType::kTopic, .name = name.topic});
@@ -279,7 +279,7 @@ void ReplicaOracle::check_counted(Cluster::Node& node, const TopicPartition& nam
   std::set<NodeId> counted{node.id};
   for (const auto& follower : leader.followers())
     if (follower.in_isr || follower.is_joining) counted.insert(follower.id);
-  for (const auto& members : {state.isr, state.elr})
+  for (const auto& members : {state.isr, *state.elr})
     for (NodeId member : members)
       if (!counted.contains(member))
         world_->violated("IS2", fmt::format("{} leads {} and does not count {}; ISR {}, ELR {}; {}",

@@ -302,7 +302,7 @@ class Log {
   uint64_t appended_bytes_ = 0;
   uint64_t cuts_ = 0;
   std::optional<Offset> cleaned_to_;
-  std::optional<Swap> swap_;
+  std::unique_ptr<Swap> swap_;  // few logs have one at a time
 };
 
 }  // namespace millrace::storage

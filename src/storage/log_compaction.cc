@@ -80,7 +80,7 @@ Result<bool> Log::begin_swap(CleanedGroup&& group) {
   RETURN_IF_ERROR(settle_swap());  // one that failed half way
   if (!place_of_swap(group)) return false;
   RETURN_IF_ERROR(group.cleaned->change_suffix(kSwapSuffix));
-  swap_ = Swap{.group = std::move(group), .adopted = nullptr};
+  swap_ = std::make_unique<Swap>(Swap{.group = std::move(group), .adopted = nullptr});
   return true;
 }
 

@@ -91,10 +91,10 @@ class Producer:
         return settled(ask)
 
 
-def fetch(asker, topic, partition=0, committed=True):
+def fetch(asker, topic, partition=0, committed=True, offset=0):
     answer = asker.ask("Fetch", 12, ReplicaId=-1, MaxWaitMs=0, MinBytes=1, MaxBytes=1 << 20, IsolationLevel=int(committed), SessionId=0,
                        SessionEpoch=-1, RackId="", ForgottenTopicsData=[], Topics=[
-                           {"Topic": topic, "Partitions": [{"Partition": partition, "CurrentLeaderEpoch": -1, "FetchOffset": 0,
+                           {"Topic": topic, "Partitions": [{"Partition": partition, "CurrentLeaderEpoch": -1, "FetchOffset": offset,
                                                             "LastFetchedEpoch": -1, "LogStartOffset": -1, "PartitionMaxBytes": 1 << 20}]}])
     return answer["Responses"][0]["Partitions"][0]
 
@@ -102,20 +102,29 @@ def fetch(asker, topic, partition=0, committed=True):
 def committed(asker, topic, partition=0, seconds=10):
     """The values that a read_committed consumer sees, once nothing is open any more."""
     deadline = time.monotonic() + seconds
-    while True:
-        data = fetch(asker, topic, partition)
-        if data["LastStableOffset"] == data["HighWatermark"] or time.monotonic() > deadline:
-            return visible(data)
+    data = fetch(asker, topic, partition)
+    while data["LastStableOffset"] != data["HighWatermark"] and time.monotonic() < deadline:
         time.sleep(0.01)
+        data = fetch(asker, topic, partition)
+    values, stable = [], data["LastStableOffset"]
+    while batches := list(batches_of(data["Records"] or b"")):
+        values += visible(data)
+        end = batches[-1][0] + int.from_bytes(batches[-1][3][23:27], "big") + 1
+        if end >= stable:
+            break
+        data = fetch(asker, topic, partition, offset=end)
+    return values
 
 
 def visible(data):
+    """What of one answer is committed."""
     aborted = sorted((each["FirstOffset"], each["ProducerId"]) for each in data["AbortedTransactions"] or [])
     values, gone = [], set()
     for base, producer, attributes, batch_data in batches_of(data["Records"] or b""):
         if base >= data["LastStableOffset"]:
             continue
-        gone |= {each for first, each in aborted if first == base}
+        while aborted and aborted[0][0] <= base:
+            gone.add(aborted.pop(0)[1])
         if attributes & 32:
             gone.discard(producer)
         elif not (attributes & TRANSACTIONAL and producer in gone):
