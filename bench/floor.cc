@@ -32,7 +32,7 @@ namespace {
 constexpr size_t kScratchBytes = 256 * 1024;
 constexpr int kNotSentLowWater = 128 * 1024;
 constexpr size_t kHeartbeatBytes = 55;  // of its answer, behind the correlation id
-constexpr size_t kCrcFrom = 21;  // a batch's CRC covers what follows it
+constexpr size_t kCrcFrom = 21;         // a batch's CRC covers what follows it
 
 // All batches of a file have one size and one record count: an offset is a position.
 struct File {
